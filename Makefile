@@ -1,0 +1,88 @@
+# THKMesh: `make help` lists what there is. Every target sets up what it needs.
+
+PYTHON ?= python3
+VENV   ?= .venv
+HOST   ?= 127.0.0.1
+PORT   ?= 8765
+
+# More words for the tools: make test PYTEST="tests/core -k glare", make lock LOCK=--upgrade
+PYTEST ?=
+BENCH  ?=
+LOCK   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-nightly check cover bench docs setup setup-host setup-npm lock clean
+
+bin := $(VENV)/bin
+typed := $(wildcard src tests benchmarks examples)
+web := $(wildcard src/thkmesh/web/*.js src/thkmesh/web/*/*.js)
+MAKEFLAGS += --no-print-directory
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---- use ---------------------------------------------------------------------
+
+run: setup ## Serve a demo room and the dashboard on http://HOST:PORT
+	@exec $(bin)/thkmesh serve --demo --host $(HOST) --port $(PORT)
+
+# ---- verify ------------------------------------------------------------------
+
+test: setup setup-host ## Run the tests
+	@exec $(bin)/python -m pytest --durations=20 $(PYTEST)
+
+test-nightly: setup setup-host ## Run the long tests
+	@exec $(bin)/python -m pytest -m nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)
+
+check: setup setup-npm ## Lint, format, types, layers
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy $(typed)
+	npx --no-install pyright --pythonpath $(bin)/python $(typed)
+	$(bin)/lint-imports
+ifneq ($(web),)
+	npx --no-install tsc --project tsconfig.json
+endif
+
+cover: setup ## Measure that tests/core reaches every branch of core
+	$(bin)/coverage run --branch --source=src/thkmesh/core -m pytest tests/core $(PYTEST)
+	$(bin)/coverage report --fail-under=100
+
+bench: setup ## Run the benchmarks
+	@scripts/setup-venv.sh $(VENV) $(PYTHON) requirements/dev.txt requirements/bench.txt
+	@exec $(bin)/python -m benchmarks $(BENCH)
+
+docs: setup ## Check that every link between the documents leads somewhere
+	@exec $(bin)/python -m pytest tests/test_house.py -k document
+
+# ---- set up ------------------------------------------------------------------
+
+setup: $(VENV)/.stamp-dev ## Make .venv from the locked requirements
+
+$(VENV)/.stamp-dev: requirements/dev.txt pyproject.toml scripts/setup-venv.sh
+	@scripts/setup-venv.sh $(VENV) $(PYTHON) requirements/dev.txt
+
+setup-npm: node_modules/.stamp
+
+node_modules/.stamp: package-lock.json .npmrc
+	@command -v npm >/dev/null || scripts/setup-host.sh
+	@echo "Installing package-lock.json into node_modules ..." >&2
+	@npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+setup-host: ## Install the programs the tests drive (Debian)
+	@scripts/setup-host.sh
+
+pip-compile := $(bin)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: setup ## Lock the requirements again; LOCK=--upgrade takes newer ones
+	$(pip-compile) $(LOCK) --output-file=requirements/dev.txt pyproject.toml requirements/dev.in
+	$(pip-compile) $(LOCK) --output-file=requirements/bench.txt requirements/bench.in
+	npm install --package-lock-only --ignore-scripts
+
+clean: ## Remove everything that can be made again
+	rm -rf $(VENV) node_modules build build-types dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
