@@ -29,11 +29,11 @@ run: setup ## Serve a demo room and the dashboard on http://HOST:PORT
 
 # ---- verify ------------------------------------------------------------------
 
-test: setup setup-host ## Run the tests
+test: setup-host setup ## Run the tests
 	@exec $(bin)/python -m pytest --durations=20 $(PYTEST)
 
-test-nightly: setup setup-host ## Run the long tests
-	@exec $(bin)/python -m pytest -m nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)
+test-nightly: setup-host setup ## Run the long tests
+	@exec $(bin)/python -m pytest -m nightly --hypothesis-profile=nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)
 
 check: setup setup-npm ## Lint, format, types, layers
 	$(bin)/ruff check .

@@ -1,0 +1,1 @@
+"""Rooms in which Python processes and browser pages talk directly to each other."""
