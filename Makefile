@@ -12,7 +12,8 @@ LOCK   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-nightly check cover bench docs setup setup-host setup-npm lock clean
+.PHONY: help run test test-nightly cover bench docs setup setup-host setup-npm lock clean
+.PHONY: check check-lint check-types check-layers check-web
 
 bin := $(VENV)/bin
 typed := $(wildcard src tests benchmarks examples)
@@ -35,12 +36,20 @@ test: setup-host setup ## Run the tests
 test-nightly: setup-host setup ## Run the long tests
 	@exec $(bin)/python -m pytest -m nightly --hypothesis-profile=nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)
 
-check: setup setup-npm ## Lint, format, types, layers
+check: check-lint check-types check-layers check-web ## Lint, format, types, layers (-k: all faults at once)
+
+check-lint: setup
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
+
+check-types: setup setup-npm
 	$(bin)/mypy $(typed)
 	npx --no-install pyright --pythonpath $(bin)/python $(typed)
-	$(bin)/lint-imports
+
+check-layers: setup
+	$(bin)/lint-imports --no-logo
+
+check-web: setup-npm
 ifneq ($(web),)
 	npx --no-install tsc --project tsconfig.json
 endif
@@ -68,8 +77,8 @@ setup-npm: node_modules/.stamp
 node_modules/.stamp: package-lock.json .npmrc
 	@command -v npm >/dev/null || scripts/setup-host.sh
 	@echo "Installing package-lock.json into node_modules ..." >&2
-	@npm ci --ignore-scripts --loglevel=error
-	@touch $@
+	@lock=; if command -v flock >/dev/null; then lock="flock .npmrc"; fi; \
+	$$lock sh -c '[ $@ -nt package-lock.json ] || { npm ci --ignore-scripts --loglevel=error >&2 && touch $@; }'
 
 setup-host: ## Install the programs the tests drive (Debian)
 	@scripts/setup-host.sh
