@@ -1,0 +1,68 @@
+"""Why the server closed a signaling WebSocket (RFC 6455, section 7.4).
+
+====  ===================  ==========================================  ==============
+code  name                 meaning                                     come back?
+====  ===================  ==========================================  ==============
+1000  NORMAL               after ``leave``                             no
+1003  UNSUPPORTED          a binary message                            no
+1009  TOO_LARGE            a message over 64 KiB                       no
+1012  RESTARTING           the server stops or restarts                yes, soon
+1013  OVERLOADED           the server takes no more rooms              yes, later
+4400  INVALID              what was sent breaks the protocol           no
+4401  UNAUTHORIZED         the identity or its signature is false      no
+4406  PROTOCOL_MISMATCH    no protocol version in common               no
+4408  HELLO_TIMEOUT        no hello within 10 s                        yes
+4409  REPLACED             a newer session of the same identity        no
+4410  SUPERSEDED           this session came in on a newer connection  it is there
+4411  IDLE                 silent for 60 s                             yes
+4430  ROOM_FULL            the room has its maximum of peers           no
+4431  SLOW_CONSUMER        did not read what was sent to it            yes
+====  ===================  ==========================================  ==============
+
+Any other code, and a connection that just ends, means: come back. A session
+whose connection ended in any way other than by ``leave`` or being replaced keeps
+its place in the room for the grace period.
+"""
+
+from enum import IntEnum
+
+__all__ = ["CloseCode"]
+
+
+class CloseCode(IntEnum):
+    """A WebSocket close code with a meaning of its own here."""
+
+    NORMAL = 1000
+    UNSUPPORTED = 1003
+    TOO_LARGE = 1009
+    RESTARTING = 1012
+    OVERLOADED = 1013
+    INVALID = 4400
+    UNAUTHORIZED = 4401
+    PROTOCOL_MISMATCH = 4406
+    HELLO_TIMEOUT = 4408
+    REPLACED = 4409
+    SUPERSEDED = 4410
+    IDLE = 4411
+    ROOM_FULL = 4430
+    SLOW_CONSUMER = 4431
+
+    @property
+    def final(self) -> bool:
+        """Tell whether coming back would only fail again."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        CloseCode.NORMAL,
+        CloseCode.UNSUPPORTED,
+        CloseCode.TOO_LARGE,
+        CloseCode.INVALID,
+        CloseCode.UNAUTHORIZED,
+        CloseCode.PROTOCOL_MISMATCH,
+        CloseCode.REPLACED,
+        CloseCode.SUPERSEDED,
+        CloseCode.ROOM_FULL,
+    }
+)
