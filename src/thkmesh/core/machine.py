@@ -14,7 +14,7 @@ by which others are judged, because their silence was ours.
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["Machine", "Slept", "Tick"]
+__all__ = ["Ignored", "Machine", "Slept", "Tick"]
 
 _Event = TypeVar("_Event", contravariant=True)
 _Output = TypeVar("_Output", covariant=True)
@@ -30,6 +30,18 @@ class Slept:
     """We were not running for ``duration`` seconds."""
 
     duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An output: something that arrived was without effect.
+
+    ``violation`` tells what no correct peer does from what delays and
+    collisions explain; ``reason`` is for counters and the log.
+    """
+
+    reason: str
+    violation: bool = False
 
 
 class Machine(Protocol[_Event, _Output]):
