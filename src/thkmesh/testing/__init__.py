@@ -1,0 +1,1 @@
+"""A simulated world to test applications in: many peers, one seed, no waiting."""
