@@ -1,0 +1,142 @@
+"""What the server's rooms are told, and what they want done (see ``rooms``)."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
+
+__all__ = [
+    "PEER_READY_LIMIT_BYTES",
+    "Close",
+    "CreateRoom",
+    "Dropped",
+    "Event",
+    "HelloAccepted",
+    "Opened",
+    "Output",
+    "Received",
+    "Refused",
+    "RoomRules",
+    "Send",
+    "Skipped",
+    "Stop",
+]
+
+PEER_READY_LIMIT_BYTES = 6 * 1024
+"""The largest introduction: ten of them fit into one welcome of 64 KiB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomRules:
+    """The limits and times of the rooms; times in seconds.
+
+    Attributes:
+        max_peers: sessions in a room, those that are away included.
+        max_rooms: rooms in all; no more come into being beyond it.
+        hello_timeout: how long a connection may take to introduce itself.
+        idle_timeout: how long a session's connection may be silent.
+        ping_interval: how often clients are asked to ping.
+        grace: how long a session keeps its place without a connection.
+        room_ttl: how long a room outlives its last session.
+        away_messages: how many signals wait for a session that is away.
+        away_bytes: how many bytes of them.
+        ice_servers: STUN and TURN servers that every welcome names.
+    """
+
+    max_peers: int = 10
+    max_rooms: int = 10_000
+    hello_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    ping_interval: float = 20.0
+    grace: float = 30.0
+    room_ttl: float = 60.0
+    away_messages: int = 256
+    away_bytes: int = 256 * 1024
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+# --- events: two of them, and one output, a relayed message, hence the cheap structs -----
+
+
+class Opened(Struct, frozen=True):
+    """A WebSocket was accepted; ``nonce`` is fresh, for its challenge."""
+
+    conn: int
+    nonce: str
+
+
+class HelloAccepted(Struct, frozen=True):
+    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome."""
+
+    conn: int
+    hello: Hello
+    introduction: Introduction
+    resume: str
+
+
+class Received(Struct, frozen=True):
+    """A message other than a hello came in; ``text`` is what it was decoded from."""
+
+    conn: int
+    message: Leave | Ping | AnySignal
+    text: str
+
+
+class Skipped(Struct, frozen=True):
+    """A message of a type unknown here came in."""
+
+    conn: int
+
+
+class Refused(Struct, frozen=True):
+    """Something came in that the shell found to break the protocol."""
+
+    conn: int
+    reason: str
+    message: str
+    code: CloseCode
+
+
+class Dropped(Struct, frozen=True):
+    """A WebSocket is gone."""
+
+    conn: int
+
+
+class CreateRoom(Struct, frozen=True):
+    """Somebody wants a room; without effect if there is one of that name."""
+
+    room: str
+    listed: bool = False
+
+
+class Stop(Struct, frozen=True):
+    """The server stops."""
+
+
+Event: TypeAlias = (
+    Opened | HelloAccepted | Received | Skipped | Refused | Dropped | CreateRoom | Stop
+)
+
+# --- outputs ----------------------------------------------------------------------
+
+
+class Send(Struct, frozen=True):
+    """Send a text message."""
+
+    conn: int
+    text: str
+
+
+class Close(Struct, frozen=True):
+    """Close, after what was sent; the number is not used again."""
+
+    conn: int
+    code: CloseCode
+    reason: str
+
+
+Output: TypeAlias = Send | Close

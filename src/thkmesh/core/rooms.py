@@ -1,0 +1,377 @@
+"""The mind of the signaling server: who is in which room, and what reaches whom.
+
+A **connection** is one WebSocket, known by a number. A **session** is one life of
+a peer in a room, and outlives its connections: when one drops, the session keeps
+its place for a grace period, nobody is told, and signals for it wait in a bounded
+queue. So most reconnections are invisible to everybody else.
+
+::
+
+             Opened                HelloAccepted
+    (none) ----------> greeted ----------------------> attached to a session
+                          |                                    |
+                          | 10 s, or refused                   | leave, idle 60 s, replaced,
+                          v                                    v superseded, or invalid
+                        closed                               closed
+
+                      HelloAccepted              Dropped, IDLE, INVALID
+    session: (none) ----------------> connected <-----------------------> away
+                                          |       HelloAccepted            |
+                                          | leave, replaced                | grace, replaced
+                                          v                                v
+                                         gone: the others get peer-left
+
+Rules that are easy to get wrong:
+
+- One session for each id in a room: the newest wins (``replaced``), and takes the
+  older one's seat even in a full room. The same session on a newer connection
+  takes over without a word to the others: a hello proves possession of the key.
+- Signals are forwarded as the exact text that came in, to exactly the session they
+  name; what cannot be forwarded is refused, so that its sender still owes it.
+- Whoever is listed in a welcome was told of, or is told of later, exactly once.
+
+Deciding whether a hello is genuine takes cryptography, so the shell does it and
+feeds ``HelloAccepted`` or ``Refused``. Everything costs a constant time, but for
+telling a room's members that somebody came or went.
+"""
+
+from collections.abc import Iterator
+from math import inf
+from typing import Literal
+
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.room_events import (
+    PEER_READY_LIMIT_BYTES,
+    Close,
+    CreateRoom,
+    Dropped,
+    Event,
+    HelloAccepted,
+    Opened,
+    Output,
+    Received,
+    Refused,
+    RoomRules,
+    Send,
+    Skipped,
+    Stop,
+)
+from thkmesh.core.room_state import Room, RoomView, Session
+from thkmesh.core.timeouts import Timeouts
+from thkmesh.core.wire import (
+    VERSIONS,
+    Ack,
+    AnySignal,
+    Challenge,
+    Error,
+    Hello,
+    Leave,
+    Message,
+    PeerLeft,
+    PeerReady,
+    Ping,
+    Pong,
+    SignalRefused,
+    Unsigned,
+    Welcome,
+    encode,
+)
+
+__all__ = ["Rooms"]
+
+
+class Rooms:
+    """All rooms of one server process.
+
+    Attributes:
+        epoch: names this life of the server.
+        skipped: how many messages of unknown types came in.
+    """
+
+    def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
+        self.epoch = epoch
+        self.skipped = 0
+        self._rules = rules = rules or RoomRules()
+        self._stopped = False
+        self._rooms: dict[str, Room] = {}
+        self._connections: dict[int, Session | None] = {}
+        self._greeted: Timeouts[int] = Timeouts(rules.hello_timeout)
+        self._silent: Timeouts[int] = Timeouts(rules.idle_timeout)
+        self._away: Timeouts[Session] = Timeouts(rules.grace)
+        self._empty: Timeouts[str] = Timeouts(rules.room_ttl)
+        self._out: list[Output] = []
+
+    # --- the contract of the core ---
+
+    @property
+    def deadline(self) -> float | None:
+        """When to tick at the latest."""
+        first = min(self._greeted.first, self._silent.first, self._away.first, self._empty.first)
+        return None if first == inf else first
+
+    def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
+        """Settle what is due at ``now``, then ``event``; return what to send and close."""
+        self._out = []
+        if isinstance(event, Slept):
+            for timeouts in (self._greeted, self._silent, self._away, self._empty):
+                timeouts.postpone(event.duration, now)
+        self._settle(now)
+        match event:
+            case Received(conn=conn):
+                if conn in self._connections:
+                    self._receive(event, self._connections[conn], now)
+            case HelloAccepted(conn=conn):
+                if conn in self._connections:
+                    self._enter(event, now)
+            case Opened():
+                self._greet(event, now)
+            case Dropped(conn=conn):
+                self._detach(conn, now)
+            case Refused(conn=conn, reason=reason, message=message, code=code):
+                self._refuse(conn, reason, message, code, now)
+            case Skipped(conn=conn):
+                self.skipped += 1
+                if self._connections.get(conn) is not None:
+                    self._silent.start(conn, now)
+            case CreateRoom(room=name, listed=listed):
+                if name not in self._rooms and not self.full:
+                    self._create(name, now, listed=listed)
+            case Stop():
+                self._stop()
+            case _:
+                pass  # Tick and Slept: all that there was to do has been settled.
+        return self._out
+
+    # --- questions ---
+
+    @property
+    def full(self) -> bool:
+        """Tell whether no more rooms can come into being."""
+        return self._stopped or len(self._rooms) >= self._rules.max_rooms
+
+    @property
+    def room_count(self) -> int:
+        """How many rooms there are."""
+        return len(self._rooms)
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    def inspect(self, name: str, now: float) -> RoomView | None:
+        """Return what is known of a room, None if there is no such room."""
+        room = self._rooms.get(name)
+        return None if room is None else room.view(self._rules.max_peers, now)
+
+    def listed(self, now: float) -> Iterator[RoomView]:
+        """Yield the rooms that want to be found."""
+        rooms = (room for room in self._rooms.values() if room.listed)
+        return (room.view(self._rules.max_peers, now) for room in rooms)
+
+    # --- time ---
+
+    def _settle(self, now: float) -> None:
+        """Do what is due. In this order: what one step starts, a later one may end."""
+        for conn in self._greeted.expired(now):
+            self._refuse(conn, "hello-timeout", "no hello came", CloseCode.HELLO_TIMEOUT, now)
+        for conn in self._silent.expired(now):
+            self._refuse(conn, "idle", "nothing came for too long", CloseCode.IDLE, now)
+        for session in self._away.expired(now):
+            self._remove(session, "timeout", now)
+        for name in self._empty.expired(now):
+            del self._rooms[name]
+
+    def _stop(self) -> None:
+        for conn in self._connections:
+            self._out.append(Close(conn, CloseCode.RESTARTING, "restart"))
+        self._stopped = True
+        self._rooms.clear()
+        self._connections.clear()
+        for timeouts in (self._greeted, self._silent, self._away, self._empty):
+            timeouts.clear()
+
+    # --- connections ---
+
+    def _greet(self, event: Opened, now: float) -> None:
+        if self._stopped:
+            self._out.append(Close(event.conn, CloseCode.RESTARTING, "restart"))
+            return
+        self._connections[event.conn] = None
+        self._greeted.start(event.conn, now)
+        self._send(event.conn, Challenge(event.nonce, self.epoch, VERSIONS))
+
+    def _refuse(self, conn: int, reason: str, message: str, code: CloseCode, now: float) -> None:
+        """Say what is wrong and close; the session, if any, may come back."""
+        if conn in self._connections:
+            self._send(conn, Error(reason, message))
+            self._out.append(Close(conn, code, reason))
+            self._detach(conn, now)
+
+    def _detach(self, conn: int, now: float) -> None:
+        """Forget a connection; its session, if any, is away from now on."""
+        session = self._forget(conn)
+        if session is not None:
+            self._away.start(session, now)
+
+    def _forget(self, conn: int) -> Session | None:
+        session = self._connections.pop(conn, None)
+        self._greeted.stop(conn)
+        self._silent.stop(conn)
+        if session is not None:
+            session.conn = None
+        return session
+
+    # --- coming ---
+
+    def _enter(self, event: HelloAccepted, now: float) -> None:
+        conn, hello = event.conn, event.hello
+        room = self._rooms.get(hello.room_id)
+        known = None if room is None else room.sessions.get(hello.from_user_id)
+        invalid = CloseCode.INVALID
+        if self._connections[conn] is not None:
+            self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
+        elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
+            message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
+            self._refuse(conn, "introduction-too-large", message, invalid, now)
+        elif known is not None and known.key == hello.session:
+            self._return(known, event, now)
+        elif room is None and self.full:
+            self._refuse(conn, "too-many-rooms", "no more rooms", CloseCode.OVERLOADED, now)
+        elif room and known is None and len(room.sessions) >= self._rules.max_peers:
+            message = f"the room has {self._rules.max_peers} peers already"
+            self._refuse(conn, "room-full", message, CloseCode.ROOM_FULL, now)
+        else:
+            if known is not None:
+                self._replace(known)
+            self._arrive(room or self._create(hello.room_id, now), event, now)
+
+    def _create(self, name: str, now: float, *, listed: bool = False) -> Room:
+        room = self._rooms[name] = Room(name, listed)
+        self._empty.start(name, now)
+        return room
+
+    def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
+        """Let a session in that was not there."""
+        ready = _ready(event.hello)
+        session = Session(ready.session, room, now, event.introduction.name, ready)
+        room.sessions[session.key.id] = session
+        self._empty.stop(room.name)
+        self._attach(session, event, now, resumed=False)
+        self._tell_others(session, ready)
+
+    def _return(self, session: Session, event: HelloAccepted, now: float) -> None:
+        """Let a session go on over a newer connection."""
+        if session.conn is not None:
+            self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
+            self._forget(session.conn)
+        self._away.stop(session)
+        ready, before = _ready(event.hello), session.ready
+        session.name, session.ready = event.introduction.name, ready
+        self._attach(session, event, now, resumed=True)
+        self._out += (Send(event.conn, text) for text in session.take_waiting())
+        if ready != before:
+            self._tell_others(session, ready)
+
+    def _attach(self, session: Session, event: HelloAccepted, now: float, *, resumed: bool) -> None:
+        conn = session.conn = event.conn
+        self._connections[conn] = session
+        self._greeted.stop(conn)
+        self._silent.start(conn, now)
+        others = (other for other in session.room.sessions.values() if other is not session)
+        welcome = Welcome(
+            room_id=session.room.name,
+            epoch=self.epoch,
+            resume=event.resume,
+            resumed=resumed,
+            peers=tuple(other.ready for other in others),
+            ice_servers=self._rules.ice_servers,
+            max_peers=self._rules.max_peers,
+            ping_interval=self._rules.ping_interval,
+        )
+        self._send(conn, welcome)
+
+    # --- going ---
+
+    def _replace(self, session: Session) -> None:
+        if session.conn is not None:
+            self._send(session.conn, Error("replaced", "a newer session took this one's place"))
+            self._out.append(Close(session.conn, CloseCode.REPLACED, "replaced"))
+            self._forget(session.conn)
+        self._take_out(session, "replaced")
+
+    def _remove(self, session: Session, reason: Literal["left", "timeout"], now: float) -> None:
+        self._take_out(session, reason)
+        if not session.room.sessions:
+            self._empty.start(session.room.name, now)
+
+    def _take_out(self, session: Session, reason: Literal["left", "timeout", "replaced"]) -> None:
+        self._away.stop(session)
+        del session.room.sessions[session.key.id]
+        self._tell_others(session, PeerLeft(session.room.name, *session.key, reason))
+
+    # --- messages ---
+
+    def _receive(self, event: Received, session: Session | None, now: float) -> None:
+        conn, message = event.conn, event.message
+        if session is None:
+            text = f"a hello must come first, not {message.__struct_config__.tag}"
+            self._refuse(conn, "hello-expected", text, CloseCode.INVALID, now)
+            return
+        self._silent.start(conn, now)
+        match message:
+            case Ping(n=n):
+                self._send(conn, Pong(n))
+            case Leave():
+                self._out.append(Close(conn, CloseCode.NORMAL, "left"))
+                self._forget(conn)
+                self._remove(session, "left", now)
+            case _:
+                self._relay(session, message, event, now)
+
+    def _relay(self, session: Session, signal: AnySignal, event: Received, now: float) -> None:
+        conn = event.conn
+        if not _signed(signal):
+            self._send(conn, Error(Unsigned.reason, "signals carry sids, a body and a signature"))
+            return
+        if signal.source != session.key or signal.room_id != session.room.name:
+            message = "roomId, fromUserId and fromSid are not those of this connection"
+            self._refuse(conn, "not-yours", message, CloseCode.INVALID, now)
+            return
+        target = session.room.sessions.get(signal.to_user_id)
+        if target is None or target.key.sid != signal.to_sid:
+            self._send(conn, SignalRefused(*signal.to, signal.seq, "unknown-session"))
+        elif target.conn is not None:
+            self._out.append(Send(target.conn, event.text))
+        elif not target.keep(event.text, self._rules):
+            self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
+
+    def _send(self, conn: int, message: Message) -> None:
+        self._out.append(Send(conn, encode(message)))
+
+    def _tell_others(self, session: Session, message: Message) -> None:
+        """Tell everybody else in the room who is connected; the others' welcome will."""
+        text = encode(message)
+        for other in session.room.sessions.values():
+            if other is not session and other.conn is not None:
+                self._out.append(Send(other.conn, text))
+
+
+def _ready(hello: Hello) -> PeerReady:
+    """Return what the others are told: the hello's own signed words."""
+    return PeerReady(
+        hello.room_id,
+        hello.from_user_id,
+        hello.from_sid,
+        hello.key,
+        hello.body,
+        hello.signature,
+    )
+
+
+def _signed(signal: AnySignal) -> bool:
+    """Tell whether a signal has our form, not the seed's; a bare ack has no body."""
+    if isinstance(signal, Ack):
+        return bool(signal.from_sid and signal.to_sid)
+    return bool(signal.body and signal.signature and signal.from_sid and signal.to_sid)

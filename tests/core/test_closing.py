@@ -1,0 +1,15 @@
+"""Close codes."""
+
+from thkmesh.core.closing import CloseCode
+
+
+def test_a_code_says_whether_to_come_back() -> None:
+    """A restart, a time-out and slowness pass; a refusal stays one."""
+    passing = {code for code in CloseCode if not code.final}
+    assert passing == {
+        CloseCode.RESTARTING,
+        CloseCode.OVERLOADED,
+        CloseCode.HELLO_TIMEOUT,
+        CloseCode.IDLE,
+        CloseCode.SLOW_CONSUMER,
+    }
