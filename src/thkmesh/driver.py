@@ -23,6 +23,9 @@ __all__ = ["SLEPT", "Driver"]
 SLEPT = 1.0
 """Seconds of lateness from which a wake-up counts as sleep."""
 
+_CATCH_UP = 0.1
+"""Seconds after sleep in which waiting input comes in before anything is judged."""
+
 _PULSE = 5.0
 """A timer is never set further ahead than this, so that sleep is noticed soon."""
 
@@ -58,6 +61,7 @@ class Driver(Generic[_Event, _Output]):
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._earliest = 0.0
         self._closed = False
 
     def feed(self, event: "_Event | Tick | Slept") -> None:
@@ -97,7 +101,7 @@ class Driver(Generic[_Event, _Output]):
                 self._logger.debug("out %.200r", output)
             try:
                 self._perform(output)
-            except Exception as error:  # noqa: BLE001 - one bad output must not stop the others
+            except Exception as error:  # noqa: BLE001 - must not stop the others
                 self._loop.call_exception_handler(
                     {"message": f"performing {output!r:.100} failed", "exception": error}
                 )
@@ -111,7 +115,7 @@ class Driver(Generic[_Event, _Output]):
                 self._timer = None
             return
         now = self._loop.time()
-        due = min(deadline, now + _PULSE)
+        due = max(self._earliest, min(deadline, now + _PULSE))
         if self._timer is not None:
             # Timers are not cheap: an earlier one just wakes us once for nothing.
             if now <= self._due <= due:
@@ -123,11 +127,8 @@ class Driver(Generic[_Event, _Output]):
     def _wake(self) -> None:
         self._timer = None
         late = self._loop.time() - self._due
-        if late <= SLEPT:
+        if late > SLEPT:
+            self._earliest = self._loop.time() + _CATCH_UP
+            self.feed(Slept(late))
+        else:
             self.feed(Tick())
-            return
-        self.feed(Slept(late))
-        if self._timer is not None:
-            self._timer.cancel()
-        # Two turns of the loop let sockets and the engine hand in what has arrived.
-        self._timer = self._loop.call_soon(self._loop.call_soon, self.feed, Tick())  # type: ignore[assignment]

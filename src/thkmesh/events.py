@@ -25,7 +25,7 @@ __all__ = [
     "ServerState",
 ]
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 """A JSON value. Integers stay within ±(2**53 - 1); NaN and infinities are refused."""
 
 Data: TypeAlias = "str | bytes | Json"

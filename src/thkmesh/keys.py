@@ -54,10 +54,10 @@ class Identity:
                 message = f"{path} is not a key file: it should hold 43 base64url characters"
                 raise InvalidArgument(message) from None
             return cls.from_seed(seed)
-        identity = cls.generate()
+        seed = os.urandom(_KEY_BYTES)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(encode_bytes(identity._private.private_bytes_raw()) + "\n")
-        return identity
+            file.write(encode_bytes(seed) + "\n")
+        return cls.from_seed(seed)
 
     def sign(self, payload: bytes) -> str:
         """Return the signature of ``payload``, 86 characters of base64url."""

@@ -44,6 +44,7 @@ __all__ = [
     "ApplyRemote",
     "BufferLow",
     "Candidate",
+    "CandidateFound",
     "Capabilities",
     "ChannelClosed",
     "ChannelOpened",
@@ -56,7 +57,6 @@ __all__ = [
     "EngineEvent",
     "FrameReceived",
     "IceServer",
-    "CandidateFound",
     "MakeAnswer",
     "MakeOffer",
     "Operation",
@@ -345,4 +345,3 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Close every connection that is still open and let go of the engine."""
-

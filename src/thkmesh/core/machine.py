@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 __all__ = ["Ignored", "Machine", "Slept", "Tick"]
 
 _Event = TypeVar("_Event", contravariant=True)
-_Output = TypeVar("_Output", covariant=True)
+_Output = TypeVar("_Output")
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Message(Struct, frozen=True, rename="camel", tag_field="type", omit_defaul
 # --- server to client -------------------------------------------------------------
 
 
-class Challenge(Message, tag="challenge"):
+class Challenge(Message, frozen=True, tag="challenge"):
     """The server's first words on every connection."""
 
     nonce: Short
@@ -70,7 +70,7 @@ class Challenge(Message, tag="challenge"):
     protocol: Versions
 
 
-class PeerReady(Message, tag="peer-ready"):
+class PeerReady(Message, frozen=True, tag="peer-ready"):
     """A session is in the room, introduced in its own signed words."""
 
     room_id: Room
@@ -94,7 +94,7 @@ class IceServer(Struct, frozen=True, rename="camel", omit_defaults=True):
     credential: str | None = None
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, frozen=True, tag="welcome"):
     """The hello was accepted; ``peers`` is everybody else in the room."""
 
     room_id: Room
@@ -107,7 +107,7 @@ class Welcome(Message, tag="welcome"):
     ping_interval: Annotated[float, Meta(gt=0)] = 20.0
 
 
-class PeerLeft(Message, tag="peer-left"):
+class PeerLeft(Message, frozen=True, tag="peer-left"):
     """A session is no longer in the room."""
 
     room_id: Room
@@ -121,7 +121,7 @@ class PeerLeft(Message, tag="peer-left"):
         return SessionKey(self.user_id, self.sid)
 
 
-class SignalRefused(Message, tag="signal-refused"):
+class SignalRefused(Message, frozen=True, tag="signal-refused"):
     """The server could not pass a signal on; it stays owed by its sender."""
 
     to_user_id: UserId
@@ -135,7 +135,7 @@ class SignalRefused(Message, tag="signal-refused"):
         return SessionKey(self.to_user_id, self.to_sid)
 
 
-class Error(Message, tag="error"):
+class Error(Message, frozen=True, tag="error"):
     """What the sender did wrong; if it is fatal the close code follows."""
 
     reason: Short
@@ -143,7 +143,7 @@ class Error(Message, tag="error"):
     retry_after: float | None = None
 
 
-class Pong(Message, tag="pong"):
+class Pong(Message, frozen=True, tag="pong"):
     """The answer to a ping."""
 
     n: Count = 0
@@ -152,7 +152,7 @@ class Pong(Message, tag="pong"):
 # --- client to server -------------------------------------------------------------
 
 
-class Hello(Message, tag="hello"):
+class Hello(Message, frozen=True, tag="hello"):
     """The client's first message: enter, or take up again, a room.
 
     ``body`` and ``signature`` are passed on to the others as ``peer-ready``;
@@ -175,12 +175,12 @@ class Hello(Message, tag="hello"):
         return SessionKey(self.from_user_id, self.from_sid)
 
 
-class Leave(Message, tag="leave"):
+class Leave(Message, frozen=True, tag="leave"):
     """Goodbye; the server forgets the session at once."""
 
 
-class Ping(Message, tag="ping"):
-    """Are you there? (Pages cannot send WebSocket pings.)"""
+class Ping(Message, frozen=True, tag="ping"):
+    """Are you there? Pages cannot send WebSocket pings, so this is ours."""
 
     n: Count = 0
 
@@ -219,29 +219,29 @@ class Signal(Message, frozen=True):
         return SessionKey(self.to_user_id, self.to_sid)
 
 
-class Offer(Signal, tag="webrtc-offer"):
+class Offer(Signal, frozen=True, tag="webrtc-offer"):
     """An offer (``offer`` is the seed's unsigned form; we refuse to act on it)."""
 
     offer: SeedDescription | None = None
 
 
-class Answer(Signal, tag="webrtc-answer"):
+class Answer(Signal, frozen=True, tag="webrtc-answer"):
     """An answer (``answer`` is the seed's unsigned form)."""
 
     answer: SeedDescription | None = None
 
 
-class IceCandidate(Signal, tag="webrtc-ice-candidate"):
+class IceCandidate(Signal, frozen=True, tag="webrtc-ice-candidate"):
     """ICE candidates (``candidate`` is the seed's unsigned form)."""
 
     candidate: dict[str, Any] | None = None
 
 
-class Restart(Signal, tag="webrtc-restart"):
+class Restart(Signal, frozen=True, tag="webrtc-restart"):
     """The higher session asks the lower to open a new generation."""
 
 
-class Ack(Signal, tag="webrtc-ack"):
+class Ack(Signal, frozen=True, tag="webrtc-ack"):
     """A bare acknowledgement, when nothing else is there to carry it."""
 
 
@@ -269,7 +269,7 @@ class SignedBody(Struct, frozen=True, rename="camel", tag_field="kind", omit_def
     """The base of every signed body; ``kind`` on the wire is the tag."""
 
 
-class Introduction(SignedBody, tag="hello"):
+class Introduction(SignedBody, frozen=True, tag="hello"):
     """What a peer says of itself. ``metadata`` is the application's, up to 4 KiB."""
 
     protocol: Versions
@@ -279,7 +279,7 @@ class Introduction(SignedBody, tag="hello"):
     metadata: dict[str, Any] = {}
 
 
-class OfferBody(SignedBody, tag="offer"):
+class OfferBody(SignedBody, frozen=True, tag="offer"):
     """An offer: the ``round``-th of its sender, within a generation."""
 
     generation: Positive
@@ -287,7 +287,7 @@ class OfferBody(SignedBody, tag="offer"):
     offer: SeedDescription
 
 
-class AnswerBody(SignedBody, tag="answer"):
+class AnswerBody(SignedBody, frozen=True, tag="answer"):
     """The answer to the receiver's ``round``-th offer of that generation."""
 
     generation: Positive
@@ -304,14 +304,14 @@ class CandidateInit(Struct, frozen=True, rename="camel", omit_defaults=True):
     sdp_m_line_index: Count | None = None
 
 
-class CandidatesBody(SignedBody, tag="candidates"):
+class CandidatesBody(SignedBody, frozen=True, tag="candidates"):
     """Some candidates of the sender's connection of a generation."""
 
     generation: Positive
     candidates: Annotated[tuple[CandidateInit, ...], Meta(max_length=64)]
 
 
-class RestartBody(SignedBody, tag="restart"):
+class RestartBody(SignedBody, frozen=True, tag="restart"):
     """A wish for generation ``wanted``; without effect once it exists."""
 
     wanted: Positive
@@ -365,9 +365,7 @@ def _decode(decoder: "msgspec.json.Decoder[_T]", text: str | bytes) -> _T:
         return decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         reason = str(error)
-        unknown = reason.startswith("Invalid value ") and reason.endswith(
-            ("`$.type`", "`$.kind`")
-        )
+        unknown = reason.startswith("Invalid value ") and reason.endswith(("`$.type`", "`$.kind`"))
         raise (UnknownType if unknown else InvalidMessage)(reason) from None
 
 
@@ -428,13 +426,9 @@ def description_of(body: OfferBody | AnswerBody) -> Description:
 
 def candidate_of(init: CandidateInit) -> Candidate:
     """Return what the engine is given."""
-    return Candidate(
-        init.candidate, init.sdp_mid, init.sdp_m_line_index, init.username_fragment
-    )
+    return Candidate(init.candidate, init.sdp_mid, init.sdp_m_line_index, init.username_fragment)
 
 
 def init_of(candidate: Candidate) -> CandidateInit:
     """Return what travels."""
-    return CandidateInit(
-        candidate.candidate, candidate.ufrag, candidate.mid, candidate.mline_index
-    )
+    return CandidateInit(candidate.candidate, candidate.ufrag, candidate.mid, candidate.mline_index)

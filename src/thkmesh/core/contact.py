@@ -1,0 +1,180 @@
+"""Keeping in contact with the signaling server.
+
+One WebSocket at a time: open it, wait for the challenge, say hello, be welcomed,
+ping. If it is lost, try again after a while chosen by full jitter, so that a
+thousand clients of a restarted server do not come back in the same moment; for
+as long as it takes, unless the close code says that coming back is of no use.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from thkmesh.core import wire
+from thkmesh.core.backoff import full_jitter
+from thkmesh.core.closing import CloseCode
+from thkmesh.errors import (
+    JoinError,
+    MeshError,
+    ProtocolMismatch,
+    Replaced,
+    RoomClosed,
+    RoomFull,
+    Unauthorized,
+)
+from thkmesh.events import ServerState
+
+__all__ = ["CloseSocket", "Contact", "ContactOutput", "OpenSocket", "SayHello", "SendToServer"]
+
+RETRY_BASE: Final = 0.25
+RETRY_CAP: Final = 5.0
+"""Seconds of the first and the longest wait before the WebSocket is opened again."""
+
+GREETING_TIMEOUT: Final = 10.0
+"""Seconds from opening the WebSocket to the welcome."""
+
+PONG_TIMEOUT: Final = 10.0
+"""Seconds that a ping may stay unanswered by anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """Open the WebSocket."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Close the WebSocket; nothing more comes from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayHello:
+    """Sign and send the hello, with proof over ``nonce``."""
+
+    nonce: str
+    resume: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendToServer:
+    """Send a message that needs no signature."""
+
+    message: wire.Leave | wire.Ping
+
+
+ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | SendToServer
+
+_ERRORS: Final[dict[int, type[MeshError]]] = {
+    CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.PROTOCOL_MISMATCH: ProtocolMismatch,
+    CloseCode.REPLACED: Replaced,
+    CloseCode.ROOM_FULL: RoomFull,
+}
+
+
+class Contact:
+    """The client's side of the conversation with the server.
+
+    Attributes:
+        state: connecting until the first welcome, then connected or reconnecting.
+        error: why the conversation is over for good; None while it is not.
+    """
+
+    def __init__(self, dice: Callable[[], float]) -> None:
+        """Begin without a WebSocket; ``dice`` returns random numbers in [0, 1)."""
+        self.state = ServerState.CONNECTING
+        self.error: MeshError | None = None
+        self._dice = dice
+        self._resume = ""
+        self._failures = 0
+        self._pings = 0
+        self._ping_interval = 20.0
+        self._retry_at: float | None = None
+        self._ping_at: float | None = None
+        self._silent_at: float | None = None
+        """When silence means that the WebSocket is dead."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When to tick at the latest."""
+        times = (self._retry_at, self._ping_at, self._silent_at)
+        return min((time for time in times if time is not None), default=None)
+
+    def start(self, now: float) -> list[ContactOutput]:
+        """Open the first WebSocket."""
+        return self._open(now)
+
+    def heard(self, message: wire.ToClient, now: float) -> list[ContactOutput]:
+        """Take note of any message; answer a challenge, keep what a welcome says."""
+        if self._silent_at is None:
+            return []
+        match message:
+            case wire.Challenge(nonce=nonce, protocol=(low, high)):
+                if not low <= wire.PROTOCOL <= high:
+                    text = f"the server speaks protocol {low} to {high}, we speak {wire.PROTOCOL}"
+                    return self._end(ProtocolMismatch(text))
+                return [SayHello(nonce, self._resume)]
+            case wire.Welcome():
+                self.state = ServerState.CONNECTED
+                self._resume = message.resume
+                self._failures = 0
+                self._ping_interval = message.ping_interval
+                self._ping_at = now + self._ping_interval
+                self._silent_at = self._ping_at + PONG_TIMEOUT
+            case _ if self._ping_at is not None:
+                self._silent_at = self._ping_at + PONG_TIMEOUT
+            case _:
+                pass
+        return []
+
+    def lost(self, code: int, reason: str, now: float) -> list[ContactOutput]:
+        """Take note that the WebSocket ended; come back later, or never."""
+        joined = self.state is not ServerState.CONNECTING
+        known = code in set(CloseCode)
+        returning = joined and code == CloseCode.ROOM_FULL
+        if known and CloseCode(code).final and not returning:
+            text = reason or CloseCode(code).name.lower().replace("_", " ")
+            kind = _ERRORS.get(code, RoomClosed if joined else JoinError)
+            return self._end(kind(f"the signaling server closed with {code}: {text}"))
+        if joined:
+            self.state = ServerState.RECONNECTING
+        delay = full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
+        self._failures += 1
+        self._ping_at = self._silent_at = None
+        self._retry_at = now + delay
+        return []
+
+    def settle(self, now: float) -> list[ContactOutput]:
+        """Do what is due."""
+        if self._silent_at is not None and now >= self._silent_at:
+            return [CloseSocket(), *self.lost(1006, "the server fell silent", now)]
+        if self._retry_at is not None and now >= self._retry_at:
+            return self._open(now)
+        if self._ping_at is not None and now >= self._ping_at:
+            self._pings += 1
+            self._ping_at = now + self._ping_interval
+            return [SendToServer(wire.Ping(self._pings))]
+        return []
+
+    def slept(self, duration: float) -> None:
+        """Give back the time that we did not listen."""
+        if self._silent_at is not None:
+            self._silent_at += duration
+
+    def leave(self) -> list[ContactOutput]:
+        """Say goodbye and close."""
+        goodbye: list[ContactOutput] = []
+        if self.state is ServerState.CONNECTED:
+            goodbye.append(SendToServer(wire.Leave()))
+        return goodbye + self._end(None)
+
+    def _open(self, now: float) -> list[ContactOutput]:
+        self._retry_at = None
+        self._silent_at = now + GREETING_TIMEOUT
+        return [OpenSocket()]
+
+    def _end(self, error: MeshError | None) -> list[ContactOutput]:
+        self.state = ServerState.CLOSED
+        self.error = error
+        self._retry_at = self._ping_at = self._silent_at = None
+        return [CloseSocket()]

@@ -1,0 +1,431 @@
+"""All that connects me to one remote session.
+
+A link composes the machines that each know one thing: ``Negotiator`` (how to
+connect), ``Sequencer`` (signals once and in order), ``Heartbeat`` (is it alive)
+and ``SendQueue`` (what waits). It adds what needs all of them: when to give up a
+connection and open the next generation, and that nothing queued is lost by it.
+
+::
+
+    connecting ──channel open──▶ connected ──failed, stalled──▶ reconnecting
+         ╰────────────── retry, full jitter ◀─── channel open ──────╯ │
+    any state ──peer gone, or we left──▶ closed                       ▼ retry
+
+A connection is given up when the engine says failed, its control channel closes
+without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
+does not settle within ``SETTLE_TIMEOUT``. The first retry is immediate; later
+ones wait, because both ends and the network need a breath. Retrying needs the
+server, so while it is away a link only waits; the connection, if it still
+works, is not touched.
+
+Every connection of this link has a number. Events of another number than the
+current one are inert: results of a discarded connection cannot touch its heir.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from thkmesh.core import engine, frames, sequencing, wire
+from thkmesh.core.backoff import full_jitter
+from thkmesh.core.heartbeat import Heartbeat
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import (
+    Abandon,
+    CloseConnection,
+    ContentArrived,
+    Depart,
+    Enqueue,
+    FromEngine,
+    LinkEvent,
+    LinkOutput,
+    MeasureBuffer,
+    Measured,
+    Misbehaved,
+    Moved,
+    Offline,
+    Online,
+    OpenConnection,
+    Perform,
+    Renew,
+    SaidGoodbye,
+    SendFrame,
+    SignalArrived,
+    TransmitSignal,
+)
+from thkmesh.core.machine import Ignored, Slept, Tick
+from thkmesh.core.negotiation import (
+    Begin,
+    Broken,
+    Change,
+    NegotiationEvent,
+    Negotiator,
+    Replace,
+    SendBody,
+)
+from thkmesh.core.negotiation import OpenConnection as OpenGeneration
+from thkmesh.core.negotiation import Received as BodyReceived
+from thkmesh.core.sending import LOW_WATER_BYTES, SendQueue
+from thkmesh.core.sequencing import Sequencer
+from thkmesh.errors import InvalidMessage
+from thkmesh.events import LinkState
+
+__all__ = ["Link", "LinkSettings"]
+
+SETTLE_TIMEOUT: Final = 15.0
+"""Seconds for a connection to open, and for a renegotiation to settle."""
+
+RETRY_BASE: Final = 1.0
+RETRY_CAP: Final = 15.0
+STEADY: Final = 30.0
+"""A connection that lived this long was a good one: the next retry is immediate."""
+
+BATCHING: Final = 0.02
+"""Seconds that candidates wait for each other."""
+
+DRAIN: Final = 2.0
+"""Seconds that a closing connection has to deliver what the engine holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What a link needs to know beside its two ends.
+
+    ``hasty`` makes the higher session offer first too: a collision on purpose,
+    for tests and for partners that do not know our rule.
+    """
+
+    capabilities: engine.Capabilities
+    hasty: bool = False
+
+
+class Link:
+    """One remote session, from my side."""
+
+    def __init__(
+        self, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: Callable[[], float]
+    ) -> None:
+        """Begin unconnected and offline.
+
+        Args:
+            me: my session; the lower of the two is polite and offers first.
+            to: the other session.
+            settings: see there.
+            dice: returns a random number in [0, 1) for the time of retries.
+        """
+        self.to = to
+        self.polite = me < to
+        self.state = LinkState.CONNECTING
+        self._dice = dice
+        self._hasty = settings.hasty
+        capabilities = settings.capabilities
+        self._negotiator = Negotiator(
+            self.polite,
+            can_rollback=capabilities.rollback,
+            can_restart_ice=capabilities.ice_restart,
+        )
+        self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
+        self._heartbeat = Heartbeat()
+        self._queue = SendQueue()
+        self._number = 0
+        self._open = False
+        self._online = False
+        self._leaving = False
+        self._batch: list[wire.CandidateInit] = []
+        self._batch_due: float | None = None
+        self._pending_since: float | None = None
+        self._retry_at: float | None = None
+        self._attempts = 0
+        self._connected_at: float | None = None
+
+    @property
+    def generation(self) -> int:
+        """Which attempt to connect this is; 0 before the first."""
+        return self._negotiator.generation
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether another message may be enqueued."""
+        return self._queue.has_room
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how much is queued and not yet with the engine."""
+        return self._queue.waiting_bytes
+
+    @property
+    def deadline(self) -> float | None:
+        """When to tick at the latest."""
+        if self.state is LinkState.CLOSED:
+            return None
+        times = [self._heartbeat.deadline, self._batch_due, self._sequencer.deadline]
+        if self._online:
+            times.append(self._retry_at)
+            if self._pending_since is not None and self._retry_at is None:
+                times.append(self._pending_since + SETTLE_TIMEOUT)
+        return min((time for time in times if time is not None), default=None)
+
+    def handle(self, event: LinkEvent | Tick | Slept, now: float) -> list[LinkOutput]:
+        """Settle what is due, then the event; return what to do."""
+        if self.state is LinkState.CLOSED:
+            return []
+        out: list[LinkOutput] = []
+        if isinstance(event, Slept):
+            self._slept(event.duration)
+        self._settle(now, out)
+        self._take(event, now, out)
+        self._watch(now)
+        return out
+
+    # --- events ---------------------------------------------------------------
+
+    def _take(self, event: LinkEvent | Tick | Slept, now: float, out: list[LinkOutput]) -> None:
+        match event:
+            case FromEngine(number=number, event=reported):
+                if number == self._number:
+                    self._reported(reported, now, out)
+            case Measured(number=number, held_bytes=held):
+                if number == self._number:
+                    self._queue.measured(held)
+                    self._pump(out, measure=held <= LOW_WATER_BYTES)
+            case Enqueue(frame=frame):
+                self._queue.put(frame)
+                self._pump(out)
+            case SignalArrived(seq=seq, ack=ack, body=body):
+                self._sequence(sequencing.Received(seq, ack, body), now, out)
+            case Online():
+                self._go_online(now, out)
+            case Offline():
+                self._online = False
+                self._sequence(sequencing.Pause(), now, out)
+            case Begin() | Change():
+                self._negotiate(event, now, out)
+            case Renew():
+                self._give_up(now, out)
+            case Depart():
+                self._depart(out)
+            case Abandon():
+                self._close(out, drain=0.0)
+            case Tick() | Slept():
+                pass
+
+    def _go_online(self, now: float, out: list[LinkOutput]) -> None:
+        if not self._online:
+            self._online = True
+            if self._pending_since is not None:
+                self._pending_since = now
+        self._sequence(sequencing.Resume(), now, out)
+        if self.generation == 0:
+            self._negotiate(Begin(force=self._hasty), now, out)
+
+    def _slept(self, duration: float) -> None:
+        self._heartbeat.slept(duration)
+        if self._pending_since is not None:
+            self._pending_since += duration
+
+    def _settle(self, now: float, out: list[LinkOutput]) -> None:
+        """Do all that ``now`` has made due."""
+        if self._heartbeat.stalled(now):
+            self._give_up(now, out)
+        ping = self._heartbeat.ping(now)
+        if ping is not None:
+            self._control(frames.Ping(ping), out)
+        if self._batch_due is not None and now >= self._batch_due:
+            self._flush(now, out)
+        if self._online:
+            pending = self._pending_since
+            if pending is not None and now >= pending + SETTLE_TIMEOUT:
+                self._give_up(now, out)
+            if self._retry_at is not None and now >= self._retry_at:
+                self._retry_at = None
+                self._pending_since = now
+                self._negotiate(Replace(), now, out)
+        self._sequence(Tick(), now, out)
+
+    def _watch(self, now: float) -> None:
+        """Keep the time since when something has been waiting to settle."""
+        idle = self.generation == 0 and self._pending_since is None
+        if (self._negotiator.settled and self._open) or idle:
+            self._pending_since = None
+        elif self._pending_since is None:
+            self._pending_since = now
+
+    # --- negotiation and signals ------------------------------------------------
+
+    def _negotiate(self, event: NegotiationEvent, now: float, out: list[LinkOutput]) -> None:
+        for output in self._negotiator.handle(event, now):
+            match output:
+                case OpenGeneration():
+                    self._renew_connection(out)
+                case SendBody(body=wire.CandidatesBody(candidates=candidates)):
+                    self._batch += candidates
+                    if self._batch_due is None:
+                        self._batch_due = now + BATCHING
+                case SendBody(body=body):
+                    self._flush(now, out)
+                    self._signal(body, now, out)
+                case Broken():
+                    self._give_up(now, out)
+                case Ignored(reason=reason, violation=violation):
+                    if violation:
+                        out.append(Misbehaved(self.to, InvalidMessage(reason)))
+                case _:
+                    out.append(Perform(self.to, self._number, output))
+
+    def _renew_connection(self, out: list[LinkOutput]) -> None:
+        """Have a fresh connection in place of the former."""
+        if self._number:
+            out.append(CloseConnection(self.to, self._number))
+        self._number += 1
+        self._batch.clear()
+        self._batch_due = None
+        self._retry_at = None
+        self._pending_since = None
+        self._disconnected(out)
+        out.append(OpenConnection(self.to, self._number))
+
+    def _flush(self, now: float, out: list[LinkOutput]) -> None:
+        """Send the candidates that have gathered, as one signal."""
+        self._batch_due = None
+        if self._batch:
+            body = wire.CandidatesBody(self.generation, tuple(self._batch))
+            self._batch.clear()
+            self._signal(body, now, out)
+
+    def _signal(self, body: wire.SignalBody, now: float, out: list[LinkOutput]) -> None:
+        send = sequencing.Send(wire.ENVELOPES[type(body)], wire.encode_body(body))
+        self._sequence(send, now, out)
+
+    def _sequence(
+        self,
+        event: "sequencing.SequencingEvent[wire.SignalBody | None] | Tick | Slept",
+        now: float,
+        out: list[LinkOutput],
+    ) -> None:
+        for output in self._sequencer.handle(event, now):
+            match output:
+                case sequencing.Transmit(envelope=envelope, seq=seq, ack=ack, body=body):
+                    out.append(TransmitSignal(self.to, envelope, seq, ack, body))
+                case sequencing.Deliver(payload=payload):
+                    if payload is not None:
+                        self._negotiate(BodyReceived(payload), now, out)
+                case sequencing.Overflow():
+                    # The other end acknowledges nothing; a retry later finds room again.
+                    self._give_up(now, out)
+                case Ignored(reason=reason, violation=violation):
+                    if violation:
+                        out.append(Misbehaved(self.to, InvalidMessage(reason)))
+
+    # --- the connection -----------------------------------------------------------
+
+    def _reported(self, event: engine.EngineEvent, now: float, out: list[LinkOutput]) -> None:
+        match event:
+            case engine.FrameReceived(data=data):
+                self._heartbeat.heard()
+                self._frame(data, now, out)
+            case engine.BufferLow(channel=engine.CONTROL):
+                self._queue.measured(LOW_WATER_BYTES)
+                self._pump(out)
+            case engine.ChannelOpened(channel=engine.CONTROL):
+                self._connected(now, out)
+            case engine.ChannelClosed(channel=engine.CONTROL):
+                self._give_up(now, out)
+            case engine.StateChanged(state=engine.ConnectionState.FAILED):
+                self._give_up(now, out)
+            case engine.OperationDone() | engine.OperationFailed() | engine.CandidateFound():
+                self._negotiate(event, now, out)
+            case _:
+                pass
+
+    def _connected(self, now: float, out: list[LinkOutput]) -> None:
+        self._open = True
+        self._retry_at = None
+        self._connected_at = now
+        self._heartbeat.start(now)
+        self._queue.measured(0)
+        self._move(LinkState.CONNECTED, out)
+        self._pump(out)
+
+    def _disconnected(self, out: list[LinkOutput]) -> None:
+        self._open = False
+        self._heartbeat.stop()
+        if self.state is LinkState.CONNECTED:
+            self._move(LinkState.RECONNECTING, out)
+
+    def _give_up(self, now: float, out: list[LinkOutput]) -> None:
+        """Let this connection go, and make the time for the next generation."""
+        if self._leaving:
+            self._close(out, drain=0.0)
+            return
+        self._disconnected(out)
+        self._pending_since = None
+        if self._retry_at is not None:
+            return
+        if self._connected_at is not None and now - self._connected_at >= STEADY:
+            self._attempts = 0
+        self._connected_at = None
+        delay = 0.0
+        if self._attempts:
+            delay = full_jitter(self._attempts - 1, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
+        self._attempts += 1
+        self._retry_at = now + delay
+
+    def _move(self, state: LinkState, out: list[LinkOutput]) -> None:
+        self.state = state
+        out.append(Moved(self.to, state))
+
+    # --- frames -------------------------------------------------------------------
+
+    def _frame(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
+        try:
+            content = frames.decode(data)
+        except InvalidMessage as error:
+            out.append(Misbehaved(self.to, error))
+            self._give_up(now, out)
+            return
+        match content:
+            case frames.Content():
+                out.append(ContentArrived(self.to, content))
+            case frames.Ping(n=n):
+                self._control(frames.Pong(n), out)
+            case frames.Bye():
+                out.append(SaidGoodbye(self.to))
+            case frames.Pong() | None:
+                pass
+
+    def _control(self, control: frames.Control, out: list[LinkOutput]) -> None:
+        """Send a control frame past the queue; it is small and cannot wait."""
+        if self._open:
+            frame = frames.encode_control(control)
+            out.append(SendFrame(self.to, self._number, engine.CONTROL, frame))
+
+    def _pump(self, out: list[LinkOutput], *, measure: bool = True) -> None:
+        """Hand on what fits the engine's window."""
+        if not self._open:
+            return
+        out += [
+            SendFrame(self.to, self._number, engine.CONTROL, frame) for frame in self._queue.take()
+        ]
+        if self._queue.must_measure:
+            if measure:
+                out.append(MeasureBuffer(self.to, self._number))
+        elif self._leaving:
+            self._close(out, drain=DRAIN)
+
+    # --- the end ------------------------------------------------------------------
+
+    def _depart(self, out: list[LinkOutput]) -> None:
+        self._leaving = True
+        if not self._open:
+            self._close(out, drain=0.0)
+            return
+        self._queue.put(frames.encode_control(frames.Bye()))
+        self._pump(out)
+
+    def _close(self, out: list[LinkOutput], *, drain: float) -> None:
+        if self._number:
+            out.append(CloseConnection(self.to, self._number, drain))
+        self._open = False
+        self._heartbeat.stop()
+        self._queue.clear()
+        self._move(LinkState.CLOSED, out)

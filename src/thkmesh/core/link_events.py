@@ -1,0 +1,210 @@
+"""What a link is told, and what it wants done."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from thkmesh.core import engine, frames, wire
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.negotiation import Begin, Change
+from thkmesh.errors import PeerError
+from thkmesh.events import LinkState
+
+__all__ = [
+    "Abandon",
+    "CloseConnection",
+    "ContentArrived",
+    "Depart",
+    "Enqueue",
+    "FromEngine",
+    "LinkEvent",
+    "LinkOutput",
+    "MeasureBuffer",
+    "Measured",
+    "Misbehaved",
+    "Moved",
+    "Offline",
+    "Online",
+    "OpenConnection",
+    "Perform",
+    "Renew",
+    "SaidGoodbye",
+    "SendFrame",
+    "SignalArrived",
+    "TransmitSignal",
+]
+
+# --- inputs -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """Signals can reach the other session now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Signals cannot reach it, until ``Online``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalArrived:
+    """A verified signal from the other session; a bare acknowledgement has no body."""
+
+    seq: int
+    ack: int
+    body: wire.SignalBody | None
+
+
+@dataclass(frozen=True, slots=True)
+class FromEngine:
+    """Something a connection of this link reported."""
+
+    number: int
+    event: engine.EngineEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The answer to ``MeasureBuffer``."""
+
+    number: int
+    held_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    """A frame to send, now or when the link is up."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Give up this connection and make another (the seed's Reconnect button)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Depart:
+    """Say goodbye after what is queued, then close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """The other session is gone, or time is up: close now."""
+
+
+LinkEvent: TypeAlias = (
+    Online
+    | Offline
+    | SignalArrived
+    | FromEngine
+    | Measured
+    | Enqueue
+    | Begin
+    | Change
+    | Renew
+    | Depart
+    | Abandon
+)
+
+# --- outputs ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConnection:
+    """Have the engine make a connection; its events come as ``FromEngine(number)``."""
+
+    to: SessionKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """Close a connection, with ``drain`` seconds to deliver what it holds."""
+
+    to: SessionKey
+    number: int
+    drain: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Begin an operation on a connection."""
+
+    to: SessionKey
+    number: int
+    operation: engine.Operation
+
+
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Hand a datagram to a channel."""
+
+    to: SessionKey
+    number: int
+    channel: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureBuffer:
+    """Ask how much the control channel holds; answered by ``Measured``."""
+
+    to: SessionKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransmitSignal:
+    """Sign a signal and send it through the server; ``seq`` 0 is a bare ack."""
+
+    to: SessionKey
+    envelope: type[wire.Signal]
+    seq: int
+    ack: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContentArrived:
+    """An application message came in."""
+
+    sender: SessionKey
+    content: frames.Content
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The link's state is now another."""
+
+    to: SessionKey
+    state: LinkState
+
+
+@dataclass(frozen=True, slots=True)
+class SaidGoodbye:
+    """The other session said that it leaves."""
+
+    sender: SessionKey
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaved:
+    """The other session broke the protocol; what it sent had no effect."""
+
+    sender: SessionKey
+    error: PeerError
+
+
+LinkOutput: TypeAlias = (
+    OpenConnection
+    | CloseConnection
+    | Perform
+    | SendFrame
+    | MeasureBuffer
+    | TransmitSignal
+    | ContentArrived
+    | Moved
+    | SaidGoodbye
+    | Misbehaved
+)

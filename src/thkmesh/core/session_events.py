@@ -1,0 +1,174 @@
+"""What a session is told, and what it wants done."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from thkmesh.core import link_events as link
+from thkmesh.core import wire
+from thkmesh.core.contact import ContactOutput
+from thkmesh.core.identity import SessionKey
+from thkmesh.errors import MeshError, PeerError
+from thkmesh.events import Event
+from thkmesh.peer import Peer
+
+__all__ = [
+    "Accepted",
+    "Cancel",
+    "Emit",
+    "Ended",
+    "FromLink",
+    "Heard",
+    "Introduced",
+    "Leave",
+    "Send",
+    "SessionEvent",
+    "SessionOutput",
+    "SignalVerified",
+    "SocketLost",
+    "Start",
+    "Suspected",
+    "Unsendable",
+    "Welcomed",
+]
+
+# --- inputs -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Enter the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLost:
+    """The WebSocket ended or could not be opened; 1006 where nobody said why."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of the server's own, which nobody signs."""
+
+    message: wire.ToClient
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """The welcome, with the peers whose introductions proved true."""
+
+    message: wire.Welcome
+    peers: tuple[Peer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """A peer is in the room, and its introduction proved true."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class SignalVerified:
+    """A signal to me whose signature is its sender's."""
+
+    source: SessionKey
+    signal: link.SignalArrived
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """Something came that was not what it claims to be, and was dropped."""
+
+    claimed: SessionKey | None
+    error: PeerError
+
+
+@dataclass(frozen=True, slots=True)
+class FromLink:
+    """What the shell has to tell a link."""
+
+    to: SessionKey
+    event: link.LinkEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A frame for everybody (``to`` None) or one session; ``token`` is the sender's."""
+
+    token: int
+    to: SessionKey | None
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The sender does not want to wait any longer; if it still waits, it was not sent."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Say goodbye; what is queued has ``patience`` seconds to be sent."""
+
+    patience: float
+
+
+SessionEvent: TypeAlias = (
+    Start
+    | SocketLost
+    | Heard
+    | Welcomed
+    | Introduced
+    | SignalVerified
+    | Suspected
+    | FromLink
+    | Send
+    | Cancel
+    | Leave
+)
+
+# --- outputs (besides those of links and of the contact) ------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Tell the application."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message of that token is now ours to deliver."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsendable:
+    """The message of that token was not sent."""
+
+    token: int
+    error: MeshError
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over; ``error`` says why, None after ``Leave``."""
+
+    error: MeshError | None
+
+
+_Inner: TypeAlias = (
+    link.OpenConnection
+    | link.CloseConnection
+    | link.Perform
+    | link.SendFrame
+    | link.MeasureBuffer
+    | link.TransmitSignal
+)
+
+SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Accepted | Unsendable | Ended
