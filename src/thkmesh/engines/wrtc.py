@@ -20,9 +20,7 @@ else belongs to the loop the engine was made on.
 
 import asyncio
 import contextlib
-import os
 import re
-import socket
 from collections.abc import Callable
 from typing import Final, assert_never
 
@@ -54,6 +52,7 @@ from thkmesh.core.engine import (
     StateChanged,
     Stats,
 )
+from thkmesh.engines.environment import ProcessGuard, has_address
 from thkmesh.errors import EngineError, WrongContext
 
 __all__ = ["WrtcConnection", "WrtcEngine"]
@@ -65,31 +64,15 @@ _CAPABILITIES: Final = Capabilities(
 )
 
 _NO_MORE: Final = "a=end-of-candidates\r\n"
+_NEEDED: Final = {
+    "an ice-ufrag": re.compile(r"^a=ice-ufrag:[A-Za-z0-9+/]{4,256}\r?$", re.MULTILINE),
+    "an ice-pwd": re.compile(r"^a=ice-pwd:[A-Za-z0-9+/]{22,256}\r?$", re.MULTILINE),
+    "a fingerprint": re.compile(r"^a=fingerprint:\S+ \S+\r?$", re.MULTILINE),
+}
 _UFRAG: Final = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
-# --- processes ------------------------------------------------------------------
-
-_owner: int | None = None
-"""The process whose threads libwebrtc runs on; None before the first engine."""
-
-
-def _check_process() -> None:
-    """Refuse to touch libwebrtc in a child of ``fork``: its threads did not come along."""
-    if _owner is not None and _owner != os.getpid():
-        raise WrongContext(
-            "this process was forked from one that uses WebRTC, and WebRTC cannot be used in it: "
-            'start it with the "spawn" method, or fork before joining the first room'
-        )
-
-
-def _has_address() -> bool:
-    """Return whether some interface other than loopback leads anywhere; sends nothing."""
-    for family, address in ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8::1")):
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))
-            return True
-    return False
-
+_process = ProcessGuard()
+"""libwebrtc's threads, and its choice of interfaces, belong to the whole process."""
 
 # --- the engine -----------------------------------------------------------------
 
@@ -110,21 +93,17 @@ class WrtcEngine:
             EngineError: loopback is asked for after a connection was made without.
             WrongContext: in a child of ``fork``, or outside a running loop.
         """
-        global _owner  # noqa: PLW0603 - one libwebrtc a process
-        _check_process()
+        _process.claim()
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise WrongContext("an engine is made on the event loop it will run on") from None
-        _owner = os.getpid()
-        if loopback if loopback is not None else not _has_address():
+        if loopback or (loopback is None and not has_address()):
             try:
                 webrtc.allow_loopback()
             except webrtc.InvalidStateError:
                 if loopback:
-                    raise EngineError(
-                        "loopback must be allowed before the first connection"
-                    ) from None
+                    raise EngineError("too late: a connection was made without loopback") from None
         self._open: set[WrtcConnection] = set()
         self._closed = False
 
@@ -145,7 +124,7 @@ class WrtcEngine:
             EngineError: the engine is closed, or refuses the ICE servers.
             WrongContext: in a child of ``fork``, or on another loop.
         """
-        _check_process()
+        _process.check()
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("an engine is used on the event loop it was made on")
         if self._closed:
@@ -160,10 +139,12 @@ class WrtcEngine:
 
     async def close(self) -> None:
         """Close every connection that is still open; ``open`` raises from now on."""
-        _check_process()
+        _process.check()
         self._closed = True
-        for connection in tuple(self._open):
-            await connection.close()
+        # All at once, so that being cancelled leaves none behind.
+        unfinished = [operation for each in tuple(self._open) if (operation := each.abort())]
+        if unfinished:
+            await asyncio.wait(unfinished)
 
 
 # --- a connection ---------------------------------------------------------------
@@ -203,7 +184,7 @@ class WrtcConnection:
         Raises:
             WrongContext: in a child of ``fork``.
         """
-        _check_process()
+        _process.check()
         if self._closed:
             return
         assert self._operation is None, "one operation at a time"
@@ -266,9 +247,11 @@ class WrtcConnection:
             raise ValueError(f"not in signaling state {self._pc.signaling_state.value}")
         if isinstance(operation, RollBack) and self._pc.current_local_description is None:
             raise ValueError("libwebrtc does not survive the rollback of a first offer")
-        if isinstance(operation, ApplyRemote) and not operation.description.sdp.startswith("v=0"):
-            # libwebrtc would say so too, but on standard error.
-            raise ValueError("a description begins with v=0")
+        if isinstance(operation, ApplyRemote):
+            # libwebrtc would refuse these too, but not without a line on standard error.
+            for needed, pattern in _NEEDED.items():
+                if not pattern.search(operation.description.sdp):
+                    raise ValueError(f"a description needs {needed}")
 
     # --- frames ---
 
@@ -281,21 +264,23 @@ class WrtcConnection:
         Raises:
             WrongContext: in a child of ``fork``.
         """
-        _check_process()
+        _process.check()
         ready = self._ready.get(channel)
         if ready is None:
             return False
         try:
             ready.send(data)
-        except (
-            webrtc.RTCException,
-            TypeError,
-        ):  # full or just closed; larger than the remote takes
+        except (webrtc.RTCException, TypeError):  # full, or larger than the remote takes
             return False
         return True
 
     def buffered_bytes(self, channel: int) -> int:
-        """Return how many bytes wait in the engine's buffer of a channel."""
+        """Return how many bytes wait in the engine's buffer of a channel.
+
+        Raises:
+            WrongContext: in a child of ``fork``.
+        """
+        _process.check()
         ready = self._ready.get(channel)
         return 0 if ready is None else ready.buffered_amount
 
@@ -303,7 +288,7 @@ class WrtcConnection:
 
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises for what the network does."""
-        _check_process()
+        _process.check()
         if self._closed:
             return Stats()
         try:
@@ -323,9 +308,8 @@ class WrtcConnection:
         Raises:
             WrongContext: in a child of ``fork``.
         """
-        _check_process()
-        self._closed = True
-        self._emit = _silence
+        _process.check()
+        self._silence()
         try:
             if drain > 0 and self._ready:
                 # Only a channel's own close waits for its queue to be acknowledged.
@@ -335,13 +319,13 @@ class WrtcConnection:
                     async with asyncio.timeout(drain):
                         await self._drained.wait()
         finally:
-            operation = self._shut()
-        if operation is not None:
-            operation.cancel()
+            operation = self.abort()
+        if operation:
             await asyncio.wait([operation])
 
-    def _shut(self) -> asyncio.Task[None] | None:
-        """Let go of libwebrtc; return the operation that was in flight."""
+    def abort(self) -> asyncio.Task[None] | None:
+        """Close at once; return the cancelled operation that was in flight."""
+        self._silence()
         self._forget(self)
         self._pc.close()
         # The listeners refer to us and we to them: without this the garbage
@@ -352,7 +336,13 @@ class WrtcConnection:
         self._ready.clear()
         self._drained.set()
         operation, self._operation = self._operation, None
+        if operation:
+            operation.cancel()
         return operation
+
+    def _silence(self) -> None:
+        self._closed = True
+        self._emit = _ignore
 
     # --- what libwebrtc reports ---
 
@@ -424,7 +414,7 @@ class WrtcConnection:
 # --- in and out of libwebrtc's words ---------------------------------------------
 
 
-def _silence(_: EngineEvent) -> None:
+def _ignore(_: EngineEvent) -> None:
     """Take the place of ``emit`` once a connection is closed."""
 
 
@@ -455,8 +445,9 @@ def _summary(report: webrtc.RTCStatsReport) -> Stats:
             return Stats(bytes_sent=sent, bytes_received=received)
         local = report.get(pair.local_candidate_id)
         remote = report.get(pair.remote_candidate_id)
+        rtt = pair.current_round_trip_time
         return Stats(
-            rtt=pair.current_round_trip_time,
+            rtt=None if rtt is None else float(rtt),
             local_type=_type_of(local),
             remote_type=_type_of(remote),
             protocol=local.protocol if isinstance(local, webrtc.RTCIceCandidateStats) else None,
