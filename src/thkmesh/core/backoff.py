@@ -21,5 +21,5 @@ def full_jitter(attempt: int, dice: float, *, base: float, cap: float) -> float:
         base: the ceiling of the first delay, in seconds.
         cap: the ceiling of every delay, in seconds.
     """
-    doubled = base * 2 ** min(attempt, 60)  # enough for any cap, and no overflow
+    doubled = base * 2.0 ** min(attempt, 60)  # enough for any cap, and no overflow
     return dice * min(doubled, cap)
