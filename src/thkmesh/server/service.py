@@ -1,0 +1,303 @@
+"""The rooms on an event loop: what every way of reaching them shares.
+
+``RoomService`` owns the one ``Rooms`` machine. It knows neither sockets nor ASGI:
+whoever has a client calls ``open`` with something to send to, and hands in what
+the client says. The ASGI app does so for WebSockets, ``thkmesh.testing`` for its
+simulated network on virtual time.
+
+Hellos are checked here, before the machine sees them (``check_hello``): what is
+in the machine has proved that it holds the key that its id is the hash of.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import Protocol
+
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
+from thkmesh.core.room_events import (
+    Close,
+    CreateRoom,
+    Dropped,
+    Event,
+    HelloAccepted,
+    Opened,
+    Output,
+    Received,
+    Refused,
+    RoomRules,
+    Send,
+    Skipped,
+    Stop,
+)
+from thkmesh.core.room_state import RoomView
+from thkmesh.core.rooms import Rooms
+from thkmesh.core.wire import (
+    SIGNALING_LIMIT_BYTES,
+    VERSIONS,
+    Hello,
+    Introduction,
+    UnknownType,
+    decode_introduction,
+    decode_to_server,
+)
+from thkmesh.driver import Driver
+from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
+from thkmesh.keys import verify
+from thkmesh.server.names import readable_name
+
+__all__ = [
+    "Connection",
+    "NoCommonVersion",
+    "Outbound",
+    "RoomService",
+    "ServerSettings",
+    "check_hello",
+]
+
+logger = logging.getLogger("thkmesh.server")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings(RoomRules):
+    """What an operator may choose: the rules of the rooms, and the limits of the shell.
+
+    Attributes:
+        allowed_origins: pages of other origins that may use the server, such as
+            ``https://example.org``; ``*`` allows all. Pages that the server's own
+            host serves, and programs that are no browsers, always may.
+        outgoing_messages: how many messages may wait for a client to read them.
+        outgoing_bytes: how many bytes of them; beyond either the client is cut off.
+        close_timeout: seconds that a client gets to take in what is left and the
+            close code, before its socket is freed whatever it does.
+    """
+
+    allowed_origins: tuple[str, ...] = ()
+    outgoing_messages: int = 256
+    outgoing_bytes: int = 1024 * 1024
+    close_timeout: float = 5.0
+
+
+class Outbound(Protocol):
+    """The way to one client."""
+
+    def send(self, text: str) -> bool:
+        """Take a message; False, and nothing is taken, when too much waits already."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after what was sent; nothing follows."""
+
+
+class NoCommonVersion(InvalidMessage):
+    """A peer speaks no version of the protocol that we speak."""
+
+    reason = "protocol-mismatch"
+
+
+def check_hello(hello: Hello, nonce: str) -> Introduction | PeerError:
+    """Return what a genuine hello says, or what is wrong with it; never raises."""
+    who = hello.session
+    key = decode_bytes(hello.key, 32)
+    if key is None or not is_id(who.id) or id_of_key(key) != who.id:
+        return IdentityMismatch("the id is not the hash of the key")
+    said = hello_payload(hello.room_id, who, hello.key, hello.body)
+    if not verify(hello.key, hello.signature, said):
+        return InvalidSignature("the introduction is not signed by its key")
+    if not verify(hello.key, hello.proof, proof_payload(nonce, hello.room_id, who)):
+        return InvalidSignature("the challenge is not signed by the key")
+    try:
+        introduction = decode_introduction(hello.body)
+    except InvalidMessage as error:
+        return error
+    lowest, highest = introduction.protocol
+    if highest < VERSIONS[0] or VERSIONS[1] < lowest:
+        return NoCommonVersion(f"this server speaks versions {VERSIONS[0]} to {VERSIONS[1]}")
+    return introduction
+
+
+def _code_of(error: PeerError) -> CloseCode:
+    match error:
+        case NoCommonVersion():
+            return CloseCode.PROTOCOL_MISMATCH
+        case InvalidMessage():
+            return CloseCode.INVALID
+        case _:
+            return CloseCode.UNAUTHORIZED
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+class RoomService:
+    """All rooms of this process, on the event loop that first uses them."""
+
+    def __init__(
+        self,
+        settings: ServerSettings | None = None,
+        *,
+        entropy: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Make a server without clients.
+
+        Args:
+            settings: None means the defaults.
+            entropy: returns that many random bytes; the operating system's unless
+                a simulation wants to be repeatable.
+        """
+        self.settings = settings or ServerSettings()
+        self.entropy = entropy
+        self._rooms = Rooms(entropy(8).hex(), self.settings)
+        self._numbers = count(1)
+        self._outbounds: dict[int, Outbound] = {}
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    @cached_property
+    def _driver(self) -> Driver[Event, Output]:
+        return Driver(self._rooms, self._perform, logger=logger, loop=self._loop)
+
+    # --- clients ---
+
+    def open(self, outbound: Outbound) -> "Connection":
+        """Take in a client; its challenge has been sent when this returns."""
+        number = next(self._numbers)
+        nonce = self.entropy(16).hex()
+        self._outbounds[number] = outbound
+        self.feed(Opened(number, nonce))
+        return Connection(self, number, nonce)
+
+    def feed(self, event: Event) -> None:
+        """Hand the machine an event; for this module's connections."""
+        self._driver.feed(event)
+
+    def stop(self) -> None:
+        """Close every connection with 1012, forget everything, take nobody in."""
+        logger.info("stopping with %d connections", len(self._outbounds))
+        self.feed(Stop())
+
+    def _perform(self, output: Output) -> None:
+        match output:
+            case Send(conn=number, text=text):
+                outbound = self._outbounds.get(number)
+                if outbound is not None and not outbound.send(text):
+                    self._close(number, CloseCode.SLOW_CONSUMER, "slow-consumer")
+                    self.feed(Dropped(number))
+            case Close(conn=number, code=code, reason=reason):
+                self._close(number, code, reason)
+
+    def _close(self, number: int, code: CloseCode, reason: str) -> None:
+        outbound = self._outbounds.pop(number, None)
+        if outbound is not None:
+            logger.info("connection %d: closed with %d %s", number, code, reason)
+            outbound.close(code, reason)
+
+    def forget(self, number: int) -> None:
+        """Let go of a client that is gone; for this module's connections."""
+        if self._outbounds.pop(number, None) is not None:
+            logger.info("connection %d: dropped", number)
+            self.feed(Dropped(number))
+
+    # --- rooms ---
+
+    @property
+    def epoch(self) -> str:
+        """Names this life of the server."""
+        return self._rooms.epoch
+
+    @property
+    def connection_count(self) -> int:
+        """How many clients there are."""
+        return self._rooms.connection_count
+
+    @property
+    def room_count(self) -> int:
+        """How many rooms there are."""
+        return self._rooms.room_count
+
+    @property
+    def skipped(self) -> int:
+        """How many messages of unknown types came in."""
+        return self._rooms.skipped
+
+    @property
+    def full(self) -> bool:
+        """Tell whether no more rooms can come into being."""
+        return self._rooms.full
+
+    def inspect(self, room: str) -> RoomView | None:
+        """Return what is known of a room, None if there is no such room."""
+        return self._rooms.inspect(room, self._loop.time())
+
+    def listed(self) -> list[RoomView]:
+        """Return the rooms that want to be found."""
+        return list(self._rooms.listed(self._loop.time()))
+
+    def create(self, room: str | None = None, *, listed: bool = False) -> RoomView | None:
+        """Make a room, under a readable name if it is given none.
+
+        Returns None when it exists already or there can be no more rooms (see
+        ``full``). ``room`` must have the form of a room's name.
+        """
+        while room is None:
+            name = readable_name(self.entropy)
+            room = name if self.inspect(name) is None else None
+        if self.inspect(room) is not None:
+            return None
+        self.feed(CreateRoom(room, listed))
+        return self.inspect(room)
+
+
+class Connection:
+    """One client, as it reaches the rooms."""
+
+    def __init__(self, service: RoomService, number: int, nonce: str) -> None:
+        """Made by ``RoomService.open``."""
+        self._service = service
+        self._number = number
+        self._nonce = nonce
+
+    def received(self, data: str | bytes) -> None:
+        """Take in one message; it has been acted upon when this returns."""
+        if isinstance(data, bytes):
+            self._refuse("binary", "messages are text", CloseCode.UNSUPPORTED)
+            return
+        if _size(data) > SIGNALING_LIMIT_BYTES:
+            limit = f"a message has at most {SIGNALING_LIMIT_BYTES} bytes"
+            self._refuse("too-large", limit, CloseCode.TOO_LARGE)
+            return
+        try:
+            message = decode_to_server(data)
+        except UnknownType:
+            self._service.feed(Skipped(self._number))
+        except InvalidMessage as error:
+            self._refuse(error.reason, str(error), CloseCode.INVALID)
+        else:
+            if isinstance(message, Hello):
+                self._greeted(message)
+            else:
+                self._service.feed(Received(self._number, message, data))
+
+    def dropped(self) -> None:
+        """Tell that the client is gone; nothing is sent to it any more."""
+        self._service.forget(self._number)
+
+    def _greeted(self, hello: Hello) -> None:
+        introduction = check_hello(hello, self._nonce)
+        if isinstance(introduction, PeerError):
+            self._refuse(introduction.reason, str(introduction), _code_of(introduction))
+            return
+        logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
+        resume = self._service.entropy(16).hex()
+        self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
+
+    def _refuse(self, reason: str, message: str, code: CloseCode) -> None:
+        self._service.feed(Refused(self._number, reason, message[:256], code))

@@ -1,0 +1,126 @@
+"""The WebSocket endpoint: one client of the rooms a connection.
+
+Each connection has a bounded queue of what it is to be sent and one task that
+empties it, so a client that does not read stops nobody else. When the queue is
+full the client is cut off (4431). However a connection ends, its socket is free
+``close_timeout`` later at the latest: where the server offers the ASGI extension
+``thkmesh.abort`` (ours does, see ``protocols``), a socket that takes in nothing
+any more, not even the close frame, is aborted.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from thkmesh.server.service import RoomService, ServerSettings
+
+__all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
+
+
+def origin_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
+    """Tell whether a request comes from a page that may use this server.
+
+    It may if no page is behind it (no ``Origin``), if it is one of ours (same host
+    and port), or if the operator allowed its origin. Browsers enforce no
+    same-origin policy on WebSockets, so the server has to (RFC 6455, section 10.2).
+    """
+    origin = headers.get("origin")
+    if origin is None or origin in allowed or "*" in allowed:
+        return True
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(host) and host.lower() == headers.get("host", "").lower()
+
+
+class Outlet:
+    """What waits to be sent to one client, within limits."""
+
+    def __init__(self, settings: ServerSettings, patience: asyncio.Timeout) -> None:
+        """Start empty.
+
+        Args:
+            settings: the limits.
+            patience: is given ``close_timeout`` seconds when the connection closes.
+        """
+        self._settings = settings
+        self._patience = patience
+        self._queue: deque[tuple[str, int]] = deque()
+        self._bytes = 0
+        self._closing: tuple[int, str] | None = None
+        self._more = asyncio.Event()
+
+    def send(self, text: str) -> bool:
+        """Take a message; False, and nothing is taken, when too much waits already."""
+        size = len(text) if text.isascii() else len(text.encode())
+        if (
+            len(self._queue) >= self._settings.outgoing_messages
+            or self._bytes + size > self._settings.outgoing_bytes
+        ):
+            return False
+        self._queue.append((text, size))
+        self._bytes += size
+        self._more.set()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after what was sent; nothing follows."""
+        self._closing = (code, reason)
+        self._more.set()
+        when = asyncio.get_running_loop().time() + self._settings.close_timeout
+        self._patience.reschedule(when)
+
+    async def pump(self, send: Send) -> None:
+        """Send what there is, as fast as the client takes it, until closed."""
+        try:
+            while self._closing is None or self._queue:
+                while self._queue:
+                    text, size = self._queue.popleft()
+                    self._bytes -= size
+                    await send({"type": "websocket.send", "text": text})
+                self._more.clear()
+                if self._closing is None:
+                    await self._more.wait()
+            code, reason = self._closing
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+        except OSError:
+            return  # The client is gone (ASGI, section "Send after disconnect"); so will we be.
+
+
+class WebSocketEndpoint:
+    """The ASGI application behind ``/ws``."""
+
+    def __init__(self, service: RoomService) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection from the handshake to its end."""
+        await receive()  # websocket.connect, by definition
+        if not origin_allowed(Headers(scope=scope), self._service.settings.allowed_origins):
+            await send({"type": "websocket.close"})  # before accept: HTTP status 403
+            return
+        await send({"type": "websocket.accept"})
+        try:
+            async with asyncio.timeout(None) as patience:
+                await self._converse(receive, send, patience)
+        except TimeoutError:
+            extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
+            if "thkmesh.abort" in extensions:
+                extensions["thkmesh.abort"]["abort"]()
+
+    async def _converse(self, receive: Receive, send: Send, patience: asyncio.Timeout) -> None:
+        outlet = Outlet(self._service.settings, patience)
+        pump = asyncio.create_task(outlet.pump(send))
+        connection = self._service.open(outlet)
+        try:
+            while (message := await receive())["type"] == "websocket.receive":
+                text = message.get("text")
+                connection.received(message["bytes"] if text is None else text)
+        finally:
+            connection.dropped()
+            pump.cancel()
