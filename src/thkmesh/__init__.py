@@ -1,1 +1,103 @@
-"""Rooms in which Python processes and browser pages talk directly to each other."""
+"""Rooms in which Python processes and browser pages talk directly.
+
+::
+
+    import asyncio
+    import thkmesh
+
+    async def main():
+        async with thkmesh.join("http://localhost:8765", room="lobby", name="Ada") as room:
+            await room.send("hello, everyone")
+            async for event in room:
+                match event:
+                    case thkmesh.PeerJoined(peer=peer):
+                        print(peer.name, "joined")
+                    case thkmesh.Message(peer=peer, data=data):
+                        print(peer.name, "says", data)
+
+    asyncio.run(main())
+"""
+
+from thkmesh.core.engine import IceServer
+from thkmesh.errors import (
+    EngineError,
+    IdentityMismatch,
+    InvalidArgument,
+    InvalidMessage,
+    InvalidSignature,
+    JoinError,
+    MeshError,
+    MessageTooLarge,
+    PeerError,
+    ProtocolMismatch,
+    Replaced,
+    RoomClosed,
+    RoomFull,
+    ServerUnreachable,
+    Unauthorized,
+    UnknownPeer,
+    WrongContext,
+)
+from thkmesh.events import (
+    Data,
+    Event,
+    LeaveReason,
+    LinkChanged,
+    LinkState,
+    Lost,
+    Message,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    ServerChanged,
+    ServerState,
+)
+from thkmesh.joining import Joining, join
+from thkmesh.keys import Identity
+from thkmesh.peer import Peer
+from thkmesh.room import Room
+from thkmesh.runner import LinkView
+from thkmesh.subscription import Subscription
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Data",
+    "EngineError",
+    "Event",
+    "IceServer",
+    "Identity",
+    "IdentityMismatch",
+    "InvalidArgument",
+    "InvalidMessage",
+    "InvalidSignature",
+    "JoinError",
+    "Joining",
+    "LeaveReason",
+    "LinkChanged",
+    "LinkState",
+    "LinkView",
+    "Lost",
+    "MeshError",
+    "Message",
+    "MessageTooLarge",
+    "Peer",
+    "PeerError",
+    "PeerJoined",
+    "PeerLeft",
+    "ProtocolMismatch",
+    "Refused",
+    "Replaced",
+    "Room",
+    "RoomClosed",
+    "RoomFull",
+    "ServerChanged",
+    "ServerState",
+    "ServerUnreachable",
+    "Subscription",
+    "Unauthorized",
+    "UnknownPeer",
+    "WrongContext",
+    "__version__",
+    "join",
+]

@@ -17,6 +17,7 @@ __all__ = [
     "LeaveReason",
     "LinkChanged",
     "LinkState",
+    "Lost",
     "Message",
     "PeerJoined",
     "PeerLeft",
@@ -89,6 +90,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """``count`` messages of a peer were dropped here, because nobody read them."""
+
+    peer: Peer
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class LinkChanged:
     """The link to a peer connected, broke, or closed."""
 
@@ -119,4 +128,4 @@ class Refused:
     peer: Peer | None = None
 
 
-Event: TypeAlias = PeerJoined | PeerLeft | Message | LinkChanged | ServerChanged | Refused
+Event: TypeAlias = PeerJoined | PeerLeft | Message | Lost | LinkChanged | ServerChanged | Refused

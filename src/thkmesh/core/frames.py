@@ -137,7 +137,7 @@ def encode_json(value: object) -> bytes:
         raise InvalidArgument(message) from error
 
 
-def encode(data: Data | bytearray | memoryview, *, direct: bool = False) -> bytes:
+def encode(data: "Data | bytearray | memoryview", *, direct: bool = False) -> bytes:
     """Return the frame of a message.
 
     Raises:

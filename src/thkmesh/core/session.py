@@ -46,7 +46,7 @@ from thkmesh.core.session_events import (
     Welcomed,
 )
 from thkmesh.core.topology import Topology, links_wanted
-from thkmesh.errors import RoomClosed, UnknownPeer
+from thkmesh.errors import RoomClosed, ServerUnreachable, UnknownPeer
 from thkmesh.events import (
     LeaveReason,
     LinkChanged,
@@ -145,6 +145,9 @@ class Session:
             case SocketLost(code=code, reason=reason):
                 if self._leave_by is None:
                     out += self._contact.lost(code, reason, now)
+                    if self._contact.state is ServerState.CONNECTING:
+                        unreachable = ServerUnreachable(reason)
+                        out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
             case Start():
                 out += self._contact.start(now)
             case Leave(patience=patience):

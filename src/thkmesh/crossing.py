@@ -1,0 +1,112 @@
+"""Ways from one thread to another that cost one wake-up a batch, not one an item.
+
+``Mailbox`` hands items to an event loop. ``EventBuffer`` holds what happened in a
+room until the application takes it, in bounded memory.
+"""
+
+import threading
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from thkmesh.events import Event, Lost, Message
+from thkmesh.peer import Peer
+
+__all__ = ["BUFFER_BYTES", "EventBuffer", "Mailbox"]
+
+BUFFER_BYTES: Final = 64 * 1024 * 1024
+"""What an application that does not read may leave lying around."""
+
+_OVERHEAD_BYTES: Final = 64
+
+_Item = TypeVar("_Item")
+
+
+class Mailbox(Generic[_Item]):
+    """Delivers items on a loop, in order, from any thread."""
+
+    def __init__(self, loop: AbstractEventLoop, deliver: Callable[[_Item], None]) -> None:
+        """Deliver by calling ``deliver`` on ``loop``."""
+        self._loop = loop
+        self._deliver = deliver
+        self._items: deque[_Item] = deque()
+        self._armed = False
+
+    def put(self, item: _Item) -> bool:
+        """Queue an item; returns False when the loop is closed and nobody will get it."""
+        self._items.append(item)
+        if not self._armed:
+            self._armed = True
+            try:
+                self._loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:
+                return False
+        return True
+
+    def _drain(self) -> None:
+        # Disarmed first: an item put from now on arms again, at worst for nothing.
+        self._armed = False
+        for _ in range(len(self._items)):
+            self._deliver(self._items.popleft())
+
+
+def _size(data: object) -> int:
+    """Return about how many bytes a message takes."""
+    match data:
+        case str() | bytes():
+            return _OVERHEAD_BYTES + len(data)
+        case list():
+            return _OVERHEAD_BYTES + sum(map(_size, data))
+        case dict():
+            return _OVERHEAD_BYTES + sum(_size(key) + _size(item) for key, item in data.items())
+        case _:
+            return _OVERHEAD_BYTES
+
+
+class EventBuffer:
+    """Events that wait to be taken; thread-safe.
+
+    Messages beyond the limit are dropped and counted: a ``Lost`` stands where they
+    would have stood. Other events are few and never dropped.
+    """
+
+    def __init__(self, limit_bytes: int = BUFFER_BYTES) -> None:
+        """Begin empty."""
+        self._limit = limit_bytes
+        self._bytes = 0
+        self._events: deque[tuple[int, Event]] = deque()
+        self._lock = threading.Lock()
+        # Of each peer, how many were dropped since the last event that was kept.
+        self._dropped: dict[Peer, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many events wait."""
+        return len(self._events) + len(self._dropped)
+
+    def put(self, event: Event) -> None:
+        """Add an event at the end."""
+        size = _size(event.data) if isinstance(event, Message) else 0
+        with self._lock:
+            if isinstance(event, Message) and self._bytes + size > self._limit:
+                self._dropped[event.peer] = self._dropped.get(event.peer, 0) + 1
+                return
+            self._tell_dropped()
+            self._events.append((size, event))
+            self._bytes += size
+
+    def take(self) -> Event | None:
+        """Return the first event, None if there is none."""
+        with self._lock:
+            if not self._events:
+                self._tell_dropped()
+                if not self._events:
+                    return None
+            size, event = self._events.popleft()
+            self._bytes -= size
+            return event
+
+    def _tell_dropped(self) -> None:
+        for peer, count in self._dropped.items():
+            self._events.append((0, Lost(peer, count)))
+        self._dropped.clear()

@@ -1,0 +1,249 @@
+"""Where sessions run: usually the mesh thread, one for the whole process.
+
+The application's loop may be busy for seconds; heartbeats and negotiation cannot
+wait for it. So all rooms of a process live on one thread with its own loop. It
+starts with the first room and stops with the last. Nothing of the application
+ever runs on it. C code that holds the interpreter stops it too; ``Slept`` keeps
+links alive through that.
+
+WebRTC engines do not survive ``fork``, and their threads do not exist in the
+child: there, and in sub-interpreters, everything raises ``WrongContext``.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import importlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from thkmesh.core.engine import Engine
+from thkmesh.engines import load
+from thkmesh.errors import WrongContext
+from thkmesh.runner import Runner
+
+__all__ = ["Host", "InlineHost", "Lease", "MeshThread", "require_context"]
+
+EXIT_TIMEOUT = 2.0
+"""Seconds that the end of the process waits for goodbyes."""
+
+
+class Host(Protocol):
+    """What runs sessions."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop they run on."""
+
+    def engine(self, name: str | None) -> Engine:
+        """Return the engine of that name; called on the loop.
+
+        Raises:
+            EngineError: there is none of that name, or it is not installed.
+        """
+
+    def adopt(self, runner: Runner) -> None:
+        """Take in a session that was just made; called on the loop."""
+
+    def release(self, runner: Runner) -> None:
+        """Let go of a session that has ended; called on the loop."""
+
+
+class InlineHost:
+    """Runs sessions on the application's own loop: for tests on virtual time."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use ``engine`` for all, on the running loop."""
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop they run on."""
+        return self._loop
+
+    def engine(self, name: str | None) -> Engine:
+        """Return the engine."""
+        return self._engine
+
+    def adopt(self, runner: Runner) -> None:
+        """Do nothing: the loop keeps it."""
+
+    def release(self, runner: Runner) -> None:
+        """Do nothing."""
+
+
+class MeshThread:
+    """One thread with one loop for all rooms of the process."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.new_event_loop()
+        self._engines: dict[str | None, Engine] = {}
+        self._runners: set[Runner] = set()
+        self._then: Callable[[], None] | None = None
+        # A daemon, or the interpreter would wait for it before it runs atexit.
+        self._thread = threading.Thread(target=self._run, name="thkmesh", daemon=True)
+        self._thread.start()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop they run on."""
+        return self._loop
+
+    def engine(self, name: str | None) -> Engine:
+        """Return the engine of that name, made on first use.
+
+        Raises:
+            EngineError: there is none of that name, or it is not installed.
+        """
+        if name not in self._engines:
+            self._engines[name] = load(name)
+        return self._engines[name]
+
+    def adopt(self, runner: Runner) -> None:
+        """Keep a session until it is released."""
+        self._runners.add(runner)
+
+    def release(self, runner: Runner) -> None:
+        """Let go of a session."""
+        self._runners.discard(runner)
+
+    def stop(self, then: Callable[[], None] | None = None) -> None:
+        """Close the engines and end the thread; ``then`` is its last call."""
+        self._then = then
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join(timeout)
+
+    def say_goodbye(self, patience: float) -> None:
+        """Leave every room and end; returns after ``patience`` seconds at the latest."""
+
+        async def leave_all() -> None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience * 0.8):
+                    await asyncio.gather(*(each.leave(patience / 2) for each in self._runners))
+            self._loop.stop()
+
+        goodbye = leave_all()
+        try:
+            asyncio.run_coroutine_threadsafe(goodbye, self._loop)
+        except RuntimeError:  # the loop has closed meanwhile
+            goodbye.close()
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            self._loop.run_until_complete(self._close())
+        finally:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            if self._then is not None:
+                self._then()
+
+    async def _close(self) -> None:
+        for engine in self._engines.values():
+            await engine.close()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+
+class _Process:
+    """The mesh thread of this process, and how many hold it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: MeshThread | None = None
+        self.holders = 0
+        self.used = False
+        self.forked = False
+
+
+_process = _Process()
+
+
+def _after_fork() -> None:
+    """Forget, in the child, what exists in the parent only."""
+    forked = _process.used or _process.forked
+    _process.lock = threading.Lock()
+    _process.thread = None
+    _process.holders = 0
+    _process.forked = forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _in_main_interpreter() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        with contextlib.suppress(ImportError):
+            interpreters: Any = importlib.import_module(name)
+            return bool(interpreters.get_current() == interpreters.get_main())
+    return True
+
+
+def require_context() -> None:
+    """Refuse to work where the mesh cannot.
+
+    Raises:
+        WrongContext: in a child of fork after the parent joined a room, or in a
+            sub-interpreter.
+    """
+    if _process.forked:
+        raise WrongContext(
+            "this process was forked from one that had joined a room, and WebRTC does not "
+            "survive that: start it with multiprocessing's 'spawn', or join only in the child"
+        )
+    if not _process.used and not _in_main_interpreter():
+        raise WrongContext("THKMesh works in the main interpreter of a process only")
+
+
+class Lease:
+    """A hold on the mesh thread; it runs while anybody holds it."""
+
+    def __init__(self) -> None:
+        """Start the thread, or share it.
+
+        Raises:
+            WrongContext: see ``require_context``.
+        """
+        require_context()
+        with _process.lock:
+            if _process.thread is None:
+                _process.thread = MeshThread()
+                _process.used = True
+            self.host = _process.thread
+            _process.holders += 1
+        self._held = True
+
+    def release(self, then: Callable[[], None]) -> None:
+        """Give it back; ``then`` is called, on any thread, once what was ours has ended.
+
+        The last one to give it back ends the thread. Giving back twice is harmless.
+        """
+        with _process.lock:
+            last = self._held and _process.holders == 1
+            _process.holders -= self._held
+            self._held = False
+            if last:
+                _process.thread = None
+        if last:
+            self.host.stop(then)
+        else:
+            then()
+
+
+@atexit.register
+def _goodbye() -> None:
+    thread = _process.thread
+    if thread is not None:
+        thread.say_goodbye(EXIT_TIMEOUT)

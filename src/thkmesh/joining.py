@@ -1,0 +1,126 @@
+"""``join``: the way into a room."""
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from thkmesh.core.engine import IceServer
+from thkmesh.host import Lease
+from thkmesh.keys import Identity
+from thkmesh.room import Room
+from thkmesh.settings import JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
+
+__all__ = ["Joining", "join"]
+
+HURRIED = 1.0
+"""Seconds of patience when leaving because of an error."""
+
+
+class Joining:
+    """A room being joined: ``await`` it, or use it with ``async with``."""
+
+    def __init__(self, settings: RoomSettings) -> None:
+        """Use ``join``."""
+        self._settings = settings
+        self._room: Room | None = None
+
+    def __await__(self) -> Generator[Any, None, Room]:
+        """Join; leaving is then up to the caller."""
+        return self._join().__await__()
+
+    async def __aenter__(self) -> Room:
+        """Join."""
+        self._room = await self._join()
+        return self._room
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave; after an error with less patience."""
+        assert self._room is not None, "entered before left"
+        await self._room.leave(patience=LEAVE_PATIENCE if kind is None else HURRIED)
+
+    async def _join(self) -> Room:
+        transport = self._settings.transport()
+        lease = Lease()
+        try:
+            room = Room(self._settings, lease.host, transport, lease.release)
+        except BaseException:
+            lease.release(_nothing)
+            raise
+        await room.enter()
+        return room
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def join(
+    url: str,
+    *,
+    room: str,
+    name: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    key_file: str | Path | None = None,
+    identity: Identity | None = None,
+    token: str = "",
+    ice_servers: Sequence[IceServer | str] = (),
+    privacy: str = "all",
+    engine: str | None = None,
+    ca_file: str | Path | None = None,
+    timeout: float = JOIN_TIMEOUT,
+    receive: bool = True,
+) -> Joining:
+    """Join a room, for ``async with`` or ``await``.
+
+    Args:
+        url: the signaling server, like ``http://localhost:8765``; http, https, ws
+            or wss, with the path it is mounted at.
+        room: 1 to 64 of ``A-Z a-z 0-9 . _ -``; it comes into being when joined.
+        name: what the others call us; up to 64 characters, need not be unique.
+        metadata: a JSON object shown to the others; up to 4 KiB encoded.
+        key_file: where our identity is kept (made if missing); None means a fresh
+            identity for this room.
+        identity: our identity itself, instead of a file.
+        token: admits us, where the server asks for one.
+        ice_servers: STUN and TURN servers beside those the server offers; URLs or
+            ``IceServer``. None are needed within one network.
+        privacy: "relay" hides our addresses from the room (TURN only).
+        engine: the WebRTC engine; None means the default, "wrtc".
+        ca_file: PEM file of the authorities trusted for https, None for the system's.
+        timeout: seconds until ``ServerUnreachable``.
+        receive: False throws events away that nobody would read.
+
+    Raises:
+        InvalidArgument: an argument has the wrong form.
+        ServerUnreachable: the server did not answer in time.
+        RoomFull: the room has its maximum of peers.
+        Unauthorized: the server refused who we are.
+        ProtocolMismatch: the server speaks no version of ours.
+        EngineError: the engine is missing.
+        WrongContext: in a process forked from one that had joined a room.
+
+    All but ``InvalidArgument`` come from ``await`` or ``async with``.
+    """
+    return Joining(
+        RoomSettings(
+            url=url,
+            room=room,
+            name=name,
+            metadata=metadata or {},
+            key_file=key_file,
+            identity=identity,
+            token=token,
+            ice_servers=ice_servers,
+            privacy=privacy,
+            engine=engine,
+            ca_file=ca_file,
+            timeout=timeout,
+            receive=receive,
+        )
+    )

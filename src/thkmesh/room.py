@@ -1,0 +1,316 @@
+"""Rooms: the public face for programs with an event loop.
+
+::
+
+    async with thkmesh.join("http://localhost:8765", room="lobby", name="Ada") as room:
+        await room.send("hello, everyone")
+        async for event in room:
+            ...
+
+A ``Room`` belongs to the event loop it was joined on. The session behind it runs
+elsewhere (see ``thkmesh.host``), so a busy loop delays what the application sees
+and nothing else.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Callable
+
+from thkmesh.core import frames
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import Renew
+from thkmesh.core.session_events import Cancel, FromLink, Leave, Send, SessionEvent
+from thkmesh.crossing import Mailbox
+from thkmesh.errors import (
+    InvalidArgument,
+    JoinError,
+    MeshError,
+    RoomClosed,
+    ServerUnreachable,
+    UnknownPeer,
+    WrongContext,
+)
+from thkmesh.events import Data, Event, ServerChanged, ServerState
+from thkmesh.host import Host, require_context
+from thkmesh.peer import Peer
+from thkmesh.runner import LinkView, Runner
+from thkmesh.settings import LEAVE_PATIENCE, RoomSettings
+from thkmesh.signaling.transport import Transport
+from thkmesh.subscription import Subscription
+
+__all__ = ["Room"]
+
+_WATCH = 1.0
+_HURRIED = 1.0
+"""Seconds of patience when leaving because of an error."""
+
+
+class Room:
+    """A room we are in; made by ``join``."""
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        host: Host,
+        transport: Transport,
+        release: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        """Use ``join``.
+
+        Args:
+            settings: what to join, and how.
+            host: where the session is to run.
+            transport: what opens WebSockets.
+            release: called once the session has ended, with what is to be called
+                when the host has been let go of.
+        """
+        self.name = settings.room
+        self.error: MeshError | None = None
+        self._settings = settings
+        self._signaling = settings.signaling()
+        self.me: Peer = self._signaling.me
+        self._host = host
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._results: Mailbox[tuple[int, MeshError | None] | None] = Mailbox(
+            self._loop, self._deliver
+        )
+        self._commands: Mailbox[SessionEvent | Callable[[], None]] = Mailbox(
+            host.loop, self._command
+        )
+        self._runner: Runner | None = None
+        self._tokens = itertools.count(1)
+        self._sending: dict[int, asyncio.Future[None]] = {}
+        self._server = ServerState.CONNECTING
+        self._last_error: MeshError | None = None
+        self._release = release
+        self._joined = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._finished = False
+        self._main = Subscription(self, keep=settings.receive)
+        self._subscriptions: tuple[Subscription, ...] = (self._main,)
+
+    # --- looking --------------------------------------------------------------------
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Everybody in the room but us."""
+        return self._runner.peers if self._runner else ()
+
+    @property
+    def server(self) -> ServerState:
+        """How it stands with the signaling server; links live on without it."""
+        return self._server
+
+    @property
+    def closed(self) -> bool:
+        """Whether the room has been left or has ended."""
+        return self._ended.is_set()
+
+    def link(self, peer: Peer) -> LinkView | None:
+        """Return how the link to a peer is right now; None where there is none."""
+        return self._runner.link(peer) if self._runner else None
+
+    # --- sending --------------------------------------------------------------------
+
+    async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+        """Send a message to everybody in the room, or to one peer.
+
+        It is delivered to those who are in the room now, in the order of sending,
+        as soon as their links are up. Returns when the message is accepted; that
+        takes as long as too much is waiting already. Cancelled before that, the
+        message is not sent.
+
+        Args:
+            data: ``str``, ``bytes``, or a JSON value; up to 64 KiB encoded.
+            to: a peer or a peer's id; None means everybody.
+
+        Raises:
+            InvalidArgument: the data is none of these.
+            MessageTooLarge: it is over the limit.
+            UnknownPeer: ``to`` is not in the room.
+            RoomClosed: the room was left, or has ended.
+            WrongContext: called on another event loop, or after fork.
+        """
+        frame = frames.encode(data, direct=to is not None)
+        require_context()
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongContext("a room is used on the event loop it was joined on")
+        if self.closed:
+            raise self.error or RoomClosed("the room was left")
+        key = None if to is None else self._find(to)
+        token = next(self._tokens)
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._sending[token] = future
+        self._commands.put(Send(token, key, frame))
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._commands.put(Cancel(token))
+            raise
+        finally:
+            self._sending.pop(token, None)
+
+    def _find(self, to: Peer | str) -> SessionKey:
+        if isinstance(to, Peer):
+            return SessionKey(to.id, to.sid)
+        if not isinstance(to, str):
+            raise InvalidArgument("to is a Peer, a peer's id, or None for everybody")
+        for peer in self.peers:
+            if peer.id == to:
+                return SessionKey(peer.id, peer.sid)
+        raise UnknownPeer(f"nobody with the id {to!r:.40} is in the room")
+
+    # --- receiving ------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Return the events since the room was joined; see ``Subscription``."""
+        return self._main
+
+    def subscribe(self) -> Subscription:
+        """Return another, independent view of all events from now on."""
+        subscription = Subscription(self)
+        self._subscriptions = (*self._subscriptions, subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop filling a subscription."""
+        self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+
+    # --- links and leaving ------------------------------------------------------------
+
+    def reconnect(self, peer: Peer) -> None:
+        """Replace the connection to a peer now. Recovery is automatic; this is for impatience."""
+        self._commands.put(FromLink(SessionKey(peer.id, peer.sid), Renew()))
+
+    async def leave(self, *, patience: float = LEAVE_PATIENCE) -> None:
+        """Deliver what is queued, say goodbye and close; harmless when done before.
+
+        Args:
+            patience: seconds that queued messages have to be sent.
+        """
+        self._commands.put(Leave(patience))
+        await self._ended.wait()
+
+    # --- the session's face: called on its loop, see thkmesh.runner.Face ----------------
+
+    def emit(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, ServerChanged):
+            self._server = event.state
+            self._last_error = event.error
+        for subscription in self._subscriptions:
+            subscription.put(event)
+        self._post(None)
+
+    def accepted(self, token: int) -> None:
+        """Take note that a message was accepted."""
+        self._post((token, None))
+
+    def unsendable(self, token: int, error: MeshError) -> None:
+        """Take note that a message was not sent."""
+        self._post((token, error))
+
+    def ended(self, error: MeshError | None) -> None:
+        """Take note that the session is over."""
+        self.error = error
+        if self._runner is not None:
+            self._host.release(self._runner)
+        if self._release is not None:
+            self._release(self._over)
+        else:
+            self._over()
+
+    def _over(self) -> None:
+        """Let the application know that nothing of the session is left; on any thread."""
+        self._finished = True
+        self._results.put(None)
+
+    def _post(self, item: tuple[int, MeshError | None] | None) -> None:
+        if not self._results.put(item) and self._runner is not None:
+            # The application's loop has closed without leaving.
+            self._runner.feed(Leave(_HURRIED))
+
+    # --- crossing -----------------------------------------------------------------------
+
+    def _command(self, command: SessionEvent | Callable[[], None]) -> None:
+        """Do what the application wants; on the session's loop."""
+        if callable(command):
+            command()
+        elif self._runner is not None:
+            self._runner.feed(command)
+
+    def _begin(self) -> None:
+        """Make the session and enter the room; on the session's loop."""
+        try:
+            engine = self._host.engine(self._settings.engine)
+            self._runner = Runner(
+                self._signaling,
+                self._settings.connecting(),
+                engine=engine,
+                transport=self._transport,
+                face=self,
+                dice=random.random,
+            )
+        except MeshError as error:
+            self.ended(error)
+            return
+        self._host.adopt(self._runner)
+        self._runner.start()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Leave when the application's loop is closed and will never ask us to."""
+        if self._finished or self._runner is None:
+            return
+        if self._loop.is_closed():
+            self._runner.feed(Leave(_HURRIED))
+        else:
+            self._host.loop.call_later(_WATCH, self._watch)
+
+    def _deliver(self, item: tuple[int, MeshError | None] | None) -> None:
+        """Wake who waits for something; on the application's loop."""
+        if item is not None:
+            token, error = item
+            future = self._sending.get(token)
+            if future is not None and not future.done():
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+            return
+        if self._finished and not self._ended.is_set():
+            self._finish()
+        if self._server is ServerState.CONNECTED:
+            self._joined.set()
+        for subscription in self._subscriptions:
+            subscription.wake()
+
+    def _finish(self) -> None:
+        self._ended.set()
+        self._joined.set()
+        for future in self._sending.values():
+            if not future.done():
+                future.set_exception(self.error or RoomClosed("the room was left"))
+
+    async def enter(self) -> None:
+        """Enter the room; used by ``join``.
+
+        Raises:
+            JoinError: see ``join``.
+        """
+        self._commands.put(self._begin)
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                await self._joined.wait()
+        except TimeoutError:
+            reason = self._last_error or f"{self._settings.url} did not answer"
+            await self.leave(patience=0.0)
+            text = f"not joined within {self._settings.timeout:g} s: {reason}"
+            raise ServerUnreachable(text) from None
+        except asyncio.CancelledError:
+            await self.leave(patience=0.0)
+            raise
+        if self.closed:
+            raise self.error or JoinError("the room was left while joining")

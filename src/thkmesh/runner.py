@@ -1,0 +1,255 @@
+"""Runs one session: performs what its machine asks for, feeds what happens.
+
+A runner lives on one event loop, usually that of the mesh thread, and never runs
+code of the application: what the application should know goes to its ``Face``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Protocol
+
+from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
+from thkmesh.core.engine import (
+    CONTROL,
+    Connection,
+    ConnectionConfig,
+    ConnectionState,
+    Engine,
+    EngineEvent,
+    IceServer,
+    StateChanged,
+)
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import LinkSettings
+from thkmesh.core.link_events import (
+    CloseConnection,
+    FromEngine,
+    MeasureBuffer,
+    Measured,
+    OpenConnection,
+    Perform,
+    SendFrame,
+    TransmitSignal,
+)
+from thkmesh.core.sending import LOW_WATER_BYTES
+from thkmesh.core.session import Session
+from thkmesh.core.session_events import (
+    Accepted,
+    Emit,
+    Ended,
+    FromLink,
+    Leave,
+    SessionEvent,
+    SessionOutput,
+    Start,
+    Unsendable,
+    Welcomed,
+)
+from thkmesh.driver import Driver
+from thkmesh.errors import EngineError, MeshError
+from thkmesh.events import Event, LinkState, PeerJoined, PeerLeft
+from thkmesh.peer import Peer
+from thkmesh.signaling.client import SignalingClient, SignalingSettings
+from thkmesh.signaling.transport import Transport
+
+__all__ = ["ConnectionSettings", "Face", "LinkView", "Runner"]
+
+_log = logging.getLogger("thkmesh.client")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How direct connections are made; the server may add ICE servers of its own."""
+
+    ice_servers: tuple[IceServer, ...] = ()
+    relay_only: bool = False
+    hasty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """The link to one peer at one moment.
+
+    Attributes:
+        peer: whom it leads to.
+        state: whether it carries messages now.
+        polite: we yield when offers collide (our id is the lower one).
+        generation: how many connections the two have tried, at least.
+        waiting_bytes: queued here, not yet with the engine.
+    """
+
+    peer: Peer
+    state: LinkState
+    polite: bool
+    generation: int
+    waiting_bytes: int
+
+
+class Face(Protocol):
+    """What an application hears of its session; called on the runner's loop."""
+
+    def emit(self, event: Event) -> None:
+        """Take an event."""
+
+    def accepted(self, token: int) -> None:
+        """Take note that a message was accepted."""
+
+    def unsendable(self, token: int, error: MeshError) -> None:
+        """Take note that a message was not sent."""
+
+    def ended(self, error: MeshError | None) -> None:
+        """Take note that the session is over; the last call."""
+
+
+class Runner:
+    """One session, its engine connections and its WebSocket."""
+
+    def __init__(
+        self,
+        signaling: SignalingSettings,
+        connecting: ConnectionSettings,
+        *,
+        engine: Engine,
+        transport: Transport,
+        face: Face,
+        dice: Callable[[], float],
+    ) -> None:
+        """Begin outside the room, on the running loop; ``start`` enters it."""
+        self.me = signaling.me
+        self._connecting = connecting
+        self._config = self._config_with(())
+        self._engine = engine
+        self._face = face
+        self._session = Session(
+            signaling.session, LinkSettings(engine.capabilities, hasty=connecting.hasty), dice
+        )
+        self._driver: Driver[SessionEvent, SessionOutput] = Driver(
+            self._session, self._perform, logger=_log
+        )
+        self._client = SignalingClient(signaling, transport, self._feed)
+        self._connections: dict[tuple[SessionKey, int], Connection] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._peers: tuple[Peer, ...] = ()
+        self.unsent = 0
+        """Frames that an engine did not take because its channel had just closed."""
+
+    # --- for the face ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Enter the room."""
+        self._driver.feed(Start())
+
+    def feed(self, event: SessionEvent) -> None:
+        """Hand in what the application wants."""
+        self._driver.feed(event)
+
+    async def leave(self, patience: float) -> None:
+        """Say goodbye and wait until everything is closed."""
+        self._driver.feed(Leave(patience))
+        await self.finished()
+
+    async def finished(self) -> None:
+        """Wait until the session is over and everything of it is closed."""
+        await self._ended.wait()
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Who is here beside us; safe to read from any thread."""
+        return self._peers
+
+    def link(self, peer: Peer) -> LinkView | None:
+        """Return how the link to a peer is, None where there is none."""
+        for link in self._session.links:
+            if link.to == (peer.id, peer.sid):
+                return LinkView(peer, link.state, link.polite, link.generation, link.waiting_bytes)
+        return None
+
+    # --- performing -----------------------------------------------------------------
+
+    def _perform(self, output: SessionOutput) -> None:
+        match output:
+            case SendFrame(to=to, number=number, channel=channel, frame=frame):
+                connection = self._connections.get((to, number))
+                if connection is None or not connection.send(channel, frame):
+                    self.unsent += 1
+            case Emit(event=event):
+                if isinstance(event, PeerJoined | PeerLeft):
+                    self._peers = self._session.peers
+                self._face.emit(event)
+            case Accepted(token=token):
+                self._face.accepted(token)
+            case Unsendable(token=token, error=error):
+                self._face.unsendable(token, error)
+            case Perform(to=to, number=number, operation=operation):
+                if connection := self._connections.get((to, number)):
+                    connection.perform(operation)
+            case MeasureBuffer(to=to, number=number):
+                if connection := self._connections.get((to, number)):
+                    held = connection.buffered_bytes(CONTROL)
+                    self._driver.feed(FromLink(to, Measured(number, held)))
+            case TransmitSignal():
+                self._client.signal(output)
+            case OpenConnection(to=to, number=number):
+                self._open_connection(to, number)
+            case CloseConnection(to=to, number=number, drain=drain):
+                self._close_connection(to, number, drain)
+            case OpenSocket():
+                self._client.open()
+            case CloseSocket():
+                self._client.close()
+            case SayHello():
+                self._client.hello(output)
+            case SendToServer(message=message):
+                self._client.send(message)
+            case Ended(error=error):
+                self._spawn(self._end(error))
+
+    def _feed(self, event: SessionEvent) -> None:
+        if isinstance(event, Welcomed):
+            self._config = self._config_with(
+                tuple(
+                    IceServer(each.urls, each.username, each.credential)
+                    for each in event.message.ice_servers
+                )
+            )
+        self._driver.feed(event)
+
+    def _config_with(self, offered: tuple[IceServer, ...]) -> ConnectionConfig:
+        return ConnectionConfig(
+            ice_servers=self._connecting.ice_servers + offered,
+            relay_only=self._connecting.relay_only,
+            low_water_bytes=LOW_WATER_BYTES,
+        )
+
+    def _open_connection(self, to: SessionKey, number: int) -> None:
+        def emit(event: EngineEvent) -> None:
+            self._driver.feed(FromLink(to, FromEngine(number, event)))
+
+        try:
+            self._connections[to, number] = self._engine.open(self._config, emit)
+        except EngineError as error:
+            _log.warning("no connection to %s: %s", to.id, error)
+            emit(StateChanged(ConnectionState.FAILED))
+
+    def _close_connection(self, to: SessionKey, number: int, drain: float) -> None:
+        connection = self._connections.pop((to, number), None)
+        if connection is not None:
+            self._spawn(connection.close(drain))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _end(self, error: MeshError | None) -> None:
+        """Wait for what is closing; then, and only then, the session is over."""
+        self._driver.close()
+        this = asyncio.current_task()
+        while others := [task for task in self._closing if task is not this]:
+            await asyncio.wait(others)
+        await self._client.closed()
+        self._face.ended(error)
+        self._ended.set()

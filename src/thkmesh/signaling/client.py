@@ -1,0 +1,209 @@
+"""The shell of the conversation with the server: sockets, coding and signatures.
+
+It turns what the machine wants said into signed text, and what arrives into
+events that are proven true, strictly in order of arrival.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from thkmesh.core import wire
+from thkmesh.core.contact import SayHello
+from thkmesh.core.identity import SessionKey, hello_payload, proof_payload, signal_payload
+from thkmesh.core.link_events import TransmitSignal
+from thkmesh.core.session_events import (
+    Heard,
+    Introduced,
+    SessionEvent,
+    SignalVerified,
+    SocketLost,
+    Suspected,
+    Welcomed,
+)
+from thkmesh.errors import InvalidMessage, MeshError, PeerError
+from thkmesh.keys import Identity
+from thkmesh.peer import Peer
+from thkmesh.signaling.transport import ABNORMAL, Socket, SocketClosed, Transport
+from thkmesh.signaling.verification import Verifier
+
+__all__ = ["SignalingClient", "SignalingSettings"]
+
+_log = logging.getLogger("thkmesh.client")
+
+
+@dataclass(frozen=True, slots=True)
+class SignalingSettings:
+    """Where to join, and as whom.
+
+    ``url`` is that of the WebSocket; ``token`` admits to rooms that ask for one.
+    """
+
+    url: str
+    room: str
+    identity: Identity
+    sid: str
+    name: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    token: str = ""
+
+    @property
+    def session(self) -> SessionKey:
+        """The session we are."""
+        return SessionKey(self.identity.id, self.sid)
+
+    @property
+    def me(self) -> Peer:
+        """What the others see of us."""
+        return Peer(self.identity.id, self.sid, self.name, self.metadata)
+
+
+class SignalingClient:
+    """One session's WebSocket, whichever it is at the moment."""
+
+    def __init__(
+        self,
+        settings: SignalingSettings,
+        transport: Transport,
+        feed: Callable[[SessionEvent], None],
+    ) -> None:
+        """Begin without a WebSocket; ``feed`` gets what happens, on the running loop."""
+        self._settings = settings
+        self._transport = transport
+        self._feed = feed
+        self._verifier = Verifier(settings.room, settings.session)
+        self._socket: Socket | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.unknown = 0
+        """How many messages of a type we do not know were skipped."""
+
+    # --- what the machine asks for ------------------------------------------------
+
+    def open(self) -> None:
+        """Connect, and feed what comes."""
+        self._reader = asyncio.create_task(self._read())
+
+    def close(self) -> None:
+        """Let go of the WebSocket; nothing more is fed from it."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            # The task ends in its own time: a goodbye just queued still goes out.
+            self._closing.add(reader)
+            reader.add_done_callback(self._closing.discard)
+            reader.cancel()
+
+    async def closed(self) -> None:
+        """Wait until every WebSocket let go of has closed."""
+        while self._closing:
+            await asyncio.wait(self._closing)
+
+    def hello(self, wanted: SayHello) -> None:
+        """Introduce ourselves, with proof that we hold the key now."""
+        mine = self._settings
+        introduction = wire.Introduction(
+            protocol=wire.VERSIONS, name=mine.name, metadata=mine.metadata
+        )
+        body = wire.encode_body(introduction)
+        key = mine.identity.public_key
+        sign = mine.identity.sign
+        self.send(
+            wire.Hello(
+                room_id=mine.room,
+                from_user_id=mine.identity.id,
+                from_sid=mine.sid,
+                key=key,
+                body=body,
+                signature=sign(hello_payload(mine.room, mine.session, key, body)),
+                proof=sign(proof_payload(wanted.nonce, mine.room, mine.session)),
+                resume=wanted.resume,
+                token=mine.token,
+            )
+        )
+
+    def signal(self, wanted: TransmitSignal) -> None:
+        """Sign a signal and send it."""
+        mine = self._settings
+        signature = ""
+        if wanted.seq:
+            payload = signal_payload(mine.room, mine.session, wanted.to, wanted.seq, wanted.body)
+            signature = mine.identity.sign(payload)
+        self.send(
+            wanted.envelope(
+                room_id=mine.room,
+                from_user_id=mine.identity.id,
+                from_sid=mine.sid,
+                to_user_id=wanted.to.id,
+                to_sid=wanted.to.sid,
+                seq=wanted.seq,
+                ack=wanted.ack,
+                body=wanted.body,
+                signature=signature,
+            )
+        )
+
+    def send(self, message: wire.Message) -> None:
+        """Send a message; without a WebSocket it is dropped, as the network might."""
+        if self._socket is not None:
+            self._socket.send(wire.encode(message))
+
+    # --- what arrives ---------------------------------------------------------------
+
+    async def _read(self) -> None:
+        socket: Socket | None = None
+        try:
+            socket = self._socket = await self._transport.open(self._settings.url)
+            while True:
+                self._received(await socket.receive())
+        except SocketClosed as closed:
+            self._lost(closed.code, closed.reason)
+        except MeshError as error:
+            self._lost(ABNORMAL, str(error))
+        finally:
+            if socket is not None:
+                if self._socket is socket:
+                    self._socket = None
+                await socket.close()
+
+    def _lost(self, code: int, reason: str) -> None:
+        self._reader = None
+        self._socket = None
+        _log.info("signaling lost: %s %s", code, reason)
+        self._feed(SocketLost(code, reason))
+
+    def _received(self, text: str) -> None:
+        try:
+            message = wire.decode_to_client(text)
+        except wire.UnknownType:
+            self.unknown += 1
+        except InvalidMessage as error:
+            self._feed(Suspected(None, error))
+        else:
+            event = self._proven(message)
+            if event is not None:
+                self._feed(event)
+
+    def _proven(self, message: wire.ToClient) -> SessionEvent | None:
+        """Return what a message is worth; None where that has been said already."""
+        match message:
+            case wire.Welcome(peers=peers):
+                return Welcomed(message, tuple(p for p in map(self._introduced, peers) if p))
+            case wire.PeerReady():
+                peer = self._introduced(message)
+                return Introduced(peer) if peer else None
+            case wire.Signal():
+                try:
+                    return SignalVerified(message.source, self._verifier.signal(message))
+                except PeerError as error:
+                    return Suspected(message.source, error)
+            case _:
+                return Heard(message)
+
+    def _introduced(self, ready: wire.PeerReady) -> Peer | None:
+        try:
+            return self._verifier.introduce(ready)
+        except PeerError as error:
+            self._feed(Suspected(ready.session, error))
+            return None

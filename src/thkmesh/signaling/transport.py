@@ -1,0 +1,46 @@
+"""The seam to whatever carries signaling text: real WebSockets, or simulated ones."""
+
+from typing import Protocol
+
+__all__ = ["ABNORMAL", "Socket", "SocketClosed", "Transport"]
+
+ABNORMAL = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+
+
+class SocketClosed(Exception):
+    """The WebSocket has ended; ``code`` and ``reason`` are those of its close frame."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        """Keep the code and the reason."""
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Socket(Protocol):
+    """One WebSocket to a signaling server."""
+
+    def send(self, text: str) -> None:
+        """Queue a message; never raises for the network, bounded inside."""
+
+    async def receive(self) -> str:
+        """Return the next message.
+
+        Raises:
+            SocketClosed: there will be no more; 1006 when the network broke.
+        """
+
+    async def close(self, code: int = 1000) -> None:
+        """Close; idempotent."""
+
+
+class Transport(Protocol):
+    """Opens WebSockets."""
+
+    async def open(self, url: str) -> Socket:
+        """Connect.
+
+        Raises:
+            ServerUnreachable: there is no server, or it refused.
+        """

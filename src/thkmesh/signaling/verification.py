@@ -1,0 +1,85 @@
+"""Only what is signed by whom it names gets past here.
+
+A peer is known by its signed introduction; its signals are checked against the
+key shown there. So a server can keep things from us, but not change them: not a
+DTLS fingerprint in an offer, not a name, not the order of signals.
+"""
+
+from thkmesh.core import wire
+from thkmesh.core.identity import SessionKey, decode_bytes, hello_payload, id_of_key, signal_payload
+from thkmesh.core.link_events import SignalArrived
+from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
+from thkmesh.keys import verify
+from thkmesh.peer import Peer
+
+__all__ = ["Verifier"]
+
+_KEY_BYTES = 32
+_REMEMBERED = 1024
+
+
+class IncompatiblePeer(PeerError):
+    """A peer speaks no version of the protocol that we speak."""
+
+    reason = "protocol-mismatch"
+
+
+class Verifier:
+    """Checks introductions and signals for one session."""
+
+    def __init__(self, room: str, me: SessionKey) -> None:
+        """Begin knowing nobody."""
+        self._room = room
+        self._me = me
+        # Bounded: the oldest is forgotten, and introduced again by the next welcome.
+        self._keys: dict[SessionKey, str] = {}
+
+    def introduce(self, ready: wire.PeerReady) -> Peer:
+        """Return the peer that an introduction proves, and remember its key.
+
+        Raises:
+            InvalidMessage: it is malformed, or for another room.
+            IdentityMismatch: the id is not the hash of the key.
+            InvalidSignature: the introduction is not signed by that key.
+            PeerError: it speaks no protocol version of ours.
+        """
+        if ready.room_id != self._room:
+            raise InvalidMessage(f"an introduction to the room {ready.room_id!r}")
+        key = decode_bytes(ready.key, _KEY_BYTES)
+        if key is None or id_of_key(key) != ready.from_user_id:
+            raise IdentityMismatch(f"the id {ready.from_user_id!r} is not the hash of its key")
+        payload = hello_payload(self._room, ready.session, ready.key, ready.body)
+        if not verify(ready.key, ready.signature, payload):
+            raise InvalidSignature(f"the introduction of {ready.from_user_id!r} is not its own")
+        said = wire.decode_introduction(ready.body)
+        low, high = said.protocol
+        if not low <= wire.PROTOCOL <= high:
+            raise IncompatiblePeer(f"{said.name!r} speaks protocol {low} to {high}")
+        self._keys[ready.session] = ready.key
+        if len(self._keys) > _REMEMBERED:
+            del self._keys[next(iter(self._keys))]
+        return Peer(ready.from_user_id, ready.from_sid, said.name, said.metadata)
+
+    def signal(self, signal: wire.Signal) -> SignalArrived:
+        """Return what a signal says, once it is proven to be for us and its sender's.
+
+        Raises:
+            InvalidMessage: it is malformed, unsigned, or for another session.
+            InvalidSignature: it is not signed by the peer it names.
+        """
+        if signal.room_id != self._room or signal.to != self._me:
+            raise InvalidMessage("a signal for another session")
+        if isinstance(signal, wire.Ack):
+            # It says only what the server could say by dropping or keeping signals.
+            return SignalArrived(0, signal.ack, None)
+        key = self._keys.get(signal.source)
+        if key is None:
+            raise InvalidSignature(f"a signal from {signal.from_user_id!r}, not introduced")
+        payload = signal_payload(self._room, signal.source, self._me, signal.seq, signal.body)
+        if not signal.signature:
+            raise wire.Unsigned(f"an unsigned signal from {signal.from_user_id!r}")
+        if not verify(key, signal.signature, payload):
+            raise InvalidSignature(f"a signal from {signal.from_user_id!r} was changed on its way")
+        if signal.seq == 0:
+            raise InvalidMessage("a signal without a sequence number")
+        return SignalArrived(signal.seq, signal.ack, wire.decode_signal_body(signal))

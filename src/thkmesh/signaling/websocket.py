@@ -1,0 +1,109 @@
+"""Real WebSockets (RFC 6455), by the websockets library."""
+
+import asyncio
+import ssl
+from collections import deque
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
+from thkmesh.errors import ServerUnreachable
+from thkmesh.signaling.transport import ABNORMAL, SocketClosed
+
+__all__ = ["WebSocketTransport"]
+
+OPEN_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 1.0
+_QUEUE = 4096
+
+
+class WebSocketTransport:
+    """Opens WebSockets over TCP, or TLS for ``wss:`` URLs."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Take the TLS settings for ``wss:``; None means the system's authorities."""
+        self._tls = tls
+
+    async def open(self, url: str) -> "WebSocket":
+        """Connect.
+
+        Raises:
+            ServerUnreachable: there is no server, it refused, or TLS failed.
+        """
+        try:
+            connection = await connect(
+                url,
+                ssl=self._tls if url.startswith("wss:") else None,
+                compression=None,
+                max_size=SIGNALING_LIMIT_BYTES,
+                # Ours: pages cannot send WebSocket pings, so the protocol has its own.
+                ping_interval=None,
+                open_timeout=OPEN_TIMEOUT,
+                close_timeout=CLOSE_TIMEOUT,
+            )
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+            raise ServerUnreachable(f"no signaling server at {url}: {error}") from error
+        return WebSocket(connection)
+
+
+class WebSocket:
+    """One connected WebSocket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        """Start the one task that writes."""
+        self._connection = connection
+        self._queue: deque[str] = deque()
+        self._wake = asyncio.Event()
+        self._done = False
+        self._writer = asyncio.create_task(self._write())
+
+    def send(self, text: str) -> None:
+        """Queue a message; a queue that is full drops the connection."""
+        if self._done:
+            return
+        if len(self._queue) >= _QUEUE:
+            # The server does not read. What is lost is sent again over the next one.
+            self._connection.transport.abort()
+            return
+        self._queue.append(text)
+        self._wake.set()
+
+    async def receive(self) -> str:
+        """Return the next message.
+
+        Raises:
+            SocketClosed: there will be no more.
+        """
+        try:
+            return await self._connection.recv(decode=True)
+        except ConnectionClosed as closed:
+            frame = closed.rcvd
+            if frame is None:
+                raise SocketClosed(ABNORMAL, "the connection broke") from None
+            raise SocketClosed(frame.code, frame.reason) from None
+        except UnicodeDecodeError:
+            raise SocketClosed(ABNORMAL, "the server sent a binary message") from None
+
+    async def close(self, code: int = 1000) -> None:
+        """Send what is queued, then close."""
+        self._done = True
+        self._wake.set()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._writer
+        except TimeoutError:
+            pass
+        await self._connection.close(code)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._queue:
+                    await self._connection.send(self._queue.popleft())
+                if self._done:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except ConnectionClosed:
+            self._done = True

@@ -1,0 +1,80 @@
+"""How an application reads what happens in a room."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from thkmesh.crossing import EventBuffer
+from thkmesh.errors import MeshError
+from thkmesh.events import Event
+
+__all__ = ["Source", "Subscription"]
+
+
+class Source(Protocol):
+    """The room, as far as a subscription knows it."""
+
+    error: MeshError | None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will happen."""
+
+    def unsubscribe(self, subscription: "Subscription") -> None:
+        """Stop filling a subscription."""
+
+
+class Subscription:
+    """One reader's view of what happens in a room, in order.
+
+    Iterating ends when the room is left, and raises if it ended otherwise. Each
+    subscription gets every event; what it does not take waits, up to 64 MiB, then
+    messages are dropped and a ``Lost`` says how many.
+    """
+
+    def __init__(self, source: Source, *, keep: bool = True) -> None:
+        """Use ``Room.subscribe``."""
+        self._source = source
+        self._keep = keep
+        self._buffer = EventBuffer()
+        self._wake = asyncio.Event()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Return itself; events are taken once."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Return the next event; cancelling loses none.
+
+        Raises:
+            StopAsyncIteration: the room was left.
+            MeshError: the room ended for another reason.
+        """
+        while True:
+            event = self._buffer.take()
+            if event is not None:
+                return event
+            if self._source.closed:
+                if self._source.error is not None:
+                    raise self._source.error
+                raise StopAsyncIteration
+            self._wake.clear()
+            if not len(self._buffer):
+                await self._wake.wait()
+
+    def take_nowait(self) -> Event | None:
+        """Return the next event that is already here, else None."""
+        return self._buffer.take()
+
+    def close(self) -> None:
+        """Take no more events."""
+        self._source.unsubscribe(self)
+
+    def put(self, event: Event) -> None:
+        """Add an event; called on the runner's thread."""
+        if self._keep:
+            self._buffer.put(event)
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        self._wake.set()
