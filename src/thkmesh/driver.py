@@ -5,15 +5,18 @@ performed in order; an event fed while outputs are being performed waits until
 they are done, so a machine never sees itself re-entered. Which loop, and which
 clock, does not matter: in tests it is a virtual one.
 
-A timer that fires more than ``SLEPT`` seconds late means that nobody ran us: the
+A timer that is more than ``SLEPT`` seconds late means that nobody ran us: the
 driver then feeds ``Slept`` first, lets input that is already waiting come in,
-and only then ticks. A late wake-up never judges others.
+and only then ticks. It looks for that before each event too, because after a
+sleep a socket may well be heard before the timer. A late wake-up never judges
+others.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from thkmesh.core.machine import Machine, Slept, Tick
@@ -57,6 +60,8 @@ class Driver(Generic[_Event, _Output]):
         self._perform = perform
         self._logger = logger
         self._loop = loop or asyncio.get_running_loop()
+        # Timers are the driver's own, not of the task that happens to feed it.
+        self._context = copy_context()
         self._waiting: deque[_Event | Tick | Slept] = deque()
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +80,8 @@ class Driver(Generic[_Event, _Output]):
         if self._running:
             return
         self._running = True
+        if self._timer is not None and (late := self._loop.time() - self._due) > SLEPT:
+            self._waiting.appendleft(self._slept(late))
         try:
             while self._waiting:
                 self._step(self._waiting.popleft())
@@ -122,13 +129,13 @@ class Driver(Generic[_Event, _Output]):
                 return
             self._timer.cancel()
         self._due = due
-        self._timer = self._loop.call_at(due, self._wake)
+        self._timer = self._loop.call_at(due, self._wake, context=self._context)
 
     def _wake(self) -> None:
         self._timer = None
         late = self._loop.time() - self._due
-        if late > SLEPT:
-            self._earliest = self._loop.time() + _CATCH_UP
-            self.feed(Slept(late))
-        else:
-            self.feed(Tick())
+        self.feed(self._slept(late) if late > SLEPT else Tick())
+
+    def _slept(self, duration: float) -> Slept:
+        self._earliest = self._loop.time() + _CATCH_UP
+        return Slept(duration)

@@ -1,0 +1,142 @@
+"""The driver: outputs in order, one timer, and no judgement by who has slept."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.driver import Driver
+from thkmesh.testing.clock import VirtualLoop, process
+
+Event: TypeAlias = str | Tick | Slept
+
+
+@dataclass
+class Diary:
+    """A machine that writes down what it is handed, and wants a tick now and then."""
+
+    interval: float | None = None
+    seen: list[tuple[Event, float]] = field(default_factory=list)
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+    deadline: float | None = None
+
+    def handle(self, event: Event, now: float) -> list[str]:
+        """Write it down."""
+        self.seen.append((event, now))
+        if self.interval is not None:
+            self.deadline = now + self.interval
+        return self.outputs.get(event, []) if isinstance(event, str) else []
+
+
+def drive(
+    diary: Diary,
+    scenario: Callable[[VirtualLoop, Driver[str, str]], None],
+    *,
+    until: float,
+    perform: Callable[[str], None] = lambda _: None,
+) -> list[tuple[Event, float]]:
+    """Run a scenario with a driver that belongs to the process ``p``."""
+    loop = VirtualLoop()
+
+    async def begin() -> Driver[str, str]:
+        return Driver(diary, perform, logger=logging.getLogger("thkmesh.test"))
+
+    async def main() -> None:
+        driver = await asyncio.create_task(begin(), context=process("p"))
+        scenario(loop, driver)
+        await asyncio.sleep(until)
+        driver.close()
+
+    loop.run(main())
+    return diary.seen
+
+
+def test_it_ticks_at_the_deadline() -> None:
+    """A machine is woken when it asked for it, to the moment."""
+    seen = drive(Diary(interval=2.0), lambda _, driver: driver.feed("go"), until=5)
+    assert seen == [("go", 0), (Tick(), 2), (Tick(), 4)]
+
+
+def test_what_is_fed_while_performing_waits() -> None:
+    """A machine never sees itself re-entered, and outputs keep their order."""
+    diary = Diary(outputs={"go": ["one", "two"]})
+    done: list[str] = []
+
+    def scenario(_: VirtualLoop, driver: Driver[str, str]) -> None:
+        feeds.append(driver.feed)
+        driver.feed("go")
+
+    def perform(output: str) -> None:
+        feeds[0](f"did {output}")
+        done.append(output)
+        assert [event for event, _ in diary.seen] == ["go"]
+
+    feeds: list[Callable[[str], None]] = []
+    seen = drive(diary, scenario, until=1, perform=perform)
+    assert done == ["one", "two"]
+    assert [event for event, _ in seen] == ["go", "did one", "did two"]
+
+
+def test_sleep_is_told_before_anything_else() -> None:
+    """After a sleep the machine hears of it first, even when input is there before the timer."""
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        driver.feed("go")
+        loop.call_at(0.5, loop.hold, "p")
+        loop.call_at(0.7, driver.feed, "heard in time, read late", context=process("p"))
+        loop.call_at(20.0, loop.release, "p")
+
+    seen = drive(Diary(interval=1.0), scenario, until=20.5)
+    assert seen[1:3] == [(Slept(19.0), 20.0), ("heard in time, read late", 20.0)]
+    assert not any(isinstance(event, Slept) for event, _ in seen[2:])
+
+
+def test_sleep_is_noticed_without_input_too() -> None:
+    """A timer that fires late means that nobody ran: that is told, and then it goes on."""
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        driver.feed("go")
+        loop.call_at(0.5, loop.hold, "p")
+        loop.call_at(20.0, loop.release, "p")
+
+    seen = drive(Diary(interval=1.0), scenario, until=22.5)
+    assert seen[1:] == [(Slept(19.0), 20.0), (Tick(), 21.0), (Tick(), 22.0)]
+
+
+def test_after_sleep_waiting_input_goes_before_the_tick() -> None:
+    """What had arrived meanwhile is handed in before anything is judged by its absence."""
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        driver.feed("go")
+        loop.call_at(0.5, loop.hold, "p")
+        loop.call_at(20.0, loop.release, "p")
+        loop.call_at(20.05, driver.feed, "it was in a socket")
+
+    seen = drive(Diary(interval=0.01), scenario, until=20.2)
+    events = [event for event, time in seen if time >= 20]
+    assert isinstance(events[0], Slept)
+    assert events[1] == "it was in a socket"
+
+
+def test_its_timer_belongs_to_where_it_was_made() -> None:
+    """Who feeds a driver from elsewhere does not take its timer along."""
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        driver.feed("from the test's own context")
+        loop.hold("p")
+
+    seen = drive(Diary(interval=1.0), scenario, until=10)
+    assert len(seen) == 1
+
+
+def test_nothing_follows_close() -> None:
+    """A closed driver takes no event and sets no timer."""
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        driver.feed("go")
+        driver.close()
+        driver.feed("too late")
+
+    assert drive(Diary(interval=1.0), scenario, until=10) == [("go", 0)]
