@@ -206,7 +206,7 @@ class Link:
                 self._depart(out)
             case Abandon():
                 self._close(out, drain=0.0)
-            case Tick() | Slept():
+            case Tick() | Slept():  # pragma: no branch - the last
                 pass
 
     def _go_online(self, now: float, out: list[LinkOutput]) -> None:
@@ -307,12 +307,12 @@ class Link:
                 case sequencing.Transmit(envelope=envelope, seq=seq, ack=ack, body=body):
                     out.append(TransmitSignal(self.to, envelope, seq, ack, body))
                 case sequencing.Deliver(payload=payload):
-                    if payload is not None:
-                        self._negotiate(BodyReceived(payload), now, out)
+                    assert payload is not None, "what is numbered has a body"
+                    self._negotiate(BodyReceived(payload), now, out)
                 case sequencing.Overflow():
                     # The other end acknowledges nothing; a retry later finds room again.
                     self._give_up(now, out)
-                case Ignored(reason=reason, violation=violation):
+                case Ignored(reason=reason, violation=violation):  # pragma: no branch - the last
                     if violation:
                         out.append(Misbehaved(self.to, InvalidMessage(reason)))
 
@@ -390,7 +390,7 @@ class Link:
                 self._control(frames.Pong(n), out)
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong() | None:
+            case frames.Pong() | None:  # pragma: no branch - the last
                 pass
 
     def _control(self, control: frames.Control, out: list[LinkOutput]) -> None:

@@ -152,7 +152,7 @@ class Session:
                 out += self._contact.start(now)
             case Leave(patience=patience):
                 self._leave(patience, now, out)
-            case Tick() | Slept():
+            case Tick() | Slept():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
 
@@ -215,8 +215,8 @@ class Session:
         peer = self._members.peer(source.to)
         match output:
             case link.ContentArrived(content=content):
-                if peer is not None:
-                    out.append(Emit(Message(peer, content.data, content.direct)))
+                assert peer is not None, "a link closes with the departure of its peer"
+                out.append(Emit(Message(peer, content.data, content.direct)))
             case link.Moved(state=state):
                 if peer is not None:
                     out.append(Emit(LinkChanged(peer, state)))
@@ -244,7 +244,7 @@ class Session:
                     ):
                         self._links[key] = Link(self.me, key, self._settings, self._dice)
                         self._to_link(key, link.Online(), now, out)
-                case Departed(peer=peer, reason=reason):
+                case Departed(peer=peer, reason=reason):  # pragma: no branch - the last
                     self._to_link(key, link.Abandon(), now, out)
                     out.append(Emit(PeerLeft(peer, reason)))
 

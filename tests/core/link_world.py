@@ -1,0 +1,206 @@
+"""Two links joined by perfect signaling and an engine that does all at once."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from thkmesh.core import link_events as events
+from thkmesh.core import wire
+from thkmesh.core.engine import (
+    CHANNELS,
+    AddCandidate,
+    ApplyRemote,
+    Candidate,
+    CandidateFound,
+    Capabilities,
+    ChannelOpened,
+    ConnectionState,
+    Description,
+    EngineEvent,
+    FrameReceived,
+    MakeAnswer,
+    MakeOffer,
+    OperationDone,
+    SdpType,
+    StateChanged,
+)
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import Link, LinkSettings
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.events import LinkState
+
+LOW = SessionKey("a" * 26, "0" * 16)
+HIGH = SessionKey("b" * 26, "0" * 16)
+
+ALL = Capabilities(rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144)
+
+
+_Kind = TypeVar("_Kind")
+
+
+@dataclass
+class End:
+    """One side: its link, and what came out of it."""
+
+    link: Link
+    out: list[events.LinkOutput] = field(default_factory=list)
+    number: int = 0
+    closed: list[tuple[int, float]] = field(default_factory=list)
+    held_bytes: int = 0
+    frames: list[bytes] = field(default_factory=list)
+
+    def said(self, kind: type[_Kind]) -> list[_Kind]:
+        """Return the outputs of one type, in order."""
+        return [output for output in self.out if isinstance(output, kind)]
+
+    @property
+    def states(self) -> list[LinkState]:
+        """The states it moved through."""
+        return [output.state for output in self.out if isinstance(output, events.Moved)]
+
+    @property
+    def heard(self) -> list[object]:
+        """The messages that came in."""
+        return [o.content.data for o in self.out if isinstance(o, events.ContentArrived)]
+
+
+class LinkWorld:
+    """Both ends, and the time.
+
+    ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
+    ``network`` False every frame.
+    """
+
+    def __init__(
+        self, *, dice: float = 0.5, hasty: bool = False, capabilities: Capabilities = ALL
+    ) -> None:
+        """Make both links, offline."""
+        settings = LinkSettings(capabilities, hasty=hasty)
+        self.low = End(Link(LOW, HIGH, settings, lambda: dice))
+        self.high = End(Link(HIGH, LOW, settings, lambda: dice))
+        self.now = 0.0
+        self.engine = True
+        self.wire_up = True
+        self.network = True
+        self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
+        self._negotiated: set[int] = set()
+        self._opened: set[tuple[int, int]] = set()
+
+    def connect(self) -> "LinkWorld":
+        """Bring both online and let them connect."""
+        for end in (self.low, self.high):
+            self.tell(end, events.Online())
+        return self.run(1.0)
+
+    def tell(self, end: End, event: events.LinkEvent | Tick | Slept) -> None:
+        """Hand an event to an end and let everything settle."""
+        self._work.append((end, event))
+        self._settle()
+
+    def report(self, end: End, event: EngineEvent) -> None:
+        """Let the current connection of an end report something."""
+        self.tell(end, events.FromEngine(end.number, event))
+
+    def run(self, seconds: float) -> "LinkWorld":
+        """Let time pass, with a tick at each deadline."""
+        until = self.now + seconds
+        while True:
+            ends = [e for e in (self.low, self.high) if e.link.deadline is not None]
+            due = min((e.link.deadline or 0.0 for e in ends), default=until + 1.0)
+            if due > until:
+                break
+            self.now = max(self.now, due)
+            for end in ends:
+                self.tell(end, Tick())
+        self.now = until
+        return self
+
+    def other(self, end: End) -> End:
+        """Return the opposite end."""
+        return self.high if end is self.low else self.low
+
+    def _settle(self) -> None:
+        while self._work:
+            end, event = self._work.popleft()
+            for output in end.link.handle(event, self.now):
+                end.out.append(output)
+                self._perform(end, output)
+
+    def _perform(self, end: End, output: events.LinkOutput) -> None:
+        match output:
+            case events.OpenConnection(number=number):
+                end.number = number
+                self._negotiated.discard(id(end))
+            case events.CloseConnection(number=number, drain=drain):
+                end.closed.append((number, drain))
+            case events.TransmitSignal(seq=seq, ack=ack, body=body) if self.wire_up:
+                parsed = self._parse(output, body)
+                self._work.append((self.other(end), events.SignalArrived(seq, ack, parsed)))
+            case events.Perform(number=number, operation=operation) if self.engine:
+                self._operate(end, number, operation)
+            case events.SendFrame(frame=frame):
+                end.frames.append(frame)
+                self._carry(end, frame)
+            case events.MeasureBuffer(number=number):
+                self._work.append((end, events.Measured(number, end.held_bytes)))
+            case _:
+                pass
+
+    def _carry(self, end: End, frame: bytes) -> None:
+        other = self.other(end)
+        if self.network and other.number:
+            event = events.FromEngine(other.number, FrameReceived(0, frame))
+            self._work.append((other, event))
+
+    def _parse(self, output: events.TransmitSignal, body: str) -> wire.SignalBody | None:
+        if output.seq == 0:
+            return None
+        return wire.decode_signal_body(
+            output.envelope(
+                room_id="r",
+                from_user_id="x",
+                to_user_id="y",
+                from_sid="0" * 16,
+                to_sid="0" * 16,
+                body=body,
+                signature="s",
+            )
+        )
+
+    def _operate(self, end: End, number: int, operation: object) -> None:
+        """Do an operation at once; the connection opens when both sides have agreed."""
+        ufrag = f"{'low' if end is self.low else 'high'}{number}"
+        results: list[EngineEvent] = []
+        match operation:
+            case MakeOffer():
+                sdp = f"v=0\r\na=ice-ufrag:{ufrag}\r\n"
+                results = [OperationDone(operation, Description(SdpType.OFFER, sdp))]
+                results += self._candidates(ufrag)
+            case MakeAnswer():
+                sdp = f"v=0\r\na=ice-ufrag:{ufrag}\r\n"
+                results = [OperationDone(operation, Description(SdpType.ANSWER, sdp))]
+                results += self._candidates(ufrag)
+                self._negotiated.add(id(end))
+            case ApplyRemote(description=description):
+                results = [OperationDone(operation)]
+                if description.type is SdpType.ANSWER:
+                    self._negotiated.add(id(end))
+            case AddCandidate():
+                results = [OperationDone(operation)]
+            case _:
+                raise AssertionError(operation)
+        for result in results:
+            self._work.append((end, events.FromEngine(number, result)))
+        pair = (self.low.number, self.high.number)
+        agreed = self._negotiated == {id(self.low), id(self.high)}
+        if agreed and self.network and pair not in self._opened:
+            self._opened.add(pair)
+            for each in (self.low, self.high):
+                opened: list[EngineEvent] = [StateChanged(ConnectionState.CONNECTED)]
+                opened += [ChannelOpened(channel.id) for channel in CHANNELS]
+                for event in opened:
+                    self._work.append((each, events.FromEngine(each.number, event)))
+
+    @staticmethod
+    def _candidates(ufrag: str) -> list[EngineEvent]:
+        return [CandidateFound(Candidate(text, "0", 0, ufrag)) for text in ("candidate:1", "")]

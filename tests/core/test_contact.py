@@ -1,0 +1,170 @@
+"""The laws of the contact with the server: come back, but not all at once, nor in vain."""
+
+import pytest
+
+from thkmesh.core import wire
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.contact import (
+    GREETING_TIMEOUT,
+    PONG_TIMEOUT,
+    RETRY_BASE,
+    RETRY_CAP,
+    CloseSocket,
+    Contact,
+    OpenSocket,
+    SayHello,
+    SendToServer,
+)
+from thkmesh.errors import (
+    JoinError,
+    MeshError,
+    ProtocolMismatch,
+    Replaced,
+    RoomClosed,
+    RoomFull,
+    Unauthorized,
+)
+from thkmesh.events import ServerState
+
+WELCOME = wire.Welcome(room_id="r", epoch="e", resume="secret")
+
+
+def contact(*, joined: bool = False, dice: float = 0.5) -> Contact:
+    """Return a contact with an open WebSocket, welcomed or not, at time 0."""
+    made = Contact(lambda: dice)
+    assert made.start(0.0) == [OpenSocket()]
+    if joined:
+        assert made.heard(WELCOME, 0.0) == []
+    return made
+
+
+def test_a_challenge_is_answered_with_hello() -> None:
+    """The first hello resumes nothing; the next one takes up what the welcome gave."""
+    mine = contact()
+    challenge = wire.Challenge(nonce="n", epoch="e", protocol=(1, 1))
+    assert mine.heard(challenge, 0.0) == [SayHello("n", "")]
+    states = [mine.state]
+    mine.heard(WELCOME, 0.0)
+    states.append(mine.state)
+    mine.lost(1006, "", 1.0)
+    states.append(mine.state)
+    assert states == [ServerState.CONNECTING, ServerState.CONNECTED, ServerState.RECONNECTING]
+    mine.settle(2.0)
+    assert mine.heard(challenge, 2.0) == [SayHello("n", "secret")]
+
+
+def test_a_server_of_another_protocol_is_left_for_good() -> None:
+    """Without a version in common there is an error instead of a retry."""
+    mine = contact()
+    challenge = wire.Challenge(nonce="n", epoch="e", protocol=(2, 3))
+    assert mine.heard(challenge, 0.0) == [CloseSocket()]
+    assert isinstance(mine.error, ProtocolMismatch)
+    assert mine.deadline is None
+
+
+def test_retries_wait_with_full_jitter() -> None:
+    """The wait is chosen up to a bound that doubles to its cap; a welcome resets it."""
+    mine = contact(dice=0.999)
+    bounds = []
+    now = 0.0
+    for _ in range(8):
+        assert mine.lost(1006, "", now) == []
+        assert mine.deadline is not None
+        bounds.append(round((mine.deadline - now) / 0.999, 6))
+        now = mine.deadline
+        assert mine.settle(now) == [OpenSocket()]
+    assert bounds[0] == RETRY_BASE
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == RETRY_CAP
+    mine.heard(WELCOME, now)
+    mine.lost(1006, "", now)
+    assert mine.deadline == pytest.approx(now + 0.999 * RETRY_BASE)
+
+
+def test_nothing_is_opened_before_its_time() -> None:
+    """While waiting, a tick does nothing."""
+    mine = contact()
+    mine.lost(1006, "", 0.0)
+    assert mine.settle(0.01) == []
+
+
+def test_a_silent_greeting_is_given_up() -> None:
+    """A server that does not welcome us in time is tried again."""
+    mine = contact()
+    assert mine.deadline == GREETING_TIMEOUT
+    assert mine.settle(GREETING_TIMEOUT) == [CloseSocket()]
+    assert mine.state is ServerState.CONNECTING
+
+
+def test_a_connected_server_is_pinged() -> None:
+    """Pings go out at the interval of the welcome; an answer keeps the WebSocket."""
+    mine = contact(joined=True)
+    assert mine.deadline == 20.0
+    assert mine.settle(20.0) == [SendToServer(wire.Ping(1))]
+    mine.heard(wire.Pong(1), 20.1)
+    assert mine.settle(40.0) == [SendToServer(wire.Ping(2))]
+
+
+def test_an_unanswered_ping_means_lost() -> None:
+    """A WebSocket on which nothing answers is closed and replaced."""
+    mine = contact(joined=True)
+    mine.settle(20.0)
+    mine.slept(5.0)
+    assert mine.settle(20.0 + PONG_TIMEOUT) == []
+    assert mine.settle(25.0 + PONG_TIMEOUT) == [CloseSocket()]
+    assert mine.state is ServerState.RECONNECTING
+
+
+def test_late_words_of_a_lost_socket_are_inert() -> None:
+    """What is heard while no WebSocket is open changes nothing."""
+    mine = contact()
+    mine.lost(1006, "", 0.0)
+    mine.slept(1.0)
+    assert mine.heard(WELCOME, 0.0) == []
+    assert mine.state is ServerState.CONNECTING
+
+
+def test_other_words_before_the_welcome_do_not_prolong_it() -> None:
+    """Only the welcome ends the greeting."""
+    mine = contact()
+    mine.heard(wire.Pong(), 5.0)
+    assert mine.deadline == GREETING_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("code", "joined", "kind"),
+    [
+        (CloseCode.UNAUTHORIZED, False, Unauthorized),
+        (CloseCode.PROTOCOL_MISMATCH, False, ProtocolMismatch),
+        (CloseCode.ROOM_FULL, False, RoomFull),
+        (CloseCode.REPLACED, True, Replaced),
+        (CloseCode.INVALID, False, JoinError),
+        (CloseCode.INVALID, True, RoomClosed),
+    ],
+)
+def test_a_final_code_ends_it_with_its_error(
+    code: CloseCode, joined: bool, kind: type[MeshError]
+) -> None:
+    """A code that says never ends the contact with the error of that code."""
+    mine = contact(joined=joined)
+    assert mine.lost(code, "", 1.0) == [CloseSocket()]
+    assert type(mine.error) is kind
+    assert mine.state is ServerState.CLOSED
+    assert mine.deadline is None
+
+
+@pytest.mark.parametrize("code", [CloseCode.ROOM_FULL, CloseCode.RESTARTING, 4999, 1006])
+def test_who_was_in_comes_back(code: int) -> None:
+    """A full room after a restart, and any unknown code, are tried again."""
+    mine = contact(joined=True)
+    assert mine.lost(code, "", 1.0) == []
+    assert mine.state is ServerState.RECONNECTING
+    assert mine.error is None
+
+
+def test_leaving_says_goodbye_where_somebody_listens() -> None:
+    """The goodbye goes out when connected; closing is not an error."""
+    mine = contact(joined=True)
+    assert mine.leave() == [SendToServer(wire.Leave()), CloseSocket()]
+    assert mine.error is None
+    assert contact().leave() == [CloseSocket()]

@@ -1,0 +1,400 @@
+"""The laws of a link: it connects, it mends itself, and what is queued survives."""
+
+import dataclasses
+
+import pytest
+
+from tests.core.link_world import ALL, HIGH, LOW, LinkWorld
+from thkmesh.core import frames, wire
+from thkmesh.core.engine import (
+    BULK,
+    BufferLow,
+    ChannelClosed,
+    ChannelOpened,
+    ConnectionState,
+    FrameReceived,
+    MakeOffer,
+    OperationFailed,
+    StateChanged,
+)
+from thkmesh.core.link import DRAIN, RETRY_BASE, SETTLE_TIMEOUT, STEADY
+from thkmesh.core.link_events import (
+    Abandon,
+    CloseConnection,
+    Depart,
+    Enqueue,
+    FromEngine,
+    MeasureBuffer,
+    Measured,
+    Misbehaved,
+    Offline,
+    Online,
+    OpenConnection,
+    Renew,
+    SaidGoodbye,
+    SendFrame,
+    SignalArrived,
+    TransmitSignal,
+)
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.negotiation import Change
+from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
+from thkmesh.events import LinkState
+
+CONNECTED, RECONNECTING = LinkState.CONNECTED, LinkState.RECONNECTING
+
+
+def envelopes(world: LinkWorld) -> list[str]:
+    """Return the kinds of signal that the lower end sent, in order."""
+    sent = [o for o in world.low.out if isinstance(o, TransmitSignal)]
+    return [each.envelope.__name__ for each in sent]
+
+
+def test_it_does_nothing_while_offline() -> None:
+    """Before signals can reach the other, no connection is made."""
+    world = LinkWorld().run(100.0)
+    assert world.low.out == []
+    assert world.low.link.deadline is None
+
+
+def test_two_links_connect() -> None:
+    """Online, both reach connected in the first generation, the lower offering."""
+    world = LinkWorld().connect()
+    assert world.low.states == world.high.states == [CONNECTED]
+    assert world.low.link.generation == world.high.link.generation == 1
+    assert world.low.link.polite
+    assert not world.high.link.polite
+    assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
+
+
+def test_connecting_costs_three_signals_a_side_at_most() -> None:
+    """Candidates are batched into one signal, and acknowledgements ride along."""
+    world = LinkWorld().connect()
+    assert envelopes(world) == ["Offer", "IceCandidate", "Ack"]
+    assert len(world.high.said(TransmitSignal)) <= 3
+
+
+def test_two_hasty_links_connect_too() -> None:
+    """When the higher offers first as well, the collision is settled."""
+    world = LinkWorld(hasty=True).connect()
+    assert world.low.states[-1] is world.high.states[-1] is CONNECTED
+
+
+def test_what_is_queued_before_the_link_is_up_arrives() -> None:
+    """Messages wait for the link, and arrive in order."""
+    world = LinkWorld()
+    for n in range(3):
+        world.tell(world.low, Enqueue(frames.encode(n)))
+    assert world.low.link.waiting_bytes > 0
+    world.connect()
+    assert world.high.heard == [0, 1, 2]
+    assert world.low.link.waiting_bytes == 0
+    assert world.low.link.has_room
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StateChanged(ConnectionState.FAILED),
+        ChannelClosed(0),
+        OperationFailed(MakeOffer(), "broken"),
+    ],
+    ids=["failed", "closed", "operation"],
+)
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_a_lost_connection_is_replaced_at_once(side: str, event: object) -> None:
+    """Whichever side notices, the next generation connects without waiting."""
+    world = LinkWorld().connect()
+    if isinstance(event, OperationFailed):
+        world.engine = False
+        world.tell(getattr(world, side), Change())
+        world.engine = True
+    world.report(getattr(world, side), event)  # type: ignore[arg-type]
+    world.run(0.1)
+    assert world.low.states == world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+    assert world.low.link.generation == world.high.link.generation == 2
+    assert world.low.closed == [(1, 0.0)]
+
+
+def test_a_queue_outlives_a_connection() -> None:
+    """What the engine has not been given is sent over the next connection."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    world.report(world.low, ChannelClosed(0))
+    world.tell(world.low, Enqueue(frames.encode("still here")))
+    world.wire_up = True
+    world.run(60.0)
+    assert world.high.heard == ["still here"]
+
+
+def test_a_vanished_peer_is_noticed() -> None:
+    """When pings stay unanswered the link is given up, though the engine says nothing."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.wire_up = False
+    world.run(10.0)
+    assert world.low.states == [CONNECTED, RECONNECTING]
+
+
+def test_an_idle_link_stays_connected() -> None:
+    """Pings and pongs keep a quiet link for as long as it works."""
+    world = LinkWorld().connect()
+    world.run(3600.0)
+    assert world.low.states == world.high.states == [CONNECTED]
+
+
+def test_our_sleep_does_not_break_a_healthy_link() -> None:
+    """After we slept the other has its patience again, and answers."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.run(3.0)
+    world.now += 60.0
+    world.tell(world.low, Slept(60.0))
+    world.tell(world.high, Slept(60.0))
+    world.network = True
+    world.run(5.0)
+    assert world.low.states == world.high.states == [CONNECTED]
+
+
+def test_a_connection_that_never_opens_is_retried_with_growing_waits() -> None:
+    """Each attempt has its time to settle, then full jitter, then the next generation."""
+    world = LinkWorld(dice=1.0)
+    world.network = False
+    world.connect().run(200.0)
+    opened = world.low.said(OpenConnection)
+    assert 5 <= len(opened) <= 9
+    assert world.low.link.state is LinkState.CONNECTING
+    world.network = True
+    world.run(60.0)
+    assert world.low.states == [CONNECTED]
+
+
+def test_sleep_prolongs_the_time_to_settle() -> None:
+    """A connection is not given up for the time in which we slept."""
+    world = LinkWorld()
+    world.network = False
+    world.connect()
+    world.now += 100.0
+    world.tell(world.low, Slept(100.0))
+    assert len(world.low.said(OpenConnection)) == 1
+
+
+def test_a_negotiation_that_does_not_settle_is_given_up() -> None:
+    """A connected link whose engine hangs in an operation is replaced."""
+    world = LinkWorld().connect()
+    world.engine = False
+    world.tell(world.low, Change())
+    world.run(SETTLE_TIMEOUT - 1.0)
+    assert world.low.states == [CONNECTED]
+    world.engine = True
+    world.run(2.0)
+    assert world.low.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_without_the_server_a_broken_link_waits_for_it() -> None:
+    """Retries need signaling: offline nothing is tried, online it is tried at once."""
+    world = LinkWorld().connect()
+    for end in (world.low, world.high):
+        world.tell(end, Offline())
+    world.report(world.low, ChannelClosed(0))
+    world.report(world.high, ChannelClosed(0))
+    world.run(100.0)
+    assert len(world.low.said(OpenConnection)) == 1
+    world.connect()
+    assert world.low.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_a_steady_link_is_mended_at_once_again() -> None:
+    """A connection that lived long resets the waits; one that did not, does not."""
+    world = LinkWorld(dice=0.999).connect()
+    world.report(world.low, ChannelClosed(0))
+    world.run(0.1)
+    world.report(world.low, ChannelClosed(0))
+    world.run(RETRY_BASE * 0.5)
+    assert world.low.link.state is RECONNECTING
+    world.run(RETRY_BASE)
+    assert world.low.link.state is CONNECTED
+    world.run(STEADY)
+    world.report(world.low, ChannelClosed(0))
+    world.run(0.1)
+    assert world.low.link.state is CONNECTED
+    assert world.low.link.generation == 4
+
+
+def test_a_link_can_be_renewed_by_hand() -> None:
+    """The reconnect button makes the next generation, from either side."""
+    world = LinkWorld().connect()
+    world.tell(world.high, Renew())
+    world.run(0.1)
+    assert world.low.link.generation == world.high.link.generation == 2
+    assert world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_a_second_loss_while_waiting_changes_nothing() -> None:
+    """There is one retry, however many reasons."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    world.report(world.high, ChannelClosed(0))
+    world.report(world.high, StateChanged(ConnectionState.FAILED))
+    restarts = [o for o in world.high.said(TransmitSignal) if o.envelope is wire.Restart]
+    assert len(restarts) <= 1
+
+
+def test_events_of_a_discarded_connection_are_inert() -> None:
+    """Results and frames of another number than the current one have no effect."""
+    world = LinkWorld().connect()
+    world.tell(world.low, Renew())
+    world.run(0.1)
+    before = len(world.low.out)
+    world.tell(world.low, FromEngine(1, FrameReceived(0, frames.encode("ghost"))))
+    world.tell(world.low, FromEngine(1, StateChanged(ConnectionState.FAILED)))
+    world.tell(world.low, Measured(1, 10**9))
+    assert world.low.out[before:] == []
+
+
+def test_the_engine_is_fed_as_it_drains() -> None:
+    """Only a window is handed on; measured and drained, the rest follows."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = WINDOW_BYTES
+    frame = frames.encode(bytes(60_000))
+    for _ in range(40):
+        world.tell(world.low, Enqueue(frame))
+    sent = len(world.high.heard)
+    assert WINDOW_BYTES <= sent * 60_066 < WINDOW_BYTES + 61_000
+    asked = len(world.low.said(MeasureBuffer))
+    world.report(world.low, BufferLow(BULK))
+    assert len(world.high.heard) == sent
+    world.report(world.low, BufferLow(0))
+    assert len(world.high.heard) > sent
+    assert len(world.low.said(MeasureBuffer)) == asked + 1
+    world.low.held_bytes = LOW_WATER_BYTES
+    world.report(world.low, BufferLow(0))
+    assert len(world.high.heard) == 40
+
+
+def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
+    """A frame against the protocol is reported, and the link is replaced."""
+    world = LinkWorld().connect()
+    world.report(world.high, FrameReceived(0, b"\xff"))
+    world.run(0.1)
+    assert len(world.high.said(Misbehaved)) == 1
+    assert world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_what_may_be_skipped_has_no_effect() -> None:
+    """A frame of a later version leaves the link as it is."""
+    world = LinkWorld().connect()
+    before = len(world.high.out)
+    world.report(world.high, FrameReceived(0, b"\x01\x80"))
+    world.report(world.high, StateChanged(ConnectionState.DISCONNECTED))
+    world.report(world.high, ChannelOpened(BULK))
+    assert world.high.out[before:] == []
+
+
+def test_leaving_delivers_what_is_queued_and_says_goodbye() -> None:
+    """The goodbye comes after the last message, then the connection drains and closes."""
+    world = LinkWorld().connect()
+    world.tell(world.low, Enqueue(frames.encode("last words")))
+    world.tell(world.low, Depart())
+    assert world.high.heard == ["last words"]
+    assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
+    assert world.low.closed == [(1, DRAIN)]
+    assert world.low.link.state is LinkState.CLOSED
+    assert world.low.link.deadline is None
+
+
+def test_leaving_waits_until_the_queue_is_empty() -> None:
+    """With a full engine the goodbye stands at the end of the queue."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = WINDOW_BYTES
+    for _ in range(40):
+        world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
+    world.tell(world.low, Depart())
+    assert world.high.said(SaidGoodbye) == []
+    world.low.held_bytes = 0
+    world.report(world.low, BufferLow(0))
+    assert len(world.high.heard) == 40
+    assert len(world.high.said(SaidGoodbye)) == 1
+
+
+def test_leaving_an_unconnected_link_just_closes_it() -> None:
+    """Nobody is there to say goodbye to, so nothing is waited for."""
+    world = LinkWorld()
+    world.tell(world.low, Depart())
+    assert world.low.closed == []
+    assert world.low.states == [LinkState.CLOSED]
+
+
+def test_a_connection_that_breaks_while_leaving_ends_it() -> None:
+    """There is no next generation for who is leaving."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = WINDOW_BYTES
+    for _ in range(40):
+        world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
+    world.tell(world.low, Depart())
+    world.report(world.low, ChannelClosed(0))
+    assert world.low.link.state is LinkState.CLOSED
+
+
+def test_a_closed_link_is_silent() -> None:
+    """Nothing comes out of a link after its end."""
+    world = LinkWorld().connect()
+    world.tell(world.low, Abandon())
+    assert world.low.out[-2:] == [CloseConnection(HIGH, 1, 0.0), world.low.out[-1]]
+    before = len(world.low.out)
+    for event in (Online(), Tick(), Enqueue(b"\x01\x00"), Renew(), Abandon()):
+        world.tell(world.low, event)
+    assert world.low.out[before:] == []
+
+
+def test_violations_are_reported() -> None:
+    """What no correct peer does is told, from negotiation and from sequencing."""
+    world = LinkWorld().connect()
+    world.tell(world.low, SignalArrived(1000, 0, wire.RestartBody(wanted=1)))
+    world.tell(world.high, SignalArrived(3, 0, wire.RestartBody(wanted=9)))
+    assert len(world.low.said(Misbehaved)) == 1
+    assert len(world.high.said(Misbehaved)) == 1
+
+
+def test_stale_signals_are_not_violations() -> None:
+    """What delays and collisions explain is ignored without a word."""
+    world = LinkWorld().connect()
+    world.tell(world.low, SignalArrived(1, 0, wire.RestartBody(wanted=1)))
+    world.tell(world.low, SignalArrived(3, 0, wire.RestartBody(wanted=1)))
+    world.tell(world.low, SignalArrived(1, 0, wire.RestartBody(wanted=9)))
+    world.tell(world.low, Online())
+    assert world.low.said(Misbehaved) == []
+    assert world.low.link.generation == 1
+
+
+def test_a_peer_that_acknowledges_nothing_is_bounded() -> None:
+    """Signals pile up to their limit, then the link only waits and retries."""
+    world = LinkWorld()
+    world.wire_up = False
+    world.connect()
+    for _ in range(300):
+        world.tell(world.low, Renew())
+        world.run(20.0)
+    unacknowledged = {o.seq for o in world.low.said(TransmitSignal)}
+    assert max(unacknowledged) <= 256
+    assert world.low.link.state is LinkState.CONNECTING
+
+
+def test_an_engine_without_ice_restart_is_replaced_instead() -> None:
+    """A restart that the engine cannot do opens the next generation."""
+    weak = dataclasses.replace(ALL, ice_restart=False, rollback=False)
+    world = LinkWorld(capabilities=weak).connect()
+    world.tell(world.low, Change(ice_restart=True))
+    world.run(0.1)
+    assert world.high.link.generation == 2
+    assert world.low.states[-1] is CONNECTED
+
+
+def test_frames_while_closed_are_not_sent() -> None:
+    """Control frames need an open channel; without one nothing goes out."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    world.report(world.low, ChannelClosed(0))
+    before = len(world.low.said(SendFrame))
+    world.report(world.low, FrameReceived(0, frames.encode_control(frames.Ping(1))))
+    assert len(world.low.said(SendFrame)) == before

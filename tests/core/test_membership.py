@@ -1,0 +1,121 @@
+"""The laws of membership: two witnesses, and a goodbye is final."""
+
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.membership import RETURN_GRACE, Arrived, Departed, Membership
+from thkmesh.events import LeaveReason
+from thkmesh.peer import Peer
+
+ME = SessionKey("m" * 26, "0" * 16)
+ADA = Peer("a" * 26, "1" * 16, "Ada")
+BOB = Peer("b" * 26, "2" * 16, "Bob")
+
+
+def key(peer: Peer) -> SessionKey:
+    """Return the session of a peer."""
+    return SessionKey(peer.id, peer.sid)
+
+
+def in_room(*peers: Peer, epoch: str = "one") -> Membership:
+    """Return a membership that was welcomed with these."""
+    members = Membership(ME)
+    members.welcome(epoch, list(peers), 0.0)
+    return members
+
+
+def test_the_listed_arrive_once() -> None:
+    """A peer arrives when it is first listed, and not again."""
+    members = Membership(ME)
+    assert members.welcome("one", [ADA], 0.0) == [Arrived(ADA)]
+    assert members.ready(ADA) == []
+    assert members.welcome("one", [ADA], 1.0) == []
+    assert members.peers == (ADA,)
+    assert key(ADA) in members
+    assert members.peer(key(ADA)) == ADA
+    assert members.listed(key(ADA))
+    assert not members.listed(key(BOB))
+    assert members.peer(key(BOB)) is None
+
+
+def test_i_am_not_among_the_others() -> None:
+    """A list that has me in it does not make me my own peer."""
+    assert in_room(Peer(ME.id, ME.sid)).peers == ()
+
+
+def test_a_goodbye_is_final() -> None:
+    """Who said goodbye is gone at once, and no late list brings it back."""
+    members = in_room(ADA)
+    members.link(key(ADA), 0.0, alive=True)
+    assert members.left(key(ADA), LeaveReason.LEFT, 1.0) == [Departed(ADA, LeaveReason.LEFT)]
+    assert members.left(key(ADA), LeaveReason.LEFT, 1.0) == []
+    assert members.welcome("one", [ADA], 2.0) == []
+    assert members.ready(ADA) == []
+
+
+def test_goodbyes_are_remembered_in_bounded_memory() -> None:
+    """After a thousand goodbyes the oldest is forgotten."""
+    members = in_room()
+    for n in range(1025):
+        members.left(SessionKey(ADA.id, f"{n:016x}"), LeaveReason.LEFT, 0.0)
+    assert members.ready(Peer(ADA.id, f"{0:016x}")) != []
+    assert members.ready(Peer(ADA.id, f"{1:016x}")) == []
+
+
+def test_a_newer_session_replaces_the_older() -> None:
+    """One peer is here once: its newest session."""
+    members = in_room(ADA)
+    again = Peer(ADA.id, "9" * 16, "Ada")
+    assert members.ready(again) == [Departed(ADA, LeaveReason.REPLACED), Arrived(again)]
+
+
+def test_a_living_link_keeps_a_peer_the_server_lost() -> None:
+    """The server's time-out does not remove a peer whose link lives; the link's end does."""
+    members = in_room(ADA, BOB)
+    members.link(key(ADA), 0.0, alive=True)
+    assert members.left(key(ADA), LeaveReason.TIMEOUT, 1.0) == []
+    assert members.left(key(BOB), LeaveReason.TIMEOUT, 1.0) == [Departed(BOB, LeaveReason.TIMEOUT)]
+    assert members.peers == (ADA,)
+    assert members.link(key(ADA), 2.0, alive=False) == [Departed(ADA, LeaveReason.TIMEOUT)]
+    assert members.link(key(ADA), 2.0, alive=False) == []
+    assert members.left(key(ADA), LeaveReason.TIMEOUT, 3.0) == []
+
+
+def test_a_listed_peer_stays_without_a_link() -> None:
+    """A broken link alone removes nobody."""
+    members = in_room(ADA)
+    members.link(key(ADA), 0.0, alive=True)
+    assert members.link(key(ADA), 1.0, alive=False) == []
+
+
+def test_after_a_server_restart_peers_have_time_to_come_back() -> None:
+    """A new epoch with an empty list removes nobody for the grace period."""
+    members = in_room(ADA, BOB)
+    assert members.welcome("two", [], 100.0) == []
+    deadlines = [members.deadline]
+    assert members.ready(ADA) == []
+    assert members.settle(100.0 + RETURN_GRACE) == [Departed(BOB, LeaveReason.TIMEOUT)]
+    deadlines.append(members.deadline)
+    assert deadlines == [100.0 + RETURN_GRACE, None]
+    assert members.peers == (ADA,)
+
+
+def test_after_the_grace_a_living_link_still_counts() -> None:
+    """Unlisted and unforgiven, a peer stays as long as its link lives."""
+    members = in_room(ADA)
+    members.link(key(ADA), 0.0, alive=True)
+    members.welcome("two", [], 100.0)
+    assert members.settle(100.0 + RETURN_GRACE) == []
+    assert members.link(key(ADA), 200.0, alive=False) == [Departed(ADA, LeaveReason.TIMEOUT)]
+
+
+def test_the_same_server_life_forgives_nothing() -> None:
+    """Missing in a list of the same epoch means gone, unless linked."""
+    members = in_room(ADA)
+    assert members.welcome("one", [], 1.0) == [Departed(ADA, LeaveReason.TIMEOUT)]
+
+
+def test_sleep_prolongs_forgiveness() -> None:
+    """Time in which we did not listen is not held against who comes back."""
+    members = in_room(ADA, BOB)
+    members.welcome("two", [BOB], 100.0)
+    members.slept(50.0)
+    assert members.deadline == 150.0 + RETURN_GRACE

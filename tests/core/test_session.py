@@ -1,0 +1,379 @@
+"""The laws of a session: who is here, what is sent to whom, and how it ends."""
+
+import pytest
+
+from thkmesh.core import frames, wire
+from thkmesh.core import link_events as link
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
+from thkmesh.core.engine import (
+    Capabilities,
+    ChannelClosed,
+    ChannelOpened,
+    FrameReceived,
+)
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import LinkSettings
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.membership import RETURN_GRACE
+from thkmesh.core.sending import QUEUE_BYTES
+from thkmesh.core.session import Session
+from thkmesh.core.session_events import (
+    Accepted,
+    Cancel,
+    Emit,
+    Ended,
+    FromLink,
+    Heard,
+    Introduced,
+    Leave,
+    Send,
+    SessionEvent,
+    SessionOutput,
+    SignalVerified,
+    SocketLost,
+    Start,
+    Suspected,
+    Unsendable,
+    Welcomed,
+)
+from thkmesh.errors import (
+    InvalidMessage,
+    InvalidSignature,
+    Replaced,
+    RoomClosed,
+    ServerUnreachable,
+    UnknownPeer,
+)
+from thkmesh.events import (
+    LeaveReason,
+    LinkChanged,
+    LinkState,
+    Message,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    ServerChanged,
+    ServerState,
+)
+from thkmesh.peer import Peer
+
+ME = SessionKey("a" * 26, "0" * 16)
+BOB = Peer("b" * 26, "1" * 16, "Bob")
+CAT = Peer("c" * 26, "2" * 16, "Cat")
+HELLO = frames.encode("hello")
+
+
+def key(peer: Peer) -> SessionKey:
+    """Return the session of a peer."""
+    return SessionKey(peer.id, peer.sid)
+
+
+class Life:
+    """One session, the time, and what came out."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        capabilities = Capabilities(
+            rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144
+        )
+        self.session = Session(ME, LinkSettings(capabilities), lambda: 0.5)
+        self.now = 0.0
+        self.last: list[SessionOutput] = []
+        self.tell(Start())
+
+    def tell(self, event: SessionEvent | Tick | Slept, after: float = 0.0) -> list[SessionOutput]:
+        """Hand in an event after some time; return what came out."""
+        self.now += after
+        self.last = self.session.handle(event, self.now)
+        return self.last
+
+    def welcome(self, *peers: Peer, epoch: str = "one") -> list[SessionOutput]:
+        """Let the server welcome us with these in the room."""
+        message = wire.Welcome(room_id="r", epoch=epoch, resume="s")
+        return self.tell(Welcomed(message, peers))
+
+    def connect(self, *peers: Peer) -> None:
+        """Let the links to these come up."""
+        for peer in peers:
+            self.engine(peer, ChannelOpened(0))
+
+    def engine(self, peer: Peer, event: object, number: int = 1) -> list[SessionOutput]:
+        """Let the connection to a peer report something."""
+        return self.tell(FromLink(key(peer), link.FromEngine(number, event)))  # type: ignore[arg-type]
+
+    def sent(self) -> list[tuple[SessionKey, bytes]]:
+        """Return the application frames that went out last."""
+        return [(o.to, o.frame) for o in self.last if isinstance(o, link.SendFrame)]
+
+    def events(self) -> list[object]:
+        """Return what the application was told last."""
+        return [o.event for o in self.last if isinstance(o, Emit)]
+
+
+def in_room(*peers: Peer) -> Life:
+    """Return a session in a room with these, their links up."""
+    life = Life()
+    life.welcome(*peers)
+    life.connect(*peers)
+    return life
+
+
+def test_it_enters_by_the_socket() -> None:
+    """Start opens the WebSocket, the challenge is answered with hello, the welcome joins."""
+    life = Life()
+    assert life.last == [OpenSocket()]
+    challenge = wire.Challenge(nonce="n", epoch="one", protocol=(1, 1))
+    assert life.tell(Heard(challenge)) == [SayHello("n", "")]
+    life.welcome(BOB)
+    assert life.events() == [ServerChanged(ServerState.CONNECTED), PeerJoined(BOB)]
+    assert life.session.peers == (BOB,)
+    assert any(isinstance(o, link.OpenConnection) for o in life.last)
+
+
+def test_a_server_that_cannot_be_reached_is_told_and_retried() -> None:
+    """Before the first welcome each failure is told with its reason."""
+    life = Life()
+    life.tell(SocketLost(1006, "refused"))
+    (event,) = life.events()
+    assert isinstance(event, ServerChanged)
+    assert isinstance(event.error, ServerUnreachable)
+    assert life.session.deadline is not None
+    assert life.tell(Tick(), after=1.0) == [OpenSocket()]
+
+
+def test_newcomers_are_linked() -> None:
+    """An introduction makes a peer and a link; a second one only brings it online."""
+    life = in_room()
+    life.tell(Introduced(BOB))
+    assert life.events() == [PeerJoined(BOB)]
+    assert [each.to for each in life.session.links] == [key(BOB)]
+    life.tell(Introduced(BOB))
+    assert life.events() == []
+
+
+def test_a_broadcast_goes_to_everybody_and_a_unicast_to_one() -> None:
+    """A message is sent once over each link that it is for, and accepted."""
+    life = in_room(BOB, CAT)
+    assert Accepted(1) in life.tell(Send(1, None, HELLO))
+    assert life.sent() == [(key(BOB), HELLO), (key(CAT), HELLO)]
+    assert Accepted(2) in life.tell(Send(2, key(CAT), HELLO))
+    assert life.sent() == [(key(CAT), HELLO)]
+
+
+def test_a_message_sent_at_once_waits_for_the_links() -> None:
+    """What is sent right after joining reaches those who were there."""
+    life = Life()
+    life.welcome(BOB)
+    assert life.tell(Send(1, None, HELLO)) == [Accepted(1)]
+    life.connect(BOB)
+    assert life.sent() == [(key(BOB), HELLO)]
+
+
+def test_to_an_empty_room_a_message_is_owed_to_nobody() -> None:
+    """Sent to nobody, it is accepted, and who comes later does not get it."""
+    life = in_room()
+    assert life.tell(Send(1, None, HELLO)) == [Accepted(1)]
+    life.tell(Introduced(BOB))
+    life.connect(BOB)
+    assert life.sent() == []
+
+
+def test_an_unknown_addressee_is_an_error() -> None:
+    """A unicast to who is not here is not sent."""
+    life = in_room(BOB)
+    (output,) = life.tell(Send(1, key(CAT), HELLO))
+    assert isinstance(output, Unsendable)
+    assert isinstance(output.error, UnknownPeer)
+
+
+def fill(life: Life, peer: Peer) -> None:
+    """Fill the queue of a link that is not up."""
+    life.tell(Send(0, key(peer), bytes(QUEUE_BYTES)))
+
+
+def test_a_sender_waits_for_a_full_link_and_only_for_that() -> None:
+    """Broadcasts wait for the fullest link, in order; a unicast elsewhere passes."""
+    life = Life()
+    life.welcome(BOB, CAT)
+    life.connect(CAT)
+    fill(life, BOB)
+    assert life.tell(Send(1, None, HELLO)) == []
+    assert life.tell(Send(2, key(BOB), HELLO)) == []
+    assert life.tell(Send(3, key(CAT), HELLO)) == []
+    assert life.tell(Cancel(1)) != []
+    assert Accepted(3) in life.last
+    assert Accepted(2) not in life.last
+    life.connect(BOB)
+    assert Accepted(2) in life.last
+
+
+def test_a_cancelled_message_is_not_sent() -> None:
+    """Cancelled while waiting, it goes to nobody; later is too late."""
+    life = Life()
+    life.welcome(BOB)
+    fill(life, BOB)
+    life.tell(Send(1, None, HELLO))
+    life.tell(Cancel(1))
+    life.connect(BOB)
+    assert life.sent()[1:] == []
+    assert life.tell(Cancel(1)) == []
+
+
+def test_a_peer_that_leaves_frees_who_waited_for_it() -> None:
+    """A broadcast no longer waits for who is gone; a unicast to it is an error."""
+    life = Life()
+    life.welcome(BOB)
+    fill(life, BOB)
+    life.tell(Send(1, None, HELLO))
+    life.tell(Send(2, key(BOB), HELLO))
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid)))
+    assert Accepted(1) in life.last
+    assert [o.token for o in life.last if isinstance(o, Unsendable)] == [2]
+    assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
+    assert life.session.links == ()
+
+
+def test_messages_arrive_with_their_sender() -> None:
+    """A frame of a link is a message of its peer."""
+    life = in_room(BOB)
+    life.engine(BOB, FrameReceived(0, frames.encode({"a": 1}, direct=True)))
+    assert life.events() == [Message(BOB, {"a": 1}, direct=True)]
+
+
+def test_a_goodbye_over_the_link_is_enough() -> None:
+    """Who says goodbye has left, whatever the server still says."""
+    life = in_room(BOB)
+    life.engine(BOB, FrameReceived(0, frames.encode_control(frames.Bye())))
+    assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
+    life.welcome(BOB)
+    assert life.session.peers == ()
+
+
+def test_a_living_link_outlives_the_server() -> None:
+    """Server gone, restarted, and empty: the linked stay, messages go on, nobody has left."""
+    life = in_room(BOB, CAT)
+    life.tell(SocketLost(CloseCode.RESTARTING, ""))
+    assert life.events() == [ServerChanged(ServerState.RECONNECTING)]
+    life.tell(Send(1, None, HELLO))
+    assert len(life.sent()) == 2
+    life.tell(Tick(), after=1.0)
+    life.welcome(epoch="two")
+    assert life.events() == [ServerChanged(ServerState.CONNECTED)]
+    life.tell(Introduced(BOB))
+    for _ in range(int(RETURN_GRACE)):
+        for peer in (BOB, CAT):
+            life.engine(peer, FrameReceived(0, frames.encode_control(frames.Pong(1))))
+        life.tell(Tick(), after=1.0)
+    assert life.session.peers == (BOB, CAT)
+
+
+def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:
+    """Neither listed nor linked nor forgiven is gone."""
+    life = in_room(BOB)
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
+    assert life.events() == []
+    life.engine(BOB, ChannelClosed(0))
+    assert life.events() == [
+        LinkChanged(BOB, LinkState.RECONNECTING),
+        PeerLeft(BOB, LeaveReason.TIMEOUT),
+    ]
+
+
+def test_a_refused_signal_waits_for_the_peer_to_be_listed() -> None:
+    """What the server cannot deliver is not sent again before its addressee is back."""
+    life = Life()
+    life.welcome(BOB)
+    life.tell(Heard(wire.SignalRefused(to_user_id=BOB.id, to_sid=BOB.sid)))
+    life.engine(BOB, ChannelClosed(0))
+    life.tell(Tick(), after=60.0)
+    assert not any(isinstance(o, link.OpenConnection) for o in life.last)
+    life.tell(Introduced(BOB))
+    life.tell(Tick())
+    assert any(isinstance(o, link.OpenConnection) for o in life.last)
+
+
+def test_signals_reach_their_link_or_nobody() -> None:
+    """A verified signal goes to the link of its sender; a stranger's is inert."""
+    life = in_room(BOB)
+    nonsense = link.SignalArrived(1, 0, wire.RestartBody(wanted=9))
+    life.tell(SignalVerified(key(BOB), nonsense))
+    (event,) = life.events()
+    assert isinstance(event, Refused)
+    assert isinstance(event.error, InvalidMessage)
+    assert life.tell(SignalVerified(key(CAT), nonsense)) == []
+
+
+def test_what_is_not_what_it_claims_is_told() -> None:
+    """A refused signal names the peer it claims to come from, if that is known."""
+    life = in_room(BOB)
+    error = InvalidSignature("x")
+    life.tell(Suspected(key(BOB), error))
+    assert life.events() == [Refused(error, BOB)]
+    life.tell(Suspected(None, error))
+    assert life.events() == [Refused(error, None)]
+    assert life.tell(Heard(wire.Pong(1))) == []
+
+
+def test_leaving_says_goodbye_to_everybody_then_ends() -> None:
+    """Links say goodbye and drain, the server is told, and that is the end."""
+    life = in_room(BOB)
+    life.tell(Leave(5.0))
+    goodbyes = [frame for _, frame in life.sent()]
+    assert goodbyes == [frames.encode_control(frames.Bye())]
+    assert life.last[-3:] == [SendToServer(wire.Leave()), CloseSocket(), Ended(None)]
+    assert life.session.deadline is None
+
+
+def test_leaving_has_an_end() -> None:
+    """What cannot be delivered within the patience is given up."""
+    life = in_room(BOB)
+    life.tell(Send(1, None, bytes(2 * 1024 * 1024)))
+    life.tell(Send(2, None, HELLO))
+    life.tell(Leave(5.0))
+    life.tell(Leave(50.0))
+    assert Ended(None) not in life.last
+    refused = life.tell(Send(3, None, HELLO))
+    assert [o.token for o in refused if isinstance(o, Unsendable)] == [3]
+    life.tell(SocketLost(1006, ""))
+    life.tell(Introduced(CAT))
+    assert not any(isinstance(o, link.OpenConnection) for o in life.last)
+    life.tell(Tick(), after=5.0)
+    assert Ended(None) in life.last
+
+
+def test_a_final_close_code_ends_the_session() -> None:
+    """Replaced by a newer session: everything closes, and waiting sends are refused."""
+    life = Life()
+    life.welcome(BOB)
+    fill(life, BOB)
+    life.tell(Send(1, None, HELLO))
+    life.tell(SocketLost(CloseCode.REPLACED, ""))
+    ended = life.last[-1]
+    assert isinstance(ended, Ended)
+    assert isinstance(ended.error, Replaced)
+    assert [o.token for o in life.last if isinstance(o, Unsendable)] == [1]
+    assert any(isinstance(o, link.CloseConnection) for o in life.last)
+
+
+def test_after_the_end_nothing_is_sent() -> None:
+    """A session that has ended refuses messages and is silent otherwise."""
+    life = in_room(BOB)
+    life.tell(Leave(0.0))
+    (output,) = life.tell(Send(1, None, HELLO))
+    assert isinstance(output, Unsendable)
+    assert isinstance(output.error, RoomClosed)
+    assert life.tell(Tick(), after=100.0) == []
+    assert life.session.deadline is None
+
+
+@pytest.mark.parametrize("slept", [5.0, 3600.0])
+def test_sleep_reaches_everything(slept: float) -> None:
+    """After sleep neither the server nor a link is judged by the time we missed."""
+    life = in_room(BOB)
+    life.tell(Tick(), after=10.0)
+    life.engine(BOB, FrameReceived(0, frames.encode_control(frames.Pong(1))))
+    life.now += slept
+    life.tell(Slept(slept))
+    assert life.session.links[0].state is LinkState.CONNECTED
+    assert CloseSocket() not in life.last
