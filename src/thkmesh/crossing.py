@@ -8,6 +8,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Final, Generic, TypeVar
 
 from thkmesh.events import Event, Lost, Message
@@ -32,6 +33,8 @@ class Mailbox(Generic[_Item]):
         self._deliver = deliver
         self._items: deque[_Item] = deque()
         self._armed = False
+        # Whoever puts, deliveries run as what they are: the work of who made this.
+        self._context = copy_context()
 
     def put(self, item: _Item) -> bool:
         """Queue an item; returns False when the loop is closed and nobody will get it."""
@@ -39,7 +42,7 @@ class Mailbox(Generic[_Item]):
         if not self._armed:
             self._armed = True
             try:
-                self._loop.call_soon_threadsafe(self._drain)
+                self._loop.call_soon_threadsafe(self._drain, context=self._context)
             except RuntimeError:
                 return False
         return True

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import importlib
 import os
+import random
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -37,6 +38,9 @@ class Host(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
 
+    def dice(self) -> float:
+        """Return a random number in [0, 1)."""
+
     def engine(self, name: str | None) -> Engine:
         """Return the engine of that name; called on the loop.
 
@@ -54,15 +58,20 @@ class Host(Protocol):
 class InlineHost:
     """Runs sessions on the application's own loop: for tests on virtual time."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Use ``engine`` for all, on the running loop."""
+    def __init__(self, engine: Engine, dice: Callable[[], float]) -> None:
+        """Use ``engine`` and ``dice`` for all, on the running loop."""
         self._engine = engine
+        self._dice = dice
         self._loop = asyncio.get_running_loop()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
         return self._loop
+
+    def dice(self) -> float:
+        """Return a random number in [0, 1)."""
+        return self._dice()
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine."""
@@ -92,6 +101,10 @@ class MeshThread:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
         return self._loop
+
+    def dice(self) -> float:
+        """Return a random number in [0, 1)."""
+        return random.random()
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine of that name, made on first use.

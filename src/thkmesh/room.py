@@ -14,7 +14,6 @@ and nothing else.
 
 import asyncio
 import itertools
-import random
 from collections.abc import AsyncIterator, Callable
 
 from thkmesh.core import frames
@@ -251,7 +250,7 @@ class Room:
                 engine=engine,
                 transport=self._transport,
                 face=self,
-                dice=random.random,
+                dice=self._host.dice,
             )
         except MeshError as error:
             self.ended(error)

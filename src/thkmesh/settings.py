@@ -38,6 +38,9 @@ def _is_text(value: object) -> bool:
 class RoomSettings:
     """Everything about how a room is joined; see ``thkmesh.join`` for each.
 
+    Beyond that, for tests: ``hasty`` lets the higher session offer first too, and
+    ``sid`` is the session's name in place of a random one.
+
     Raises:
         InvalidArgument: something has the wrong form; its text says what to pass.
     """
@@ -56,6 +59,7 @@ class RoomSettings:
     timeout: float = JOIN_TIMEOUT
     receive: bool = True
     hasty: bool = False
+    sid: str | None = None
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without a network."""
@@ -109,7 +113,7 @@ class RoomSettings:
             url=self.websocket_url,
             room=self.room,
             identity=identity,
-            sid=secrets.token_hex(SID_BYTES),
+            sid=self.sid or secrets.token_hex(SID_BYTES),
             name=self.name,
             metadata=dict(self.metadata),
             token=self.token,
