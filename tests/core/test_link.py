@@ -325,6 +325,18 @@ def test_leaving_an_unconnected_link_just_closes_it() -> None:
     assert world.low.states == [LinkState.CLOSED]
 
 
+def test_leaving_delivers_what_waits_for_the_link_to_open() -> None:
+    """Who says something and leaves at once, as a pipe does, is heard nevertheless."""
+    world = LinkWorld()
+    world.tell(world.low, Enqueue(frames.encode("in passing")))
+    world.tell(world.low, Depart())
+    assert world.low.states == []
+    world.connect()
+    assert world.high.heard == ["in passing"]
+    assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
+    assert world.low.closed == [(1, DRAIN)]
+
+
 def test_a_connection_that_breaks_while_leaving_ends_it() -> None:
     """There is no next generation for who is leaving."""
     world = LinkWorld().connect()

@@ -416,7 +416,7 @@ class Link:
 
     def _depart(self, out: list[LinkOutput]) -> None:
         self._leaving = True
-        if not self._open:
+        if not self._open and not self._queue:
             self._close(out, drain=0.0)
             return
         self._queue.put(frames.encode_control(frames.Bye()))
