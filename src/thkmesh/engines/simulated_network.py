@@ -191,6 +191,12 @@ class Pipe(Generic[_T]):
         if self._timer is None and not self._stalled:
             self._arm(arrival)
 
+    @property
+    def overdue(self) -> int:
+        """How many items wait for a receiver that has not listened for a second."""
+        late = self._under_way and self._under_way[0][0] < self._loop.time() - 1.0
+        return len(self._under_way) if late else 0
+
     def resume(self, delay: float = 0.0) -> None:
         """Go on after a stall; what was lost takes ``delay`` seconds to come again."""
         if self._stalled:

@@ -1,0 +1,253 @@
+"""The world: one seed, one history; hosts whose processes stop, stall and die."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.engines.world import End, Pair
+from tests.testing.clients import Client
+from thkmesh.core import wire
+from thkmesh.core.engine import (
+    CONTROL,
+    ChannelClosed,
+    ConnectionState,
+    MakeAnswer,
+    StateChanged,
+)
+from thkmesh.errors import ServerUnreachable
+from thkmesh.signaling.transport import SocketClosed
+from thkmesh.testing import Behaviour, World
+
+
+async def connected(world: World) -> Pair:
+    """Return a connected pair of ends, on the hosts ``ada`` and ``bob``."""
+    pair = Pair(End(world.engine("ada")), End(world.engine("bob")))
+    await pair.connect()
+    return pair
+
+
+def states(end: End) -> list[ConnectionState]:
+    """Return the states of an end since it was connected."""
+    return [event.state for event in end.of(StateChanged)][2:]
+
+
+def history(seed: int) -> World:
+    """Live through an eventful minute; return the world it happened in."""
+    world = World(seed, delay=0.05, jitter=0.05, loss=0.05, disconnect_every=20.0)
+
+    async def chat(host: str) -> None:
+        while True:
+            client = Client(world, host)
+            with contextlib.suppress(SocketClosed, ServerUnreachable):
+                await client.enter()
+                pinging = asyncio.create_task(client.ping(1000))
+                await client.listen()
+                pinging.cancel()
+
+    async def main() -> None:
+        for host in ("ada", "bob", "cem"):
+            world.spawn(host, chat(host))
+        pair = await connected(world)
+        world.suspend("bob", 7)
+        for number in range(300):
+            pair.a.send(CONTROL, b"%d" % number)
+            pair.b.send(CONTROL, b"%d" % number)
+            await asyncio.sleep(0.1)
+        world.stall("cem", 3)
+        await asyncio.sleep(20)
+        world.kill("cem")
+        await asyncio.sleep(10)
+        await pair.stop()
+
+    world.run(main())
+    return world
+
+
+def test_a_seed_is_a_history() -> None:
+    """Two worlds of one seed have one trace; another seed has another."""
+    first, again, other = history(1), history(1), history(2)
+    assert list(first.lines) == list(again.lines)
+    assert first.trace_digest() == again.trace_digest() != other.trace_digest()
+    assert len(first.lines) > 3000
+
+
+def test_a_history_does_not_hang_on_the_hash_seed() -> None:
+    """Another process, whose sets of strings have another order, sees the same trace."""
+    program = (
+        "from tests.testing.test_world import history; print(history(1).trace_digest(), end='')"
+    )
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "4711")
+    ]
+    assert digests == [history(1).trace_digest()] * 2
+
+
+def test_chance_comes_from_the_seed() -> None:
+    """Identities, entropy and dice are the same for a seed and differ between seeds."""
+    first, again, other = World(1), World(1), World(2)
+    assert first.identity("ada").id == again.identity("ada").id == first.identity("ada").id
+    assert first.identity("ada").id != other.identity("ada").id != other.identity("bob").id
+    assert first.entropy(8) == again.entropy(8) != other.entropy(8)
+    assert first.dice("x").random() == again.dice("x").random() != first.dice("x").random()
+
+
+def test_a_world_runs_once() -> None:
+    """What is over cannot go on: a second run is a mistake and says so."""
+    world = World()
+    world.run(asyncio.sleep(1))
+    again = asyncio.sleep(1)
+    with pytest.raises(AssertionError, match="once"):
+        world.run(again)
+    again.close()
+
+
+def test_a_short_suspension_passes_unnoticed() -> None:
+    """Three seconds of a closed lid cost three seconds, and no state changes."""
+    world = World()
+
+    async def main() -> None:
+        pair = await connected(world)
+        world.suspend("bob", 3)
+        assert pair.a.send(CONTROL, b"good morning")
+        await asyncio.sleep(2.9)
+        assert not pair.b.frames(CONTROL)
+        assert await pair.b.received(CONTROL, 1) == [b"good morning"]
+        assert world.time < 6
+        assert states(pair.a) == states(pair.b) == []
+        await pair.stop()
+
+    world.run(main())
+
+
+def test_a_long_suspension_is_noticed_by_the_other_side_only() -> None:
+    """Who slept did not see itself missing, and heals those who had given up."""
+    world = World()
+
+    async def main() -> None:
+        pair = await connected(world)
+        world.suspend("bob", 20)
+        await asyncio.sleep(19)
+        assert states(pair.a) == [ConnectionState.DISCONNECTED, ConnectionState.FAILED]
+        await pair.exchange()
+        assert states(pair.a)[-1] is ConnectionState.CONNECTED
+        assert states(pair.b) == []
+        await pair.stop()
+
+    world.run(main())
+
+
+def test_a_stalled_process_keeps_its_connections() -> None:
+    """While Python code stands still, the engine's threads answer for it."""
+    world = World()
+
+    async def main() -> None:
+        pair = await connected(world)
+        world.stall("bob", 20)
+        assert pair.a.send(CONTROL, b"hello?")
+        await asyncio.sleep(19)
+        assert not pair.b.frames(CONTROL)
+        assert await pair.b.received(CONTROL, 1) == [b"hello?"]
+        assert world.time < 21
+        assert states(pair.a) == states(pair.b) == []
+        await pair.stop()
+
+    world.run(main())
+
+
+def test_timers_of_a_stalled_process_come_late() -> None:
+    """What a process waits for happens when it runs again, as late as it is."""
+    world = World()
+
+    async def wait() -> float:
+        await asyncio.sleep(1)
+        return world.time
+
+    async def main() -> None:
+        waits = {host: world.spawn(host, wait()) for host in ("ada", "bob")}
+        await asyncio.sleep(0)
+        world.stall("bob", 20)
+        assert [await waits[host] for host in ("ada", "bob")] == [1, 20]
+
+    world.run(main())
+
+
+def test_a_killed_process_is_gone_and_its_host_is_not() -> None:
+    """Its peers hear nothing, the server hears at once, and a new process can come."""
+    world = World()
+
+    async def main() -> None:
+        pair = await connected(world)
+        ada, bob = Client(world, "ada"), Client(world, "bob")
+        await ada.enter()
+        await bob.enter()
+        forever = world.spawn("bob", asyncio.sleep(1))
+        seen = len(pair.b.events)
+        world.kill("bob")
+        await asyncio.sleep(35)
+        assert not forever.done()
+        assert len(pair.b.events) == seen
+        assert states(pair.a) == [ConnectionState.DISCONNECTED, ConnectionState.FAILED]
+        assert not pair.a.of(ChannelClosed)
+        assert (await ada.expect(wire.PeerLeft)).session == bob.session
+        await Client(world, "bob").enter()
+        again = await connected(world)
+        await again.exchange()
+        for each in (pair, again):
+            await each.stop()
+
+    world.run(main())
+
+
+def test_a_process_killed_in_its_sleep_does_not_wake() -> None:
+    """The end of a suspension finds a network that works, and nobody to use it."""
+    world = World()
+
+    async def main() -> None:
+        sleeper = world.spawn("bob", asyncio.sleep(1))
+        world.suspend("bob", 5)
+        world.kill("bob")
+        await asyncio.sleep(10)
+        assert not sleeper.done()
+        await Client(world, "bob").enter()
+
+    world.run(main())
+
+
+def test_a_power_cut_is_told_to_nobody() -> None:
+    """Detached before it is killed, a host is silent for the server as well."""
+    world = World()
+
+    async def main() -> None:
+        bob = Client(world, "bob")
+        await bob.enter()
+        world.network.detach("bob")
+        world.kill("bob")
+        await asyncio.sleep(20)
+        assert world.server.service is not None
+        assert world.server.service.connection_count == 1
+
+    world.run(main())
+
+
+def test_a_wrong_command_is_on_record() -> None:
+    """An engine operation that is illegal shows in the world, whoever asked for it."""
+    world = World(behaviour=Behaviour(operation=(1.0, 1.0)))
+
+    async def main() -> None:
+        end = End(world.engine("ada"))
+        await end.refuses(MakeAnswer())
+        assert world.time == 1.0
+        assert len(world.illegal) == 1
+
+    world.run(main())
