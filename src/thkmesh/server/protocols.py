@@ -4,6 +4,7 @@
   head may grow without bound.
 - A WebSocket whose peer takes in nothing any more is never freed: closing waits
   for the flush, also after the keepalive time-out and at shutdown.
+- Every message that is no UTF-8 puts a traceback into the log.
 """
 
 import asyncio
@@ -15,14 +16,12 @@ from websockets.http11 import Request
 
 __all__ = ["HttpProtocol", "WebSocketProtocol"]
 
-_HEAD_TIMEOUT = 10.0
-_HEAD_LIMIT_BYTES = 64 * 1024
-_FLUSH_TIMEOUT = 1.0
-_CLOSE_TIMEOUT = 5.0
-
 
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1, with limits on the time and size of a request's head."""
+
+    head_timeout = 10.0
+    head_limit_bytes = 64 * 1024
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -37,7 +36,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head_timer is not None:
             self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_LIMIT_BYTES:
+            if self._head_bytes > self.head_limit_bytes:
                 self.transport.abort()
 
     def on_message_begin(self) -> None:
@@ -58,7 +57,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._stop_timer()
         self._head_bytes = 0
-        self._head_timer = self.loop.call_later(_HEAD_TIMEOUT, self.transport.abort)
+        self._head_timer = self.loop.call_later(self.head_timeout, self.transport.abort)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -70,31 +69,50 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSocket, whose socket is freed in bounded time however the peer behaves.
 
     It offers the ASGI extension ``thkmesh.abort``: ``{"abort": function}``.
+
+    Attributes:
+        patience: seconds for the answer to a close frame.
+        flush_timeout: seconds for the last bytes to leave.
     """
+
+    patience = 5.0
+    flush_timeout = 0.5
 
     def handle_connect(self, event: Request) -> None:
         """Offer the extension to the application, which has not run yet."""
         super().handle_connect(event)
-        self.close_timeout = _CLOSE_TIMEOUT
+        self.close_timeout = self.patience
         extensions = None if self.close_sent else self.scope.get("extensions")
         if extensions is not None:
             extensions["thkmesh.abort"] = {"abort": self.transport.abort}
 
+    def send_receive_event_to_app(self) -> None:
+        """Close with 1007 on text that is none; uvicorn would log a traceback each time."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def keepalive_timeout(self) -> None:
         """Close, and do not wait for a peer that is silent anyway."""
         super().keepalive_timeout()
-        self._abort_after(_FLUSH_TIMEOUT)
+        self._abort_after(self.flush_timeout)
 
     def shutdown(self) -> None:
         """Close with 1012, and do not wait long."""
         super().shutdown()
-        self._abort_after(_FLUSH_TIMEOUT)
+        self._abort_after(self.flush_timeout)
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send, and after a close frame wait only so long for the answer."""
         await super().send(message)
         if message["type"] == "websocket.close":
-            self._abort_after(_CLOSE_TIMEOUT + _FLUSH_TIMEOUT)
+            self._abort_after(self.patience + self.flush_timeout)
 
     def _abort_after(self, seconds: float) -> None:
         self.loop.call_later(seconds, self.transport.abort)

@@ -24,7 +24,6 @@ __all__ = ["BODY_LIMIT_BYTES", "Refusal", "RestApi", "answer_error"]
 BODY_LIMIT_BYTES = 4096
 """The largest request body."""
 
-_BODY_TIMEOUT = 10.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -87,7 +86,7 @@ class RestApi:
     async def _create_room(self, request: Request) -> Response:
         if not origin_allowed(request.headers, self._service.settings.allowed_origins):
             raise Refusal(403, "origin-refused", "pages of this origin may not do that")
-        wanted = await _new_room(request)
+        wanted = await _new_room(request, self._service.settings.request_timeout)
         if wanted.room is not None:
             _check_name(wanted.room)
         view = self._service.create(wanted.room, listed=wanted.listed)
@@ -122,8 +121,8 @@ def _check_name(name: str) -> None:
         raise Refusal(400, "invalid-room", "a room's name is 1 to 64 of A-Z a-z 0-9 . _ -")
 
 
-async def _new_room(request: Request) -> _NewRoom:
-    body = await _body(request)
+async def _new_room(request: Request, timeout: float) -> _NewRoom:
+    body = await _body(request, timeout)
     if not body:
         return _NewRoom()
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
@@ -134,11 +133,11 @@ async def _new_room(request: Request) -> _NewRoom:
         raise Refusal(400, "invalid-request", str(error)[:256]) from None
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, timeout: float) -> bytes:
     """Return the body, if it is small and comes soon."""
     body = b""
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
+        async with asyncio.timeout(timeout):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_LIMIT_BYTES:

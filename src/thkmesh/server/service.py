@@ -47,7 +47,13 @@ from thkmesh.core.wire import (
     decode_to_server,
 )
 from thkmesh.driver import Driver
-from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
+from thkmesh.errors import (
+    IdentityMismatch,
+    InvalidArgument,
+    InvalidMessage,
+    InvalidSignature,
+    PeerError,
+)
 from thkmesh.keys import verify
 from thkmesh.server.names import readable_name
 
@@ -71,16 +77,31 @@ class ServerSettings(RoomRules):
         allowed_origins: pages of other origins that may use the server, such as
             ``https://example.org``; ``*`` allows all. Pages that the server's own
             host serves, and programs that are no browsers, always may.
-        outgoing_messages: how many messages may wait for a client to read them.
+        outgoing_messages: how many messages may wait for a client to read them; more
+            than may wait for one that is away, for these come all at once.
         outgoing_bytes: how many bytes of them; beyond either the client is cut off.
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
+        request_timeout: seconds that the body of a REST request may take to come.
     """
 
     allowed_origins: tuple[str, ...] = ()
-    outgoing_messages: int = 256
+    outgoing_messages: int = 512
     outgoing_bytes: int = 1024 * 1024
     close_timeout: float = 5.0
+    request_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Check what has to fit into what.
+
+        Raises:
+            InvalidArgument: a client that was away would be cut off on its return.
+        """
+        if (
+            self.outgoing_messages < self.away_messages + 2
+            or self.outgoing_bytes < self.away_bytes + SIGNALING_LIMIT_BYTES
+        ):
+            raise InvalidArgument("outgoing limits must hold a welcome and what waits for the away")
 
 
 class Outbound(Protocol):

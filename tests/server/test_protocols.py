@@ -1,0 +1,105 @@
+"""Sockets that say nothing, or take in nothing, are freed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from tests.server.raw import UPGRADE
+from tests.server.world import PATIENCE, serving, until
+from thkmesh.server import create_app
+from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
+
+
+class Hasty(HttpProtocol):
+    """Waits only a moment for a head."""
+
+    head_timeout = 0.05
+
+
+class HastyWebSocket(WebSocketProtocol):
+    """Waits only a moment for the last words to leave."""
+
+    patience = 0.05
+    flush_timeout = 0.05
+
+
+@asynccontextmanager
+async def talking(host: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Give a raw connection."""
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nX: y", b"GET /healthz HTTP/1.1\r\n\r\nGET /"],
+    ids=["nothing", "half a line", "half a head", "half of a second head"],
+)
+async def test_who_never_completes_a_head_is_cut_off(said: bytes) -> None:
+    """However far it came, in time its socket is free."""
+    async with serving(create_app(), Hasty) as (host, state), talking(host) as (reader, writer):
+        writer.write(said)
+        async with asyncio.timeout(PATIENCE):
+            while await reader.read(4096):
+                pass
+        await until(lambda: not state.connections)
+
+
+async def test_who_never_ends_a_head_is_cut_off() -> None:
+    """A head of more than 64 KiB is not kept, however it is cut into pieces."""
+    async with serving(create_app()) as (host, state), talking(host) as (_, writer):
+        await until(lambda: len(state.connections) == 1)
+        writer.write(b"GET / HTTP/1.1\r\nX: ")
+        while state.connections:
+            writer.write(b"y" * 1000)
+            await asyncio.sleep(0)
+
+
+async def test_who_completes_heads_is_not() -> None:
+    """A slow body and a pause between requests are not a slow head."""
+    async with (
+        serving(create_app(), Hasty) as (host, _),
+        httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as client,
+    ):
+
+        async def slow() -> AsyncIterator[bytes]:
+            for piece in (b'{"room"', b":", b'"x"}'):
+                await asyncio.sleep(Hasty.head_timeout)
+                yield piece
+
+        headers = {"content-type": "application/json"}
+        assert (await client.post("/api/rooms", content=slow(), headers=headers)).status_code == 201
+        assert (await client.get("/api/rooms/x")).status_code == 200
+
+
+async def test_a_peer_that_answers_no_ping_is_freed() -> None:
+    """Though it reads nothing, and so never sees the close frame."""
+    async with (
+        serving(create_app(), ws=HastyWebSocket, ws_ping_interval=0.05, ws_ping_timeout=0.05) as (
+            host,
+            state,
+        ),
+        talking(host) as (reader, writer),
+    ):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        assert len(state.connections) == 1
+        await until(lambda: not state.connections)
+
+
+async def test_a_peer_that_answers_no_close_frame_is_freed() -> None:
+    """Its socket does not outlive the server's close frame for long."""
+    async with (
+        serving(create_app(), ws=HastyWebSocket) as (host, state),
+        talking(host) as (reader, writer),
+    ):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x82\x80\0\0\0\0")  # an empty binary message: refused with 1003
+        await until(lambda: not state.connections)
