@@ -47,11 +47,12 @@ async def serve(
     tls_self_signed: bool = False,
     extra_routes: Sequence[BaseRoute] = (),
     on_ready: Callable[[int], None] | None = None,
-) -> None:
+) -> signal.Signals | None:
     """Serve until SIGTERM, SIGINT or cancellation; then close all with 1012.
 
-    Signals are heard in the main thread only. Cancelling is safe: the server ends as
-    if by a signal, within two seconds.
+    Returns the signal that ended it, if it was one. Signals are heard in the main
+    thread only. Cancelling is safe: the server ends as if by a signal, within two
+    seconds.
 
     Args:
         host: a name or address; all addresses of a name are listened on.
@@ -82,6 +83,7 @@ async def serve(
         server.should_exit = True
         await running
         raise
+    return server.ended_by
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -129,6 +131,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
         self._on_ready = on_ready
+        self.ended_by: signal.Signals | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -141,6 +144,7 @@ class _Server(uvicorn.Server):
         # uvicorn would raise the signal anew after the shutdown and kill the process.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+        self.ended_by = signal.Signals(sig)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.stop()
