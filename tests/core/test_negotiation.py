@@ -307,6 +307,12 @@ def test_a_wish_opens_exactly_the_next_generation() -> None:
     assert run(negotiator, Received(RestartBody(2))) == [OpenConnection(2), MakeOffer()]
 
 
+def test_a_forced_generation_may_be_given_up_unseen() -> None:
+    """A wish for generation 2 counts even if the higher's own first never reached us."""
+    negotiator = Negotiator(polite=True)
+    assert run(negotiator, Received(RestartBody(2))) == [OpenConnection(2), MakeOffer()]
+
+
 def test_older_generations_are_inert() -> None:
     """Nothing that belongs to a former connection has an effect."""
     negotiator = lower()

@@ -283,7 +283,7 @@ class Negotiator:
         match event:
             case Begin(force=force):
                 if self.generation == 0 and (self.polite or force):
-                    yield from self._open_and_offer()
+                    yield from self._open_and_offer(self.generation + 1)
             case Change(ice_restart=True) if not self._can_restart_ice:
                 yield from self._replace()
             case Change(ice_restart=ice_restart):
@@ -303,7 +303,7 @@ class Negotiator:
 
     def _replace(self) -> Iterator[NegotiationOutput]:
         if self.polite:
-            yield from self._open_and_offer()
+            yield from self._open_and_offer(self.generation + 1)
         else:
             self._wanted = self.generation + 1
             yield SendBody(RestartBody(wanted=self._wanted))
@@ -327,12 +327,13 @@ class Negotiator:
             self._inbox += (body,)
 
     def _asked(self, wanted: int) -> Iterator[NegotiationOutput]:
-        if not self.polite or wanted > self.generation + 1:
+        # The higher may have opened generation 1 by force, and we not know of it yet.
+        if not self.polite or wanted > max(self.generation, 1) + 1:
             yield Ignored("impossible-restart", violation=True)
         elif wanted <= self.generation:
             yield Ignored("stale-restart")
         else:
-            yield from self._open_and_offer()
+            yield from self._open_and_offer(wanted)
 
     def _accepts(self, generation: int) -> bool:
         """Tell whether the other side may open this generation: the lower always may."""
@@ -445,7 +446,7 @@ class Negotiator:
         elif self._can_rollback:
             yield self._perform(RollBack())
         else:
-            yield from self._open_and_offer()
+            yield from self._open_and_offer(self.generation + 1)
 
     def _judge_answer(self, body: AnswerBody) -> Iterator[NegotiationOutput]:
         if body.round > self._round:
@@ -486,8 +487,8 @@ class Negotiator:
         self.generation = generation
         yield from self._connect()
 
-    def _open_and_offer(self) -> Iterator[NegotiationOutput]:
-        yield from self._open(self.generation + 1)
+    def _open_and_offer(self, generation: int) -> Iterator[NegotiationOutput]:
+        yield from self._open(generation)
         yield self._offer()
 
 
