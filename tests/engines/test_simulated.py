@@ -20,6 +20,7 @@ from thkmesh.core.engine import (
     ConnectionConfig,
     ConnectionState,
     Description,
+    EngineEvent,
     FrameReceived,
     IceServer,
     MakeAnswer,
@@ -186,6 +187,23 @@ def test_a_rollback_restores_the_ice_generation() -> None:
     simulate(scenario)
 
 
+def test_a_withdrawn_generation_gathers_no_more() -> None:
+    """After the rollback of a restart no candidate of it is reported."""
+
+    async def scenario(weather: Weather) -> None:
+        pair = await weather.lab.connected()
+        await settle()
+        a = pair.a
+        found = len(a.candidates)
+        await a.describe(MakeOffer(ice_restart=True))
+        await a.do(RollBack())
+        a.withdrawn.add(a.made)
+        await settle()
+        assert len(a.candidates) == found
+
+    simulate(scenario, behaviour=Behaviour(operation=(0.001, 0.001), candidate=(0.1, 0.2)))
+
+
 def test_a_first_offer_is_not_withdrawn() -> None:
     """Like libwebrtc, which does not survive it; links replace the connection."""
 
@@ -346,13 +364,17 @@ def test_a_vanished_peer_leaves_only_silence() -> None:
     simulate(scenario)
 
 
-def test_a_close_nobody_can_hear_is_like_vanishing() -> None:
-    """While the path is cut the goodbye is lost, also for when it heals."""
+@pytest.mark.parametrize("cut_before", [True, False])
+def test_a_close_nobody_can_hear_is_like_vanishing(cut_before: bool) -> None:
+    """A goodbye that the cut path swallows is lost, also for when it heals."""
 
     async def scenario(weather: Weather) -> None:
         pair = await weather.lab.connected()
-        weather.network.partition("h1", "h2")
+        if cut_before:
+            weather.network.partition("h1", "h2")
         await pair.b.connection.close(drain=2)
+        weather.network.partition("h1", "h2")
+        await settle(1)
         weather.network.heal("h1", "h2")
         await settle()
         assert not pair.a.of(ChannelClosed)
@@ -381,6 +403,26 @@ def test_a_held_process_gets_everything_late() -> None:
 
 
 # --- frames -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_frame_is_never_earlier_than_its_channel(seed: int) -> None:
+    """What one end sends before the other has opened waits for that."""
+
+    def react(end: End, event: EngineEvent) -> None:
+        if isinstance(event, ChannelOpened):
+            assert end.send(event.channel, b"first")
+
+    async def scenario(weather: Weather) -> None:
+        pair = weather.lab.pair(react=react)
+        await pair.connect()
+        for end in (pair.a, pair.b):
+            for channel in (CONTROL, BULK):
+                await end.received(channel, 1)
+            kinds = [type(event) for event in end.events]
+            assert kinds.index(FrameReceived) > kinds.index(ChannelOpened)
+
+    simulate(scenario, seed=seed, conditions=Conditions(delay=0.0, jitter=0.0))
 
 
 def test_loss_delays_reliable_frames_and_costs_lossy_ones() -> None:

@@ -19,8 +19,11 @@ from thkmesh.core.engine import (
     StateChanged,
 )
 from thkmesh.errors import ServerUnreachable
+from thkmesh.events import Data, Message
+from thkmesh.room import Room
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.testing import Behaviour, World
+from thkmesh.testing.network import SERVER
 
 
 async def connected(world: World) -> Pair:
@@ -110,6 +113,52 @@ def test_a_world_runs_once() -> None:
     with pytest.raises(AssertionError, match="once"):
         world.run(again)
     again.close()
+
+
+def conversation(seed: int) -> World:
+    """Let three rooms talk through an outage and a restart of the server."""
+    world = World(seed, loss=0.02)
+
+    async def read(room: Room, count: int) -> list[Data]:
+        heard: list[Data] = []
+        async for event in room:
+            if isinstance(event, Message):
+                heard.append(event.data)
+                if len(heard) == count:
+                    break
+        return heard
+
+    async def main() -> None:
+        hosts = ("ada", "bob", "cem")
+        rooms = [await world.join(host, room="lobby") for host in hosts]
+        await asyncio.sleep(1)
+        readers = [
+            world.spawn(host, read(room, 40)) for host, room in zip(hosts, rooms, strict=True)
+        ]
+        for number in range(20):
+            if number == 5:
+                world.network.partition("ada", "bob")
+                world.kill(SERVER)
+            if number == 12:
+                world.network.heal("ada", "bob")
+                world.server.start()
+            for room in rooms:
+                await room.send(number)
+            await asyncio.sleep(1)
+        for reader in readers:
+            assert sorted(await reader, key=str) == sorted([*range(20)] * 2, key=str)
+        for room in rooms:
+            await room.leave()
+
+    world.run(main())
+    return world
+
+
+def test_real_rooms_live_in_a_simulated_world() -> None:
+    """Joined rooms talk through troubles, at the same moments for the same seed."""
+    first, again = conversation(3), conversation(3)
+    assert list(first.lines) == list(again.lines)
+    assert not first.illegal
 
 
 def test_a_short_suspension_passes_unnoticed() -> None:

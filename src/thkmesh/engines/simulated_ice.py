@@ -109,7 +109,6 @@ class Agent:
         if self.gone:
             return
         self.gone = True
-        self.open = False
         self._unwatch()
         self._cancel_timer()
         if self.local is not None:
@@ -224,8 +223,6 @@ class Agent:
         self.checking = False
         if not self._hears:
             self._become(ConnectionState.FAILED)
-            if self.association is not None:
-                self.association.check()
 
     def _become(self, state: ConnectionState) -> None:
         if state is not self.state and not self.gone:

@@ -180,13 +180,11 @@ class Pipe(Generic[_T]):
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._under_way: deque[tuple[float, _T]] = deque()
-        self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._stalled = False
 
     def put(self, item: _T, arrival: float) -> None:
         """Let ``item`` arrive at a time, or after what is before it."""
-        self._last = arrival = max(arrival, self._last)
         self._under_way.append((arrival, item))
         if self._timer is None and not self._stalled:
             self._arm(arrival)

@@ -33,6 +33,9 @@ _TURNS = 1_000_000
 _GRACE = 3600.0
 """Seconds that tasks have to finish once they are cancelled."""
 
+_NOTED = 5
+"""So many errors of the loop are named beside that of the program."""
+
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
@@ -113,8 +116,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     for name in tuple(self._held):
                         self.release(name)
         except BaseException as error:
-            for other in self.errors:
-                error.add_note(f"On the loop, too: {other!r}")
+            for other in self.errors[:_NOTED]:
+                error.add_note(f"on the loop, too: {other!r}")
+            if more := len(self.errors[_NOTED:]):
+                error.add_note(f"and {more} more")
             raise
         if self.errors:
             raise BaseExceptionGroup("raised on the virtual loop", self.errors)

@@ -6,11 +6,14 @@
         world = World(seed=7, delay=0.1, loss=0.05)
 
         async def main() -> None:
-            ...
+            ada = await world.join("ada", room="lobby")
+            bob = await world.join("bob", room="lobby")
             world.network.partition("ada", "bob")
+            await ada.send("hello")
             await asyncio.sleep(8)
             world.network.heal("ada", "bob")
-            ...
+            async for event in bob:
+                ...
 
         world.run(main())
 
@@ -31,8 +34,11 @@ from typing import Any, TypeVar
 
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
+from thkmesh.host import InlineHost
 from thkmesh.keys import Identity
+from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
+from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.testing.clock import VirtualLoop, process
 from thkmesh.testing.network import SERVER, SignalingServer
@@ -124,6 +130,45 @@ class World:
     def url(self) -> str:
         """Where the server is, as far as anybody asks."""
         return f"http://{SERVER}"
+
+    async def join(
+        self,
+        host: str,
+        *,
+        room: str,
+        name: str | None = None,
+        identity: Identity | None = None,
+        **options: Any,  # noqa: ANN401 - each has the type that RoomSettings gives it
+    ) -> Room:
+        """Let a host's present process join a room.
+
+        Args:
+            host: where it is.
+            room: which one.
+            name: None means that of the host.
+            identity: None means ``identity(name)``, so that whoever comes back
+                under a name is the same peer, in another session.
+            options: what else ``thkmesh.join`` takes.
+
+        Raises:
+            JoinError: see ``thkmesh.join``.
+        """
+        name = host if name is None else name
+        settings = RoomSettings(
+            url=self.url,
+            room=room,
+            name=name,
+            identity=identity or self.identity(name),
+            sid=self.entropy(8).hex(),
+            **options,
+        )
+        return await self.spawn(host, self._enter(host, settings))
+
+    async def _enter(self, host: str, settings: RoomSettings) -> Room:
+        inline = InlineHost(self.engine(host), self.dice("session").random)
+        room = Room(settings, inline, self.transport(host))
+        await room.enter()
+        return room
 
     def engine(self, host: str, behaviour: Behaviour | None = None) -> SimulatedEngine:
         """Return a new WebRTC engine on a host, of its present process."""
