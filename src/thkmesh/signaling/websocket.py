@@ -34,7 +34,7 @@ class WebSocketTransport:
         try:
             connection = await connect(
                 url,
-                ssl=self._tls if url.startswith("wss:") else None,
+                ssl=(self._tls or True) if url.startswith("wss:") else None,
                 compression=None,
                 max_size=SIGNALING_LIMIT_BYTES,
                 # Ours: pages cannot send WebSocket pings, so the protocol has its own.
