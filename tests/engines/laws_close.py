@@ -71,16 +71,14 @@ async def impatience_ends_a_drain(lab: Lab) -> None:
             closing.cancel()
             await asyncio.wait([closing])
             assert closing.cancelled()
-        await pair.b.closed()
         assert pair.a.connection.buffered_bytes(BULK) == 0
 
 
 async def an_engine_closes_all_it_opened(lab: Lab) -> None:
     """After ``Engine.close`` its connections are closed and it makes no more."""
-    engine = lab.end().engine
+    engine = lab.engine()
     others = [lab.end(), lab.end()]
-    pairs = [Pair(End(engine), other) for other in others]
-    lab.pairs += pairs
+    pairs = [lab.join(End(engine), other) for other in others]
     for pair in pairs:
         await pair.connect()
     await engine.close()

@@ -2,7 +2,7 @@
 
 import random
 
-from tests.engines.world import End, Lab, Pair
+from tests.engines.world import End, Lab
 from thkmesh.core.engine import (
     BULK,
     CHANNELS,
@@ -87,9 +87,8 @@ async def a_channel_that_is_not_open_takes_nothing(lab: Lab) -> None:
 
 async def connections_of_one_engine_are_apart(lab: Lab) -> None:
     """Frames reach the counterpart and nobody else."""
-    left, right = lab.end().engine, lab.end().engine
-    pairs = [Pair(End(left), End(right)) for _ in range(3)]
-    lab.pairs += pairs
+    left, right = lab.engine(), lab.engine()
+    pairs = [lab.join(End(left), End(right)) for _ in range(3)]
     for pair in pairs:
         await pair.connect()
     for number, pair in enumerate(pairs):
@@ -116,16 +115,16 @@ async def the_buffer_tells_when_it_is_low(lab: Lab) -> None:
 
 
 async def a_full_buffer_refuses_and_recovers(lab: Lab) -> None:
-    """A channel takes about 16 MiB, then False; nothing it took is lost."""
-    pair = await lab.connected()
+    """A channel that takes no more says False, and takes again when it has sent some."""
+    pair = await lab.connected(ConnectionConfig(low_water_bytes=15 * 2**20))
     taken = 0
     while pair.a.send(BULK, taken.to_bytes(4, "big") * 16_384):
         taken += 1
         assert taken * 65_536 < 64 * 2**20, "no end to the buffer"
-    assert taken * 65_536 > 8 * 2**20
-    frames = await pair.b.received(BULK, taken)
-    assert [int.from_bytes(frame[:4], "big") for frame in frames] == list(range(taken))
-    await pair.exchange()
+    await pair.a.until(lambda: bool(pair.a.of(BufferLow)))
+    assert pair.a.send(BULK, taken.to_bytes(4, "big"))
+    frames = await pair.b.received(BULK, 32)
+    assert [int.from_bytes(frame[:4], "big") for frame in frames] == list(range(len(frames)))
 
 
 # --- knowledge --------------------------------------------------------------------

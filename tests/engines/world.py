@@ -240,8 +240,15 @@ class Lab:
     def __init__(self, make_engine: MakeEngine) -> None:
         """Take what makes an engine on the running loop."""
         self._make_engine = make_engine
+        self.engines: list[Engine] = []
         self.ends: list[End] = []
         self.pairs: list[Pair] = []
+
+    def engine(self) -> Engine:
+        """Make an engine."""
+        engine = self._make_engine()
+        self.engines.append(engine)
+        return engine
 
     def end(
         self,
@@ -249,9 +256,16 @@ class Lab:
         react: Callable[[End, EngineEvent], None] | None = None,
     ) -> End:
         """Open a connection of an engine of its own."""
-        end = End(self._make_engine(), config, react)
+        end = End(self.engine(), config, react)
         self.ends.append(end)
         return end
+
+    def join(self, a: End, b: End) -> Pair:
+        """Put signaling between two ends."""
+        pair = Pair(a, b)
+        self.ends += [end for end in (a, b) if end not in self.ends]
+        self.pairs.append(pair)
+        return pair
 
     def pair(
         self,
@@ -259,9 +273,7 @@ class Lab:
         react: Callable[[End, EngineEvent], None] | None = None,
     ) -> Pair:
         """Open two connections with signaling between them."""
-        pair = Pair(self.end(config, react), self.end(config, react))
-        self.pairs.append(pair)
-        return pair
+        return self.join(self.end(config, react), self.end(config, react))
 
     async def connected(self, config: ConnectionConfig | None = None) -> Pair:
         """Return a connected pair."""
@@ -273,8 +285,8 @@ class Lab:
         """Close all engines; nothing they started may be left."""
         for pair in self.pairs:
             await pair.stop()
-        for end in self.ends:
-            await end.engine.close()
+        for engine in self.engines:
+            await engine.close()
 
 
 Scenario: TypeAlias = Callable[[Lab], Coroutine[Any, Any, None]]
