@@ -9,9 +9,10 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
+from sys import getsizeof
 from typing import Final, Generic, TypeVar
 
-from thkmesh.events import Event, Lost, Message
+from thkmesh.events import Data, Event, Lost, Message, Refused
 from thkmesh.peer import Peer
 
 __all__ = ["BUFFER_BYTES", "EventBuffer", "Mailbox"]
@@ -19,7 +20,8 @@ __all__ = ["BUFFER_BYTES", "EventBuffer", "Mailbox"]
 BUFFER_BYTES: Final = 64 * 1024 * 1024
 """What an application that does not read may leave lying around."""
 
-_OVERHEAD_BYTES: Final = 64
+_OVERHEAD_BYTES: Final = 160
+"""What an event takes beside a message's data: itself and its place in the queue."""
 
 _Item = TypeVar("_Item")
 
@@ -54,24 +56,28 @@ class Mailbox(Generic[_Item]):
             self._deliver(self._items.popleft())
 
 
-def _size(data: object) -> int:
-    """Return about how many bytes a message takes."""
-    match data:
-        case str() | bytes():
-            return _OVERHEAD_BYTES + len(data)
-        case list():
-            return _OVERHEAD_BYTES + sum(map(_size, data))
-        case dict():
-            return _OVERHEAD_BYTES + sum(_size(key) + _size(item) for key, item in data.items())
-        case _:
-            return _OVERHEAD_BYTES
+def _size(event: Event) -> int:
+    """Return about how much memory an event takes."""
+    total = _OVERHEAD_BYTES
+    # Not recursive: how deep a peer nests its JSON is up to the peer.
+    parts: list[Data] = [event.data] if isinstance(event, Message) else []
+    while parts:
+        part = parts.pop()
+        total += getsizeof(part)
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            parts += part.keys()
+            parts += part.values()
+    return total
 
 
 class EventBuffer:
     """Events that wait to be taken; thread-safe.
 
     Messages beyond the limit are dropped and counted: a ``Lost`` stands where they
-    would have stood. Other events are few and never dropped.
+    would have stood. ``Refused`` is dropped too, because whoever misbehaves decides
+    how often. Other events are few and never dropped.
     """
 
     def __init__(self, limit_bytes: int = BUFFER_BYTES) -> None:
@@ -89,11 +95,14 @@ class EventBuffer:
 
     def put(self, event: Event) -> None:
         """Add an event at the end."""
-        size = _size(event.data) if isinstance(event, Message) else 0
+        size = _size(event)
         with self._lock:
-            if isinstance(event, Message) and self._bytes + size > self._limit:
-                self._dropped[event.peer] = self._dropped.get(event.peer, 0) + 1
-                return
+            if self._bytes + size > self._limit:
+                if isinstance(event, Message):
+                    self._dropped[event.peer] = self._dropped.get(event.peer, 0) + 1
+                    return
+                if isinstance(event, Refused):
+                    return
             self._tell_dropped()
             self._events.append((size, event))
             self._bytes += size
@@ -111,5 +120,6 @@ class EventBuffer:
 
     def _tell_dropped(self) -> None:
         for peer, count in self._dropped.items():
-            self._events.append((0, Lost(peer, count)))
+            self._events.append((_OVERHEAD_BYTES, Lost(peer, count)))
+            self._bytes += _OVERHEAD_BYTES
         self._dropped.clear()

@@ -1,0 +1,227 @@
+"""The ways between threads: order, one wake-up a batch, and bounded memory."""
+
+import asyncio
+import threading
+import tracemalloc
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thkmesh.crossing import EventBuffer, Mailbox
+from thkmesh.errors import InvalidMessage
+from thkmesh.events import Data, Event, Lost, Message, PeerJoined, Refused
+from thkmesh.peer import Peer
+
+PATIENCE = 20.0
+
+ADA = Peer("a" * 26, "0" * 16, "Ada")
+BOB = Peer("b" * 26, "1" * 16, "Bob")
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts how often another thread woke it."""
+
+    wake_ups = 0
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[..., object],
+        *args: object,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Count it."""
+        self.wake_ups += 1
+        return super().call_soon_threadsafe(callback, *args, context=context)
+
+
+# --- mailboxes --------------------------------------------------------------------
+
+
+async def test_items_of_each_thread_arrive_in_order() -> None:
+    """Whatever four threads put at once arrives once, and each thread's in its order."""
+    got: list[tuple[int, int]] = []
+    done = asyncio.Event()
+
+    def deliver(item: tuple[int, int]) -> None:
+        got.append(item)
+        if len(got) == 4_000:
+            done.set()
+
+    box = Mailbox(asyncio.get_running_loop(), deliver)
+
+    def put_all(thread: int) -> None:
+        for number in range(1_000):
+            assert box.put((thread, number))
+
+    threads = [threading.Thread(target=put_all, args=(each,)) for each in range(4)]
+    for thread in threads:
+        thread.start()
+    async with asyncio.timeout(PATIENCE):
+        await done.wait()
+    for thread in threads:
+        thread.join()
+    for each in range(4):
+        assert [number for thread, number in got if thread == each] == list(range(1_000))
+
+
+def test_a_batch_costs_one_wake_up() -> None:
+    """A thousand items put while the loop is busy wake it once."""
+    loop = CountingLoop()
+    got: list[int] = []
+    box = Mailbox(loop, got.append)
+    for number in range(1_000):
+        box.put(number)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert got == list(range(1_000))
+    assert loop.wake_ups == 1
+
+
+def test_what_is_put_while_delivering_waits_its_turn() -> None:
+    """A mailbox that feeds itself does not keep the loop from anything else."""
+    loop = asyncio.new_event_loop()
+    order: list[object] = []
+
+    def deliver(number: int) -> None:
+        order.append(number)
+        if number < 3:
+            box.put(number + 1)
+
+    box = Mailbox(loop, deliver)
+    box.put(1)
+    loop.call_soon(order.append, "another")
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.close()
+    assert order == [1, "another", 2, 3]
+
+
+def test_a_closed_loop_takes_nothing() -> None:
+    """Whoever puts learns that nobody will get it."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+    assert not Mailbox(loop, print).put("anything")
+
+
+# --- the buffer -------------------------------------------------------------------
+
+
+def drained(buffer: EventBuffer) -> list[Event]:
+    """Take everything."""
+    taken: list[Event] = []
+    while (event := buffer.take()) is not None:
+        taken.append(event)
+    return taken
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from([ADA, BOB]), st.integers(0, 2_000)),
+            st.none(),
+            st.just(PeerJoined(ADA)),
+        )
+    )
+)
+def test_lost_stands_for_exactly_what_was_dropped(
+    steps: list[tuple[Peer, int] | PeerJoined | None],
+) -> None:
+    """Each peer's messages come in order, and a ``Lost`` of its size stands for every gap."""
+    buffer = EventBuffer(limit_bytes=4_000)
+    put = {ADA: 0, BOB: 0}
+    others = 0
+    taken: list[Event] = []
+    for step in steps:
+        match step:
+            case None:
+                event = buffer.take()
+                taken += [] if event is None else [event]
+            case PeerJoined():
+                buffer.put(step)
+                others += 1
+            case (peer, size):
+                buffer.put(Message(peer, f"{put[peer]:04}" + "x" * size))
+                put[peer] += 1
+    taken += drained(buffer)
+    assert len(buffer) == 0
+    expected = {ADA: 0, BOB: 0}
+    for event in taken:
+        match event:
+            case Message(peer=peer, data=str(data)):
+                assert int(data[:4]) == expected[peer]
+                expected[peer] += 1
+            case Lost(peer=peer, count=count):
+                assert count > 0
+                expected[peer] += count
+            case _:
+                others -= 1
+    assert expected == put
+    assert others == 0
+
+
+LIMIT_BYTES = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        pytest.param(lambda n: f"{n}", 10_000, id="short"),
+        pytest.param(lambda n: f"{n}" + "x" * 10_000, 200, id="text"),
+        pytest.param(lambda n: f"{n}\N{GRINNING FACE}" + "x" * 10_000, 200, id="wide-text"),
+        pytest.param(lambda n: f"{n}".encode() * 5_000, 200, id="bytes"),
+        pytest.param(lambda n: [n + 0.5 + each for each in range(500)], 200, id="list"),
+        pytest.param(lambda n: [[n] for _ in range(500)], 200, id="lists"),
+        pytest.param(lambda n: {f"{n}-{each}": each for each in range(500)}, 200, id="object"),
+    ],
+)
+def test_what_waits_is_bounded_in_memory(make: Callable[[int], Data], count: int) -> None:
+    """Messages that nobody takes hold no more memory than the limit, whatever is in them."""
+    buffer = EventBuffer(LIMIT_BYTES)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(count):
+        buffer.put(Message(ADA, make(number)))
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert isinstance(drained(buffer)[-1], Lost), "the limit was reached"
+    assert 0.2 * LIMIT_BYTES < held < 1.1 * LIMIT_BYTES
+
+
+def test_depth_is_no_danger() -> None:
+    """A message nested as deep as its sender likes is held like any other."""
+    data: list[Any] = []
+    for _ in range(5_000):
+        data = [data]
+    buffer = EventBuffer()
+    buffer.put(Message(ADA, data))
+    (message,) = drained(buffer)
+    assert isinstance(message, Message)
+    assert message.data is data
+
+
+def test_refusals_cannot_fill_it() -> None:
+    """Who misbehaves all day does not make a room that nobody reads grow."""
+    buffer = EventBuffer(limit_bytes=10_000)
+    for _ in range(10_000):
+        buffer.put(Refused(InvalidMessage("nonsense"), ADA))
+    assert len(buffer) < 100
+
+
+def test_who_came_and_went_is_told_even_when_it_is_full() -> None:
+    """Only messages and refusals are dropped; everything else is owed."""
+    buffer = EventBuffer(limit_bytes=1_000)
+    buffer.put(Message(ADA, "x" * 500))
+    buffer.put(Message(ADA, "x" * 500))
+    buffer.put(PeerJoined(BOB))
+    buffer.put(PeerJoined(ADA))
+    assert drained(buffer) == [
+        Message(ADA, "x" * 500),
+        Lost(ADA, 1),
+        PeerJoined(BOB),
+        PeerJoined(ADA),
+    ]
