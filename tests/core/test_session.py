@@ -342,6 +342,18 @@ def test_leaving_has_an_end() -> None:
     assert Ended(None) in life.last
 
 
+def test_leaving_can_be_hurried() -> None:
+    """Who is leaving and then runs out of patience, as at the end of a program, is heard."""
+    life = in_room(BOB)
+    life.tell(Send(1, None, bytes(2 * 1024 * 1024)))
+    life.tell(Send(2, None, HELLO))
+    life.tell(Leave(50.0))
+    life.tell(Leave(1.0))
+    assert life.session.deadline == 1.0
+    life.tell(Tick(), after=1.0)
+    assert Ended(None) in life.last
+
+
 def test_a_final_close_code_ends_the_session() -> None:
     """Replaced by a newer session: everything closes, and waiting sends are refused."""
     life = Life()

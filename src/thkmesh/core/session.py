@@ -289,6 +289,7 @@ class Session:
 
     def _leave(self, patience: float, now: float, out: list[SessionOutput]) -> None:
         if self._leave_by is not None:
+            self._leave_by = min(self._leave_by, now + patience)
             return
         self._leave_by = now + patience
         for key in list(self._links):
