@@ -1,0 +1,343 @@
+"""Chat: lines of text among the peers of a room.
+
+::
+
+    chat = Chat(room)
+    await chat.say("hello, everyone")
+    async for entry in chat:
+        match entry:
+            case ChatMessage(author=author, content=content):
+                print(chat.name_of(author), "says", content)
+            case thkmesh.PeerJoined(peer=peer):
+                print(chat.name_of(peer), "joined")
+
+Two JSON messages, the first as in the dashboard this project grew out of::
+
+    {"type": "chat-message", "id": "msg_4f1c9a02b7de_1763718900000",
+     "roomId": "lobby", "authorId": "...", "authorName": "Alice",
+     "content": "Hello, world!", "timestamp": "2025-11-21T09:55:00.000Z"}
+
+    {"type": "chat-typing", "typing": true}
+
+A room carries other messages too; those are left alone. Nobody can speak for
+somebody else: ``authorId`` must be the id of the peer whose link the message came
+over, and the name shown is the one that peer introduced itself with.
+"""
+
+import asyncio
+import re
+import secrets
+import unicodedata
+from collections import deque
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from thkmesh import (
+    Event,
+    InvalidArgument,
+    LinkChanged,
+    Lost,
+    Message,
+    Peer,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    Room,
+    ServerChanged,
+)
+
+__all__ = [
+    "HISTORY_LENGTH",
+    "TYPING_EXPIRY",
+    "TYPING_INTERVAL",
+    "Chat",
+    "ChatEntry",
+    "ChatMessage",
+    "TypingChanged",
+    "displayed",
+]
+
+HISTORY_LENGTH: Final = 1000
+"""How many of the newest entries are remembered."""
+
+TYPING_EXPIRY: Final = 5.0
+"""Seconds after which who types is taken to have stopped, unless told anew."""
+
+TYPING_INTERVAL: Final = 2.0
+"""Seconds between two notices of the same typing."""
+
+_ID_LIMIT: Final = 128
+_BREAKS: Final = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
+_INVISIBLE: Final = frozenset({"Cc", "Cs"})
+_BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
+    "\u2066\u2067\u2068\u2069"
+)
+
+
+class ChatMessage(Struct, frozen=True, kw_only=True):
+    """Something that was said.
+
+    Attributes:
+        id: names the message; chosen by its author.
+        author: who said it, proven by the link it came over.
+        content: the text as it was sent; for a screen, see ``displayed``.
+        timestamp: when, in UTC, by the author's clock.
+        direct: it was said to us alone, or by us to one peer.
+    """
+
+    id: str
+    author: Peer
+    content: str
+    timestamp: datetime
+    direct: bool = False
+
+
+class TypingChanged(Struct, frozen=True):
+    """A peer began or stopped typing. ``TYPING_EXPIRY`` passing is not told; see ``typing``."""
+
+    peer: Peer
+    typing: bool
+
+
+ChatEntry: TypeAlias = (
+    ChatMessage
+    | TypingChanged
+    | PeerJoined
+    | PeerLeft
+    | LinkChanged
+    | Lost
+    | ServerChanged
+    | Refused
+)
+"""What iterating a chat yields: the room's events, with what was said decoded."""
+
+
+class _WireMessage(Struct, rename="camel", tag_field="type", tag="chat-message"):
+    """``chat-message``."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=_ID_LIMIT)]
+    room_id: str
+    author_id: str
+    author_name: str
+    content: str
+    timestamp: Annotated[datetime, Meta(tz=True)]
+
+
+class _WireTyping(Struct, tag_field="type", tag="chat-typing"):
+    """``chat-typing``."""
+
+    typing: bool
+
+
+def displayed(text: str) -> str:
+    """Return a text as one line that can do nothing to a screen but be read.
+
+    Line breaks and tabs become spaces. Control characters, lone surrogates and what
+    turns the direction of writing around are left out.
+    """
+    return "".join(
+        char
+        for char in _BREAKS.sub(" ", text)
+        if unicodedata.category(char) not in _INVISIBLE and char not in _BIDI_CONTROLS
+    )
+
+
+def _is_something(content: object) -> bool:
+    """Tell whether a caller, perhaps without a type checker, passed text to say."""
+    return isinstance(content, str) and not content.isspace() and content != ""
+
+
+class Chat:
+    """The conversation of a room, from now on, as one reader sees it.
+
+    It has no task of its own: entries are taken from the room while it is iterated,
+    and ``history`` and ``typing`` tell of what has been taken so far.
+
+    Attributes:
+        room: the room that is talked in.
+        malformed: how many chat messages were ignored for their form.
+        forged: how many were refused because they name another author.
+    """
+
+    def __init__(self, room: Room) -> None:
+        """Begin to listen."""
+        self.room = room
+        self.malformed = 0
+        self.forged = 0
+        self._events = room.subscribe()
+        self._history: deque[ChatEntry] = deque(maxlen=HISTORY_LENGTH)
+        self._typing: dict[Peer, float] = {}
+        self._told_typing: float | None = None
+
+    # --- looking --------------------------------------------------------------------
+
+    @property
+    def history(self) -> tuple[ChatEntry, ...]:
+        """What was said, who came and who went; the newest ``HISTORY_LENGTH`` of them."""
+        return tuple(self._history)
+
+    @property
+    def typing(self) -> tuple[Peer, ...]:
+        """Who is typing right now."""
+        now = self._now()
+        return tuple(peer for peer, until in self._typing.items() if until > now)
+
+    def name_of(self, peer: Peer) -> str:
+        """Return what to call a peer on a screen.
+
+        Where two of those present share a name, each has the start of its id added.
+        That tells two Adas apart; it does not prove which of them is which.
+        """
+        name = displayed(peer.name).strip()
+        if not name:
+            return peer.id[:8]
+        folded = name.casefold()
+        present = (*self.room.peers, self.room.me)
+        shared = any(
+            displayed(other.name).strip().casefold() == folded
+            for other in present
+            if other.id != peer.id
+        )
+        return f"{name}#{peer.id[:4]}" if shared else name
+
+    # --- speaking -------------------------------------------------------------------
+
+    async def say(self, content: str, *, to: Peer | str | None = None) -> ChatMessage:
+        """Say something to everybody in the room, or to one peer; return it.
+
+        It waits, is delivered and is cancelled as by ``Room.send``.
+
+        Args:
+            content: some text; with all around it, up to 64 KiB encoded.
+            to: a peer or a peer's id; None means everybody.
+
+        Raises:
+            InvalidArgument: there is nothing in ``content``, or it is no text.
+            MessageTooLarge: it is over the limit.
+            UnknownPeer: ``to`` is not in the room.
+            RoomClosed: the room was left, or has ended.
+        """
+        if not _is_something(content):
+            raise InvalidArgument("say some text: there is nothing in it")
+        me = self.room.me
+        now = datetime.now(UTC)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        name = f"msg_{secrets.token_hex(6)}_{int(now.timestamp() * 1000)}"
+        said = ChatMessage(
+            id=name, author=me, content=content, timestamp=now, direct=to is not None
+        )
+        self._told_typing = None
+        await self.room.send(
+            {
+                "type": "chat-message",
+                "id": said.id,
+                "roomId": self.room.name,
+                "authorId": me.id,
+                "authorName": str(me),
+                "content": content,
+                "timestamp": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            },
+            to=to,
+        )
+        self._history.append(said)
+        return said
+
+    async def show_typing(self, *, typing: bool = True) -> None:
+        """Let the others see that we are typing, or no longer.
+
+        Call it at every key: it sends at most one notice in ``TYPING_INTERVAL``, and
+        none that says nothing new. What is said ends the typing by itself.
+
+        Raises:
+            RoomClosed: the room was left, or has ended.
+        """
+        now = self._now()
+        age = None if self._told_typing is None else now - self._told_typing
+        if typing and age is not None and age < TYPING_INTERVAL:
+            return
+        if not typing and (age is None or age >= TYPING_EXPIRY):
+            return
+        self._told_typing = now if typing else None
+        await self.room.send({"type": "chat-typing", "typing": typing})
+
+    # --- listening ------------------------------------------------------------------
+
+    def __aiter__(self) -> "Chat":
+        """Return itself; entries are taken once. What we say ourselves is not among them."""
+        return self
+
+    async def __anext__(self) -> ChatEntry:
+        """Return the next entry; cancelling loses none.
+
+        Raises:
+            StopAsyncIteration: the room was left.
+            MeshError: the room ended for another reason.
+        """
+        while True:
+            entry = self._entry(await anext(self._events))
+            if entry is not None:
+                return entry
+
+    def close(self) -> None:
+        """Listen no more; the room stays as it is."""
+        self._events.close()
+
+    def _entry(self, event: Event) -> ChatEntry | None:
+        """Return what an event is to this chat; None if nothing."""
+        match event:
+            case Message(peer=peer, data={"type": "chat-message"} as data, direct=direct):
+                entry = self._said(peer, data, direct=direct)
+                if entry is not None:
+                    self._typing.pop(peer, None)
+                    self._history.append(entry)
+                return entry
+            case Message(peer=peer, data={"type": "chat-typing"} as data):
+                return self._typed(peer, data)
+            case Message():
+                return None
+            case PeerJoined() | Lost():
+                self._history.append(event)
+            case PeerLeft(peer=peer):
+                self._typing.pop(peer, None)
+                self._history.append(event)
+            case _:
+                pass
+        return event
+
+    def _said(self, peer: Peer, data: Any, *, direct: bool) -> ChatMessage | None:  # noqa: ANN401
+        try:
+            said = msgspec.convert(data, _WireMessage)
+            timestamp = said.timestamp.astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
+            self.malformed += 1
+            return None
+        if said.room_id != self.room.name:
+            self.malformed += 1
+            return None
+        if said.author_id != peer.id:
+            self.forged += 1
+            return None
+        return ChatMessage(
+            id=said.id, author=peer, content=said.content, timestamp=timestamp, direct=direct
+        )
+
+    def _typed(self, peer: Peer, data: Any) -> TypingChanged | None:  # noqa: ANN401
+        try:
+            typing = msgspec.convert(data, _WireTyping).typing
+        except msgspec.ValidationError:
+            self.malformed += 1
+            return None
+        now = self._now()
+        changed = typing is not (self._typing.get(peer, now) > now)
+        if typing:
+            self._typing[peer] = now + TYPING_EXPIRY
+        else:
+            self._typing.pop(peer, None)
+        return TypingChanged(peer, typing) if changed else None
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
