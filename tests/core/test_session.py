@@ -126,9 +126,18 @@ def test_it_enters_by_the_socket() -> None:
     challenge = wire.Challenge(nonce="n", epoch="one", protocol=(1, 1))
     assert life.tell(Heard(challenge)) == [SayHello("n", "")]
     life.welcome(BOB)
-    assert life.events() == [ServerChanged(ServerState.CONNECTED), PeerJoined(BOB)]
+    assert life.events() == [PeerJoined(BOB), ServerChanged(ServerState.CONNECTED)]
     assert life.session.peers == (BOB,)
     assert any(isinstance(o, link.OpenConnection) for o in life.last)
+
+
+def test_who_has_joined_finds_the_others_there() -> None:
+    """The peers in a welcome are told of before the connection it completes."""
+    life = Life()
+    life.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(1, 1))))
+    life.welcome(BOB)
+    assert isinstance(life.events()[-1], ServerChanged)
+    assert isinstance(life.events()[0], PeerJoined)
 
 
 def test_a_server_that_cannot_be_reached_is_told_and_retried() -> None:

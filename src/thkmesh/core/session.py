@@ -159,7 +159,7 @@ class Session:
     def _welcomed(
         self, message: wire.Welcome, peers: Iterable[Peer], now: float, out: list[SessionOutput]
     ) -> None:
-        self._report_server(now, out)
+        # Before it is told that we are connected: who has joined finds the others here.
         self._changed(self._members.welcome(message.epoch, list(peers), now), now, out)
         for key in list(self._links):
             reach = link.Online() if self._members.listed(key) else link.Offline()
