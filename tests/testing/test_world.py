@@ -161,6 +161,19 @@ def test_real_rooms_live_in_a_simulated_world() -> None:
     assert not first.illegal
 
 
+def test_a_failure_names_its_seed() -> None:
+    """Whoever reads the report of a failed run can run it again."""
+    world = World("the seed", delay=1.0)
+
+    async def main() -> None:
+        await asyncio.sleep(2.5)
+        raise KeyError("something")
+
+    with pytest.raises(KeyError) as caught:
+        world.run(main())
+    assert caught.value.__notes__ == ["in World('the seed') after 2.5 s"]
+
+
 def test_a_short_suspension_passes_unnoticed() -> None:
     """Three seconds of a closed lid cost three seconds, and no state changes."""
     world = World()

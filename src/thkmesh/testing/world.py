@@ -111,7 +111,11 @@ class World:
             self.server.start()
             return await main
 
-        return self._loop.run(live(), limit=limit)
+        try:
+            return self._loop.run(live(), limit=limit)
+        except BaseException as error:
+            error.add_note(f"in World({self.seed!r}) after {self.time} s")
+            raise
 
     # --- what there is to work with ---
 
