@@ -26,7 +26,8 @@ class ProcessGuard:
 
     def __init__(self) -> None:
         """Guard nothing until ``claim``."""
-        self._owner: int | None = None
+        self._claimed = False
+        self._forked = False
 
     def claim(self) -> None:
         """Make this the process that may use the native code.
@@ -35,16 +36,22 @@ class ProcessGuard:
             WrongContext: in a child of ``fork``.
         """
         self.check()
-        self._owner = os.getpid()
+        # A hook, not getpid(): that is a system call, and sending asks every time.
+        if not self._claimed and hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._disown)
+        self._claimed = True
 
     def check(self) -> None:
-        """Do nothing, unless a parent of this process made the claim.
+        """Do nothing, unless it was a parent of this process that made the claim.
 
         Raises:
             WrongContext: in a child of ``fork``.
         """
-        if self._owner is not None and self._owner != os.getpid():
+        if self._forked:
             raise WrongContext(
                 "this process was forked from one that uses WebRTC, which cannot work here: start "
                 'processes with the "spawn" method, or fork before joining the first room'
             )
+
+    def _disown(self) -> None:
+        self._forked = True
