@@ -297,6 +297,16 @@ def test_an_ice_restart_is_done_by_a_new_connection() -> None:
     assert run(negotiator, Change(ice_restart=True), Begin())[-1] == MakeOffer()
 
 
+def test_their_ice_restart_is_ours_too() -> None:
+    """When both restart ICE at once, one restart serves both."""
+    negotiator = lower()
+    run(negotiator, Change(ice_restart=True), made(MakeOffer(ice_restart=True), "a2"))
+    run(negotiator, Received(offer(1, 1, "b2")), OperationDone(RollBack()))
+    run(negotiator, OperationDone(offered("b2")))
+    assert run(negotiator, made(MakeAnswer(), "a3")) == [SendBody(answer(1, 1, "a3"))]
+    assert negotiator.settled
+
+
 def test_a_wish_opens_exactly_the_next_generation() -> None:
     """A wish already granted is inert; one for what cannot be is a violation."""
     negotiator = lower()

@@ -7,8 +7,9 @@ from array import array
 
 import pytest
 
-from tests.core.explorer import WORLDS, World, explore, refuse_cycles
-from tests.core.model import Fault
+from tests.core.explorer import explore, refuse_cycles
+from tests.core.negotiation_model import Fault
+from tests.core.negotiation_worlds import WORLDS, World
 
 
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)

@@ -10,7 +10,8 @@ from typing import Self
 
 import pytest
 
-from tests.core.explorer import Fence, Slip, World, explore
+from tests.core.explorer import explore
+from tests.core.negotiation_worlds import Fence, Slip, World
 from thkmesh.core.engine import (
     ApplyRemote,
     Candidate,

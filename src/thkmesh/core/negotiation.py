@@ -35,7 +35,7 @@ ignored. (A set of ignored round ids drops the latter: a live candidate is lost.
 
 It relies on signals that arrive once, in order, between two lives: see
 ``sequencing``. Sources: W3C WebRTC 1.0, section 10.7; RFC 9429 (JSEP), sections
-4.1.10 (rollback) and 3.5.1 (candidates); RFC 8839, section 5.4 (ice-ufrag).
+3.5.2 (candidates) and 5.7 (rollback); RFC 8839, section 5.4 (ice-ufrag).
 """
 
 import re
@@ -98,7 +98,7 @@ INBOX_LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Connect. The higher side waits for the lower's offer, unless ``force`` d to offer too."""
+    """Connect. The higher side waits for the lower's offer, unless ``force`` is set."""
 
     force: bool = False
 
@@ -361,19 +361,26 @@ class Negotiator:
                 self._first = False
                 yield from self._introduce(description)
             case ApplyRemote(description=remote):
-                self._remote_ufrags = ufrags_of(remote.sdp)
-                if remote.type is SdpType.OFFER:
-                    self._state = SignalingState.HAVE_REMOTE_OFFER
-                else:
-                    self._state = SignalingState.STABLE
-                    self._first = False
-                    self._offered = Need.NOTHING
+                self._applied(remote)
             case RollBack():
                 self._state = SignalingState.STABLE
                 self._needed |= self._offered
                 self._offered = Need.NOTHING
             case AddCandidate() | None:  # pragma: no branch - exhaustive
                 pass  # None: what was in flight when the generation broke
+
+    def _applied(self, remote: Description) -> None:
+        ufrags = ufrags_of(remote.sdp)
+        if remote.type is SdpType.ANSWER:
+            self._state = SignalingState.STABLE
+            self._first = False
+            self._offered = Need.NOTHING
+        else:
+            self._state = SignalingState.HAVE_REMOTE_OFFER
+            if ufrags.isdisjoint(self._remote_ufrags):
+                # Their ICE restart is ours too (RFC 8839, section 4.4).
+                self._needed &= ~Need.ICE_RESTART
+        self._remote_ufrags = ufrags
 
     def _introduce(self, description: Description | None) -> Iterator[NegotiationOutput]:
         """Send the description the engine made, then the candidates held for it."""

@@ -326,6 +326,8 @@ class Side(NamedTuple):
         match done.operation:
             case ApplyRemote(description=Description(type=SdpType.ANSWER)):
                 side = side._replace(change=self.change % 2, restart=self.restart % 2)
+            case ApplyRemote() if engine.restarting or not engine.ufrag:
+                side = side._replace(restart=0)
             case RollBack():
                 side = side._replace(change=min(self.change, 1), restart=min(self.restart, 1))
             case _:
