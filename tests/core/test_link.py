@@ -9,6 +9,8 @@ from thkmesh.core import frames, wire
 from thkmesh.core.engine import (
     BULK,
     BufferLow,
+    Candidate,
+    CandidateFound,
     ChannelClosed,
     ChannelOpened,
     ConnectionState,
@@ -17,7 +19,7 @@ from thkmesh.core.engine import (
     OperationFailed,
     StateChanged,
 )
-from thkmesh.core.link import DRAIN, RETRY_BASE, SETTLE_TIMEOUT, STEADY
+from thkmesh.core.link import BATCHING, DRAIN, RETRY_BASE, SETTLE_TIMEOUT, STEADY
 from thkmesh.core.link_events import (
     Abandon,
     CloseConnection,
@@ -72,6 +74,27 @@ def test_connecting_costs_three_signals_a_side_at_most() -> None:
     world = LinkWorld().connect()
     assert envelopes(world) == ["Offer", "IceCandidate", "Ack"]
     assert len(world.high.said(TransmitSignal)) <= 3
+
+
+def test_complete_candidates_leave_at_once() -> None:
+    """When the engine has no more candidates, those it had wait for nothing."""
+    world = LinkWorld()
+    for end in (world.low, world.high):
+        world.tell(end, Online())
+    assert world.now == 0.0
+    assert envelopes(world) == ["Offer", "IceCandidate"]
+    assert world.low.states == [CONNECTED]
+
+
+def test_candidates_wait_for_those_to_come() -> None:
+    """Candidates that are not the last leave together, a moment after the first."""
+    world = LinkWorld().connect()
+    before = len(envelopes(world))
+    for text in ("candidate:2", "candidate:3"):
+        world.report(world.low, CandidateFound(Candidate(text, "0", 0, "low1")))
+    assert envelopes(world)[before:] == []
+    world.run(BATCHING)
+    assert envelopes(world)[before:] == ["IceCandidate"]
 
 
 def test_two_hasty_links_connect_too() -> None:

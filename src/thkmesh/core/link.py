@@ -81,7 +81,7 @@ STEADY: Final = 30.0
 """A connection that lived this long was a good one: the next retry is immediate."""
 
 BATCHING: Final = 0.02
-"""Seconds that candidates wait for each other."""
+"""Seconds that candidates wait for each other, unless they are complete."""
 
 DRAIN: Final = 2.0
 """Seconds that a closing connection has to deliver what the engine holds."""
@@ -258,9 +258,7 @@ class Link:
                 case OpenGeneration():
                     self._renew_connection(out)
                 case SendBody(body=wire.CandidatesBody(candidates=candidates)):
-                    self._batch += candidates
-                    if self._batch_due is None:
-                        self._batch_due = now + BATCHING
+                    self._collect(candidates, now, out)
                 case SendBody(body=body):
                     self._flush(now, out)
                     self._signal(body, now, out)
@@ -283,6 +281,16 @@ class Link:
         self._pending_since = None
         self._disconnected(out)
         out.append(OpenConnection(self.to, self._number))
+
+    def _collect(
+        self, candidates: tuple[wire.CandidateInit, ...], now: float, out: list[LinkOutput]
+    ) -> None:
+        """Let candidates wait for those that are still to come."""
+        self._batch += candidates
+        if candidates[-1].candidate == engine.END_OF_CANDIDATES:
+            self._flush(now, out)
+        elif self._batch_due is None:
+            self._batch_due = now + BATCHING
 
     def _flush(self, now: float, out: list[LinkOutput]) -> None:
         """Send the candidates that have gathered, as one signal."""
