@@ -270,6 +270,9 @@ def test_a_return_within_the_grace_period_is_invisible() -> None:
     assert world.heard(b) == []
     after = world.say(b, offer(B, A, 4))
     assert world.texts[again][-1] == after
+    world.forget([b])
+    world.wait(31)
+    assert world.heard(b) == []
 
 
 def test_a_return_with_other_words_is_told() -> None:
