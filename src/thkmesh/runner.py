@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
+from thkmesh.core import wire
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
     CONTROL,
@@ -131,6 +132,7 @@ class Runner:
         self._client = SignalingClient(signaling, transport, self._feed)
         self._connections: dict[tuple[SessionKey, int], Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._parting = False
         self._ended = asyncio.Event()
         self._peers: tuple[Peer, ...] = ()
         self.unsent = 0
@@ -199,9 +201,13 @@ class Runner:
             case OpenSocket():
                 self._client.open()
             case CloseSocket():
-                self._client.close()
+                if not self._parting:
+                    self._client.close()
             case SayHello():
                 self._client.hello(output)
+            case SendToServer(message=wire.Leave() as message):
+                self._parting = True
+                self._spawn(self._say_goodbye(message, list(self._closing)))
             case SendToServer(message=message):
                 self._client.send(message)
             case Ended(error=error):
@@ -243,6 +249,16 @@ class Runner:
         task = asyncio.create_task(work)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    async def _say_goodbye(self, goodbye: wire.Leave, drains: list[asyncio.Task[None]]) -> None:
+        """Leave the server when the connections have drained.
+
+        Else its word that we have left might overtake our last messages.
+        """
+        if drains:
+            await asyncio.wait(drains)
+        self._client.send(goodbye)
+        self._client.close()
 
     async def _end(self, error: MeshError | None) -> None:
         """Wait for what is closing; then, and only then, the session is over."""

@@ -1,7 +1,7 @@
 """The laws of membership: two witnesses, and a goodbye is final."""
 
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.membership import RETURN_GRACE, Arrived, Departed, Membership
+from thkmesh.core.membership import PARTING, RETURN_GRACE, Arrived, Departed, Membership
 from thkmesh.events import LeaveReason
 from thkmesh.peer import Peer
 
@@ -43,12 +43,47 @@ def test_i_am_not_among_the_others() -> None:
 
 def test_a_goodbye_is_final() -> None:
     """Who said goodbye is gone at once, and no late list brings it back."""
+    members = in_room(ADA, BOB)
+    members.link(key(ADA), 0.0, alive=True)
+    assert members.goodbye(key(ADA)) == [Departed(ADA, LeaveReason.LEFT)]
+    assert members.left(key(ADA), LeaveReason.LEFT, 1.0) == []
+    members.left(key(BOB), LeaveReason.LEFT, 1.0)
+    assert members.goodbye(key(BOB)) == [Departed(BOB, LeaveReason.LEFT)]
+    assert members.goodbye(key(BOB)) == []
+    assert members.welcome("one", [ADA, BOB], 2.0) == []
+    assert members.ready(ADA) == members.ready(BOB) == []
+
+
+def test_last_words_are_waited_for() -> None:
+    """The server's word of a goodbye is faster than the link: the link's counts, or its end."""
+    for ending in ("goodbye", "end of the link", "late link", "time"):
+        members = in_room(ADA)
+        members.link(key(ADA), 0.0, alive=ending != "late link")
+        assert members.left(key(ADA), LeaveReason.LEFT, 10.0) == []
+        assert members.peers == (ADA,)
+        assert members.deadline == 10.0 + PARTING
+        members.slept(0.5)
+        assert members.settle(10.0 + PARTING) == []
+        match ending:
+            case "goodbye":
+                departed = members.goodbye(key(ADA))
+            case "time":
+                departed = members.settle(10.5 + PARTING)
+            case _:
+                assert members.link(key(ADA), 10.9, alive=True) == []
+                departed = members.link(key(ADA), 10.9, alive=False)
+        assert departed == [Departed(ADA, LeaveReason.LEFT)]
+
+
+def test_who_is_parting_is_not_replaced() -> None:
+    """The next life of a peer does not cut off the last words of the one that left."""
     members = in_room(ADA)
     members.link(key(ADA), 0.0, alive=True)
-    assert members.left(key(ADA), LeaveReason.LEFT, 1.0) == [Departed(ADA, LeaveReason.LEFT)]
-    assert members.left(key(ADA), LeaveReason.LEFT, 1.0) == []
-    assert members.welcome("one", [ADA], 2.0) == []
-    assert members.ready(ADA) == []
+    members.left(key(ADA), LeaveReason.LEFT, 1.0)
+    again = Peer(ADA.id, "9" * 16, "Ada")
+    assert members.ready(again) == [Arrived(again)]
+    assert members.peers == (ADA, again)
+    assert members.goodbye(key(ADA)) == [Departed(ADA, LeaveReason.LEFT)]
 
 
 def test_goodbyes_are_remembered_in_bounded_memory() -> None:

@@ -15,7 +15,7 @@ from thkmesh.core.engine import (
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.core.membership import RETURN_GRACE
+from thkmesh.core.membership import PARTING, RETURN_GRACE
 from thkmesh.core.sending import QUEUE_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
@@ -237,6 +237,8 @@ def test_a_peer_that_leaves_frees_who_waited_for_it() -> None:
     life.tell(Send(1, None, HELLO))
     life.tell(Send(2, key(BOB), HELLO))
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid)))
+    assert life.events() == []
+    life.tell(Tick(), after=PARTING)
     assert Accepted(1) in life.last
     assert [o.token for o in life.last if isinstance(o, Unsendable)] == [2]
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]

@@ -8,8 +8,11 @@ come back, and a link breaks without its peer having left. So:
 what is heard                         what follows
 ====================================  ========================================
 peer-ready, or listed in a welcome    present
-goodbye (over the link or the server) gone at once, and it stays gone: a late
+goodbye over the link                 gone at once, and it stays gone: a late
                                       list that still has it is ignored
+peer-left, left                       the same, ``PARTING`` later: its last messages
+                                      and its goodbye may still be on their way over
+                                      the link. The link's end is the end of waiting
 peer-left, replaced                   gone at once; the newer session counts
 peer-left, timeout                    unlisted: gone unless its link lives
 a welcome of the same server life     who is missing in it is unlisted
@@ -29,7 +32,10 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.events import LeaveReason
 from thkmesh.peer import Peer
 
-__all__ = ["RETURN_GRACE", "Arrived", "Departed", "Membership"]
+__all__ = ["PARTING", "RETURN_GRACE", "Arrived", "Departed", "Membership"]
+
+PARTING: Final = 1.0
+"""Seconds that the goodbye over a link may come later than the server's word of it."""
 
 RETURN_GRACE: Final = 30.0
 """Seconds that peers have to come back to a server that restarted."""
@@ -62,6 +68,8 @@ class _Member:
     linked: bool = False
     forgiven_until: float | None = None
     """Unlisted, but not held against it before this time."""
+    parting_until: float | None = None
+    """It has left; by then its link has said so too, or will not."""
 
 
 class Membership:
@@ -96,8 +104,9 @@ class Membership:
 
     @property
     def deadline(self) -> float | None:
-        """When forgiveness ends for the first of the unlisted."""
+        """When the time ends of the first that is forgiven, or parting."""
         times = [m.forgiven_until for m in self._members.values() if m.forgiven_until is not None]
+        times += [m.parting_until for m in self._members.values() if m.parting_until is not None]
         return min(times, default=None)
 
     def welcome(self, epoch: str, peers: list[Peer], now: float) -> list[Change]:
@@ -124,22 +133,35 @@ class Membership:
             return []
         changes: list[Change] = []
         for other in [other for other in self._members if other.id == peer.id]:
-            changes += self._depart(other, LeaveReason.REPLACED)
+            if self._members[other].parting_until is None:
+                changes += self._depart(other, LeaveReason.REPLACED)
         self._members[key] = _Member(peer)
         return [*changes, Arrived(peer)]
 
+    def goodbye(self, key: SessionKey) -> list[Change]:
+        """Take the peer's own word, over its link, that it is gone."""
+        self._forget(key)
+        return self._depart(key, LeaveReason.LEFT)
+
     def left(self, key: SessionKey, reason: LeaveReason, now: float) -> list[Change]:
-        """Take the server's or the peer's own word that a session is gone."""
-        if reason is not LeaveReason.TIMEOUT:
-            self._gone[key] = None
-            while len(self._gone) > _REMEMBERED:
-                self._gone.popitem(last=False)
-            return self._depart(key, reason)
+        """Take the server's word that a session is gone."""
         member = self._members.get(key)
-        if member is not None:
-            member.listed = False
-            member.forgiven_until = None
+        if reason is not LeaveReason.TIMEOUT:
+            self._forget(key)
+        if member is None:
+            return []
+        if reason is LeaveReason.REPLACED:
+            return self._depart(key, reason)
+        member.listed = False
+        member.forgiven_until = None
+        if reason is LeaveReason.LEFT:
+            member.parting_until = now + PARTING
         return self.settle(now)
+
+    def _forget(self, key: SessionKey) -> None:
+        self._gone[key] = None
+        while len(self._gone) > _REMEMBERED:
+            self._gone.popitem(last=False)
 
     def link(self, key: SessionKey, now: float, *, alive: bool) -> list[Change]:
         """Take note that the link to a session came up or went down."""
@@ -147,26 +169,30 @@ class Membership:
         if member is None:
             return []
         member.linked = alive
+        if not alive and member.parting_until is not None:
+            return self._depart(key, LeaveReason.LEFT)
         return self.settle(now)
 
     def settle(self, now: float) -> list[Change]:
-        """Let go of who is neither listed, linked nor forgiven."""
-        lost = [
-            key
-            for key, member in self._members.items()
-            if not (member.listed or member.linked)
-            and (member.forgiven_until is None or member.forgiven_until <= now)
-        ]
-        for member in self._members.values():
+        """Let go of who has left, and of who is neither listed, linked nor forgiven."""
+        changes: list[Change] = []
+        for key, member in list(self._members.items()):
             if member.forgiven_until is not None and member.forgiven_until <= now:
                 member.forgiven_until = None
-        return [change for key in lost for change in self._depart(key, LeaveReason.TIMEOUT)]
+            if member.parting_until is not None:
+                if member.parting_until <= now:
+                    changes += self._depart(key, LeaveReason.LEFT)
+            elif not (member.listed or member.linked) and member.forgiven_until is None:
+                changes += self._depart(key, LeaveReason.TIMEOUT)
+        return changes
 
     def slept(self, duration: float) -> None:
         """Give back the time that we did not listen."""
         for member in self._members.values():
             if member.forgiven_until is not None:
                 member.forgiven_until += duration
+            if member.parting_until is not None:
+                member.parting_until += duration
 
     def _depart(self, key: SessionKey, reason: LeaveReason) -> list[Change]:
         member = self._members.pop(key, None)

@@ -225,8 +225,7 @@ class Session:
                 if state is LinkState.CLOSED:
                     self._links.pop(source.to, None)
             case link.SaidGoodbye():
-                left = self._members.left(source.to, LeaveReason.LEFT, now)
-                self._changed(left, now, out)
+                self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
                 out.append(Emit(Refused(error, peer)))
             case _:
