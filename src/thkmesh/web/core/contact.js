@@ -1,0 +1,193 @@
+/**
+ * Keeping in contact with the signaling server; see `core/contact.py`.
+ * @module
+ */
+
+import {
+  JoinError, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
+} from "../errors.js";
+import { fullJitter } from "./backoff.js";
+import { ABNORMAL, CloseCode, isFinal, nameOf } from "./closing.js";
+import { PROTOCOL } from "./wire.js";
+
+/** Seconds of the first wait before the WebSocket is opened again, at most. */
+export const RETRY_BASE = 0.25;
+/** Seconds of the longest. */
+export const RETRY_CAP = 5.0;
+/** Seconds from opening the WebSocket to the welcome. */
+export const GREETING_TIMEOUT = 10.0;
+/** Seconds that a ping may stay unanswered by anything. */
+export const PONG_TIMEOUT = 10.0;
+
+/**
+ * @typedef {{ type: "open-socket" }
+ *   | { type: "close-socket" }
+ *   | { type: "say-hello", nonce: string, resume: string }
+ *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number } }
+ * } ContactOutput
+ */
+/** @typedef {import("../errors.js").MeshError} MeshError */
+/** @typedef {import("../events.js").ServerState} ServerState */
+
+/** @type {ReadonlyMap<number, new (message: string) => MeshError>} */
+const ERRORS = new Map(
+  /** @type {[number, new (message: string) => MeshError][]} */ ([
+    [CloseCode.UNAUTHORIZED, Unauthorized],
+    [CloseCode.PROTOCOL_MISMATCH, ProtocolMismatch],
+    [CloseCode.REPLACED, Replaced],
+    [CloseCode.ROOM_FULL, RoomFull],
+  ]),
+);
+
+/** The client's side of the conversation with the server. */
+export class Contact {
+  /** Connecting until the first welcome. @type {ServerState} */
+  state = "connecting";
+  /** Why the conversation is over for good; null while it is not. @type {MeshError | null} */
+  error = null;
+  #dice;
+  #resume = "";
+  #failures = 0;
+  #pings = 0;
+  #pingInterval = 20.0;
+  /** @type {number | null} */
+  #retryAt = null;
+  /** @type {number | null} */
+  #pingAt = null;
+  /** When silence means that the WebSocket is dead. @type {number | null} */
+  #silentAt = null;
+
+  /** @param {() => number} dice returns random numbers in [0, 1) */
+  constructor(dice) {
+    this.#dice = dice;
+  }
+
+  /** When to tick at the latest; null when there is nothing to wait for. */
+  get deadline() {
+    const times = [this.#retryAt, this.#pingAt, this.#silentAt].filter((time) => time !== null);
+    return times.length ? Math.min(...times) : null;
+  }
+
+  /**
+   * Open the first WebSocket.
+   * @param {number} now seconds
+   */
+  start(now) {
+    return this.#open(now);
+  }
+
+  /**
+   * Take note of any message; answer a challenge, keep what a welcome says.
+   * @param {any} message one of `wire.js`
+   * @param {number} now seconds
+   * @returns {ContactOutput[]}
+   */
+  heard(message, now) {
+    if (this.#silentAt === null) return [];
+    if (message.type === "challenge") {
+      const [low, high] = message.protocol;
+      if (low <= PROTOCOL && PROTOCOL <= high) {
+        return [{ type: "say-hello", nonce: message.nonce, resume: this.#resume }];
+      }
+      const text = `the server speaks protocol ${low} to ${high}, we speak ${PROTOCOL}`;
+      return this.#end(new ProtocolMismatch(text));
+    }
+    if (message.type === "welcome") {
+      this.state = "connected";
+      this.#resume = message.resume;
+      this.#failures = 0;
+      this.#pingInterval = message.pingInterval;
+      this.#pingAt = now + this.#pingInterval;
+    }
+    if (this.#pingAt !== null) this.#silentAt = this.#pingAt + PONG_TIMEOUT;
+    return [];
+  }
+
+  /**
+   * Take note that the WebSocket ended; come back later, or never.
+   * @param {number} code
+   * @param {string} reason
+   * @param {number} now seconds
+   * @returns {ContactOutput[]}
+   */
+  lost(code, reason, now) {
+    const joined = this.state !== "connecting";
+    const returning = joined && code === CloseCode.ROOM_FULL;
+    if (isFinal(code) && !returning) {
+      const Kind = ERRORS.get(code) ?? (joined ? RoomClosed : JoinError);
+      const text = `the signaling server closed with ${code}: ${reason || nameOf(code)}`;
+      return this.#end(new Kind(text));
+    }
+    if (joined) this.state = "reconnecting";
+    const delay = fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
+    this.#failures += 1;
+    this.#pingAt = this.#silentAt = null;
+    this.#retryAt = now + delay;
+    return [];
+  }
+
+  /**
+   * Come back now: the network is there again, or somebody presses the button.
+   * @param {number} now seconds
+   */
+  hurry(now) {
+    if (this.#retryAt !== null) this.#retryAt = Math.min(this.#retryAt, now);
+  }
+
+  /**
+   * Do what is due.
+   * @param {number} now seconds
+   * @returns {ContactOutput[]}
+   */
+  settle(now) {
+    if (this.#silentAt !== null && now >= this.#silentAt) {
+      return [{ type: "close-socket" }, ...this.lost(ABNORMAL, "the server fell silent", now)];
+    }
+    if (this.#retryAt !== null && now >= this.#retryAt) return this.#open(now);
+    if (this.#pingAt !== null && now >= this.#pingAt) {
+      this.#pings += 1;
+      this.#pingAt = now + this.#pingInterval;
+      return [{ type: "send-to-server", message: { type: "ping", n: this.#pings } }];
+    }
+    return [];
+  }
+
+  /**
+   * Give back the time that we did not listen.
+   * @param {number} duration seconds
+   */
+  slept(duration) {
+    if (this.#silentAt !== null) this.#silentAt += duration;
+  }
+
+  /** Say goodbye and close. @returns {ContactOutput[]} */
+  leave() {
+    /** @type {ContactOutput[]} */
+    const goodbye = [];
+    if (this.state === "connected") {
+      goodbye.push({ type: "send-to-server", message: { type: "leave" } });
+    }
+    return [...goodbye, ...this.#end(null)];
+  }
+
+  /**
+   * @param {number} now
+   * @returns {ContactOutput[]}
+   */
+  #open(now) {
+    this.#retryAt = null;
+    this.#silentAt = now + GREETING_TIMEOUT;
+    return [{ type: "open-socket" }];
+  }
+
+  /**
+   * @param {MeshError | null} error
+   * @returns {ContactOutput[]}
+   */
+  #end(error) {
+    this.state = "closed";
+    this.error = error;
+    this.#retryAt = this.#pingAt = this.#silentAt = null;
+    return [{ type: "close-socket" }];
+  }
+}

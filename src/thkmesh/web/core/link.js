@@ -1,0 +1,557 @@
+/**
+ * All that connects me to one remote session: the same machine as `core/link.py`,
+ * which says when a connection is given up and what follows.
+ * @module
+ */
+
+import { InvalidMessage } from "../errors.js";
+import { fullJitter } from "./backoff.js";
+import { decode, encodeControl } from "./frames.js";
+import { Heartbeat } from "./heartbeat.js";
+import { Negotiator } from "./negotiation.js";
+import { LOW_WATER_BYTES, SendQueue } from "./sending.js";
+import { Sequencer } from "./sequencing.js";
+import { ENVELOPES } from "./wire.js";
+
+/** Seconds for a connection to open, and for a renegotiation to settle. */
+export const SETTLE_TIMEOUT = 15.0;
+/** Seconds of the first wait before another generation, at most. */
+export const RETRY_BASE = 1.0;
+/** Seconds of the longest. */
+export const RETRY_CAP = 15.0;
+/** A connection that lived this long was a good one: the next retry is immediate. */
+export const STEADY = 30.0;
+/** Seconds that candidates wait for each other, unless they are complete. */
+export const BATCHING = 0.02;
+/** Seconds that a closing connection has to deliver what the engine holds. */
+export const DRAIN = 2.0;
+/** Candidates a signal carries at most. */
+const BATCH_LIMIT = 32;
+
+const CONTROL = 0;
+
+/** @typedef {import("../engine.js").EngineEvent} EngineEvent */
+/** @typedef {import("../engine.js").Operation} Operation */
+/** @typedef {import("../events.js").LinkState} LinkState */
+/** @typedef {import("./wire.js").SignalBody} SignalBody */
+/**
+ * @typedef {{ type: "online" }
+ *   | { type: "offline" }
+ *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
+ *   | { type: "from-engine", number: number, event: EngineEvent }
+ *   | { type: "measured", number: number, heldBytes: number }
+ *   | { type: "enqueue", frame: Uint8Array }
+ *   | { type: "change", iceRestart: boolean }
+ *   | { type: "renew" }
+ *   | { type: "depart" }
+ *   | { type: "abandon" }
+ *   | { type: "tick" }
+ *   | { type: "slept", duration: number }} LinkEvent
+ */
+/**
+ * @typedef {{ type: "open-connection", to: string, number: number }
+ *   | { type: "close-connection", to: string, number: number, drain: number }
+ *   | { type: "perform", to: string, number: number, operation: Operation }
+ *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
+ *   | { type: "measure-buffer", to: string, number: number }
+ *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
+ *       body: string }
+ *   | { type: "content-arrived", sender: string, content: import("./frames.js").Content }
+ *   | { type: "moved", to: string, state: LinkState }
+ *   | { type: "said-goodbye", sender: string }
+ *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
+ * } LinkOutput
+ */
+
+/** One remote session, from my side. */
+export class Link {
+  /** The other session. */
+  to;
+  /** Whether we yield when offers collide: ours is the lower session. */
+  polite;
+  /** @type {LinkState} */
+  state = "connecting";
+  #dice;
+  #hasty;
+  #negotiator;
+  #sequencer = new Sequencer(false);
+  #heartbeat = new Heartbeat();
+  #queue = new SendQueue();
+  #number = 0;
+  #open = false;
+  #online = false;
+  #leaving = false;
+  /** @type {import("./wire.js").CandidateInit[]} */
+  #batch = [];
+  /** @type {number | null} */
+  #batchDue = null;
+  /** @type {number | null} */
+  #pendingSince = null;
+  /** @type {number | null} */
+  #retryAt = null;
+  #attempts = 0;
+  /** @type {number | null} */
+  #connectedAt = null;
+
+  /**
+   * @param {string} me my session
+   * @param {string} to the other session
+   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
+   *   what the engine can do; `hasty`: offer first even as the higher, for tests
+   * @param {() => number} dice returns a random number in [0, 1)
+   */
+  constructor(me, to, settings, dice) {
+    this.to = to;
+    this.polite = me < to;
+    this.#dice = dice;
+    this.#hasty = settings.hasty ?? false;
+    this.#negotiator = new Negotiator(this.polite, settings);
+  }
+
+  /** Which attempt to connect this is; 0 before the first. */
+  get generation() {
+    return this.#negotiator.generation;
+  }
+
+  /** The number of the current connection; 0 before the first. */
+  get number() {
+    return this.#number;
+  }
+
+  /** Whether another message may be enqueued. */
+  get hasRoom() {
+    return this.#queue.hasRoom;
+  }
+
+  /** How much is queued and not yet with the engine. */
+  get waitingBytes() {
+    return this.#queue.waitingBytes;
+  }
+
+  /** When to tick at the latest; null when there is nothing to wait for. */
+  get deadline() {
+    if (this.state === "closed") return null;
+    const times = [this.#heartbeat.deadline, this.#batchDue, this.#sequencer.deadline];
+    if (this.#online) {
+      times.push(this.#retryAt);
+      if (this.#pendingSince !== null && this.#retryAt === null) {
+        times.push(this.#pendingSince + SETTLE_TIMEOUT);
+      }
+    }
+    const due = times.filter((time) => time !== null);
+    return due.length ? Math.min(...due) : null;
+  }
+
+  /**
+   * Settle what is due, then the event; return what to do.
+   * @param {LinkEvent} event
+   * @param {number} now seconds
+   * @returns {LinkOutput[]}
+   */
+  handle(event, now) {
+    /** @type {LinkOutput[]} */
+    const out = [];
+    if (this.state === "closed") return out;
+    if (event.type === "slept") {
+      this.#heartbeat.slept(event.duration);
+      if (this.#pendingSince !== null) this.#pendingSince += event.duration;
+    }
+    this.#settle(event.type === "slept" ? event : { type: "tick" }, now, out);
+    this.#take(event, now, out);
+    this.#watch(now);
+    return out;
+  }
+
+  // --- events -------------------------------------------------------------------
+
+  /**
+   * @param {LinkEvent} event
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #take(event, now, out) {
+    switch (event.type) {
+      case "from-engine":
+        if (event.number === this.#number) this.#reported(event.event, now, out);
+        break;
+      case "measured":
+        if (event.number === this.#number) {
+          this.#queue.measured(event.heldBytes);
+          this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
+        }
+        break;
+      case "enqueue":
+        this.#queue.put(event.frame);
+        this.#pump(out);
+        break;
+      case "signal-arrived": {
+        const { seq, ack, body } = event;
+        this.#sequence({ type: "received", seq, ack, payload: body }, now, out);
+        break;
+      }
+      case "online":
+        this.#goOnline(now, out);
+        break;
+      case "offline":
+        this.#online = false;
+        this.#sequence({ type: "pause" }, now, out);
+        break;
+      case "change":
+        this.#negotiate(event, now, out);
+        break;
+      case "renew":
+        this.#giveUp(now, out);
+        break;
+      case "depart":
+        this.#depart(out);
+        break;
+      case "abandon":
+        this.#close(out, 0);
+        break;
+      default: // Tick, Slept: settled already
+    }
+  }
+
+  /**
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #goOnline(now, out) {
+    if (!this.#online) {
+      this.#online = true;
+      if (this.#pendingSince !== null) this.#pendingSince = now;
+    }
+    this.#sequence({ type: "resume" }, now, out);
+    if (this.generation === 0) this.#negotiate({ type: "begin", force: this.#hasty }, now, out);
+  }
+
+  /**
+   * Do all that `now` has made due.
+   * @param {{ type: "tick" } | { type: "slept", duration: number }} wakeUp
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #settle(wakeUp, now, out) {
+    if (this.#heartbeat.stalled(now)) this.#giveUp(now, out);
+    const n = this.#heartbeat.ping(now);
+    if (n !== null) this.#control({ type: "ping", n }, out);
+    if (this.#batchDue !== null && now >= this.#batchDue) this.#flush(now, out);
+    if (this.#online) {
+      if (this.#pendingSince !== null && now >= this.#pendingSince + SETTLE_TIMEOUT) {
+        this.#giveUp(now, out);
+      }
+      if (this.#retryAt !== null && now >= this.#retryAt) {
+        this.#retryAt = null;
+        this.#pendingSince = now;
+        this.#negotiate({ type: "replace" }, now, out);
+      }
+    }
+    this.#sequence(wakeUp, now, out);
+  }
+
+  /**
+   * Keep the time since when something has been waiting to settle.
+   * @param {number} now
+   */
+  #watch(now) {
+    const idle = this.generation === 0 && this.#pendingSince === null;
+    if ((this.#negotiator.settled && this.#open) || idle) this.#pendingSince = null;
+    else this.#pendingSince ??= now;
+  }
+
+  // --- negotiation and signals ----------------------------------------------------
+
+  /**
+   * @param {import("./negotiation.js").NegotiationEvent} event
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #negotiate(event, now, out) {
+    for (const output of this.#negotiator.handle(event)) {
+      switch (output.type) {
+        case "open-connection":
+          this.#renewConnection(out);
+          break;
+        case "send-body":
+          if (output.body.kind === "candidates") {
+            this.#collect(output.body.candidates, now, out);
+          } else {
+            this.#flush(now, out);
+            this.#signal(output.body, now, out);
+          }
+          break;
+        case "broken":
+          this.#giveUp(now, out);
+          break;
+        case "ignored":
+          if (output.violation) this.#misbehaved(output.reason, out);
+          break;
+        default:
+          out.push({ type: "perform", to: this.to, number: this.#number, operation: output });
+      }
+    }
+  }
+
+  /**
+   * Have a fresh connection in place of the former.
+   * @param {LinkOutput[]} out
+   */
+  #renewConnection(out) {
+    if (this.#number) {
+      out.push({ type: "close-connection", to: this.to, number: this.#number, drain: 0 });
+    }
+    this.#number += 1;
+    this.#batch = [];
+    this.#batchDue = null;
+    this.#retryAt = null;
+    this.#pendingSince = null;
+    this.#disconnected(out);
+    out.push({ type: "open-connection", to: this.to, number: this.#number });
+  }
+
+  /**
+   * Let candidates wait for those that are still to come.
+   * @param {import("./wire.js").CandidateInit[]} candidates
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #collect(candidates, now, out) {
+    this.#batch.push(...candidates);
+    const complete = candidates.at(-1)?.candidate === "";
+    if (complete || this.#batch.length >= BATCH_LIMIT) this.#flush(now, out);
+    else this.#batchDue ??= now + BATCHING;
+  }
+
+  /**
+   * Send the candidates that have gathered, as one signal.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #flush(now, out) {
+    this.#batchDue = null;
+    if (this.#batch.length > 0) {
+      const candidates = this.#batch;
+      this.#batch = [];
+      this.#signal({ kind: "candidates", generation: this.generation, candidates }, now, out);
+    }
+  }
+
+  /**
+   * @param {SignalBody} body
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #signal(body, now, out) {
+    const envelope = ENVELOPES[body.kind];
+    this.#sequence({ type: "send", envelope, body: JSON.stringify(body) }, now, out);
+  }
+
+  /**
+   * @param {import("./sequencing.js").SequencingEvent} event
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #sequence(event, now, out) {
+    for (const output of this.#sequencer.handle(event, now)) {
+      switch (output.type) {
+        case "transmit": {
+          const { envelope, seq, ack, body } = output;
+          out.push({ type: "transmit-signal", to: this.to, envelope, seq, ack, body });
+          break;
+        }
+        case "deliver":
+          this.#negotiate({ type: "received", body: output.payload }, now, out);
+          break;
+        case "overflow":
+          // The other end acknowledges nothing; a retry later finds room again.
+          this.#giveUp(now, out);
+          break;
+        case "ignored":
+          if (output.violation) this.#misbehaved(output.reason, out);
+          break;
+      }
+    }
+  }
+
+  /**
+   * @param {string} reason
+   * @param {LinkOutput[]} out
+   */
+  #misbehaved(reason, out) {
+    out.push({ type: "misbehaved", sender: this.to, error: new InvalidMessage(reason) });
+  }
+
+  // --- the connection ---------------------------------------------------------------
+
+  /**
+   * @param {EngineEvent} event
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #reported(event, now, out) {
+    switch (event.type) {
+      case "frame-received":
+        this.#heartbeat.heard();
+        this.#frame(event.data, now, out);
+        break;
+      case "buffer-low":
+        if (event.channel !== CONTROL) break;
+        this.#queue.measured(LOW_WATER_BYTES);
+        this.#pump(out);
+        break;
+      case "channel-opened":
+        if (event.channel === CONTROL) this.#connected(now, out);
+        break;
+      case "channel-closed":
+        if (event.channel === CONTROL) this.#giveUp(now, out);
+        break;
+      case "state-changed":
+        if (event.state === "failed") this.#giveUp(now, out);
+        break;
+      default:
+        this.#negotiate(event, now, out);
+    }
+  }
+
+  /**
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #connected(now, out) {
+    this.#open = true;
+    this.#retryAt = null;
+    this.#connectedAt = now;
+    this.#heartbeat.start(now);
+    this.#queue.measured(0);
+    this.#move("connected", out);
+    this.#pump(out);
+  }
+
+  /** @param {LinkOutput[]} out */
+  #disconnected(out) {
+    this.#open = false;
+    this.#heartbeat.stop();
+    if (this.state === "connected") this.#move("reconnecting", out);
+  }
+
+  /**
+   * Let this connection go, and make the time for the next generation.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #giveUp(now, out) {
+    if (this.#leaving) {
+      this.#close(out, 0);
+      return;
+    }
+    this.#disconnected(out);
+    this.#pendingSince = null;
+    if (this.#retryAt !== null) return;
+    if (this.#connectedAt !== null && now - this.#connectedAt >= STEADY) this.#attempts = 0;
+    this.#connectedAt = null;
+    const delay = this.#attempts
+      ? fullJitter(this.#attempts - 1, this.#dice(), RETRY_BASE, RETRY_CAP)
+      : 0;
+    this.#attempts += 1;
+    this.#retryAt = now + delay;
+  }
+
+  /**
+   * @param {LinkState} state
+   * @param {LinkOutput[]} out
+   */
+  #move(state, out) {
+    this.state = state;
+    out.push({ type: "moved", to: this.to, state });
+  }
+
+  // --- frames -----------------------------------------------------------------------
+
+  /**
+   * @param {Uint8Array} data
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #frame(data, now, out) {
+    let content;
+    try {
+      content = decode(data);
+    } catch (error) {
+      if (!(error instanceof InvalidMessage)) throw error;
+      out.push({ type: "misbehaved", sender: this.to, error });
+      this.#giveUp(now, out);
+      return;
+    }
+    switch (content?.type) {
+      case "content":
+        out.push({ type: "content-arrived", sender: this.to, content });
+        break;
+      case "ping":
+        this.#control({ type: "pong", n: content.n }, out);
+        break;
+      case "bye":
+        out.push({ type: "said-goodbye", sender: this.to });
+        break;
+      default: // a pong, or what may be skipped
+    }
+  }
+
+  /**
+   * Send a control frame past the queue; it is small and cannot wait.
+   * @param {import("./frames.js").Control} control
+   * @param {LinkOutput[]} out
+   */
+  #control(control, out) {
+    if (this.#open) this.#sendFrame(encodeControl(control), out);
+  }
+
+  /**
+   * @param {Uint8Array} frame
+   * @param {LinkOutput[]} out
+   */
+  #sendFrame(frame, out) {
+    out.push({ type: "send-frame", to: this.to, number: this.#number, channel: CONTROL, frame });
+  }
+
+  /**
+   * Hand on what fits the engine's window.
+   * @param {LinkOutput[]} out
+   * @param {boolean} [measure]
+   */
+  #pump(out, measure = true) {
+    if (!this.#open) return;
+    for (const frame of this.#queue.take()) this.#sendFrame(frame, out);
+    if (this.#queue.mustMeasure) {
+      if (measure) out.push({ type: "measure-buffer", to: this.to, number: this.#number });
+    } else if (this.#leaving) {
+      this.#close(out, DRAIN);
+    }
+  }
+
+  // --- the end ------------------------------------------------------------------------
+
+  /** @param {LinkOutput[]} out */
+  #depart(out) {
+    this.#leaving = true;
+    if (!this.#open && this.#queue.length === 0) {
+      this.#close(out, 0);
+      return;
+    }
+    this.#queue.put(encodeControl({ type: "bye" }));
+    this.#pump(out);
+  }
+
+  /**
+   * @param {LinkOutput[]} out
+   * @param {number} drain
+   */
+  #close(out, drain) {
+    if (this.#number) {
+      out.push({ type: "close-connection", to: this.to, number: this.#number, drain });
+    }
+    this.#open = false;
+    this.#heartbeat.stop();
+    this.#queue.clear();
+    this.#move("closed", out);
+  }
+}

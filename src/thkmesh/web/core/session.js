@@ -1,0 +1,425 @@
+/**
+ * One session in a room, the client's mind: the same machine as `core/session.py`.
+ * @module
+ */
+
+import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Contact } from "./contact.js";
+import { sessionKey } from "./identity.js";
+import { Link } from "./link.js";
+import { Membership } from "./membership.js";
+import { linksWanted, Topology } from "./topology.js";
+
+/** @typedef {import("../events.js").Peer} Peer */
+/** @typedef {import("../events.js").MeshEvent} MeshEvent */
+/** @typedef {import("../errors.js").MeshError} MeshError */
+/** @typedef {import("./link.js").LinkEvent} LinkEvent */
+/** @typedef {import("./link.js").LinkOutput} LinkOutput */
+/**
+ * @typedef {{ type: "start" }
+ *   | { type: "socket-lost", code: number, reason: string }
+ *   | { type: "heard", message: any }
+ *   | { type: "welcomed", message: any, peers: Peer[] }
+ *   | { type: "introduced", peer: Peer }
+ *   | { type: "signal-verified", source: string,
+ *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
+ *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
+ *   | { type: "from-link", to: string, event: LinkEvent }
+ *   | { type: "send", token: number, to: string | null, frame: Uint8Array }
+ *   | { type: "cancel", token: number }
+ *   | { type: "leave", patience: number }
+ *   | { type: "hurry" }
+ *   | { type: "tick" }
+ *   | { type: "slept", duration: number }} SessionEvent
+ */
+/**
+ * @typedef {Exclude<LinkOutput,
+ *     { type: "content-arrived" | "moved" | "said-goodbye" | "misbehaved" }>
+ *   | import("./contact.js").ContactOutput
+ *   | { type: "emit", event: MeshEvent }
+ *   | { type: "accepted", token: number }
+ *   | { type: "unsendable", token: number, error: MeshError }
+ *   | { type: "ended", error: MeshError | null }} SessionOutput
+ */
+
+/** My life in one room. */
+export class Session {
+  /** My own session. */
+  me;
+  #settings;
+  #dice;
+  #members;
+  #contact;
+  /** @type {Map<string, Link>} */
+  #links = new Map();
+  /** @type {Extract<SessionEvent, { type: "send" }>[]} */
+  #waiting = [];
+  /** @type {number | null} */
+  #leaveBy = null;
+  /** @type {import("../events.js").ServerState} */
+  #server = "connecting";
+  #ended = false;
+
+  /**
+   * @param {string} me my own session
+   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
+   *   what every link is made with
+   * @param {() => number} dice returns a random number in [0, 1)
+   */
+  constructor(me, settings, dice) {
+    this.me = me;
+    this.#settings = settings;
+    this.#dice = dice;
+    this.#members = new Membership(me);
+    this.#contact = new Contact(dice);
+  }
+
+  /** Everybody present but me. */
+  get peers() {
+    return this.#members.peers;
+  }
+
+  /**
+   * Return the link to a session, for looking at.
+   * @param {string} key
+   */
+  link(key) {
+    return this.#links.get(key) ?? null;
+  }
+
+  /** When to tick at the latest; null when there is nothing to wait for. */
+  get deadline() {
+    if (this.#ended) return null;
+    const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
+    for (const link of this.#links.values()) times.push(link.deadline);
+    const due = times.filter((time) => time !== null);
+    return due.length ? Math.min(...due) : null;
+  }
+
+  /**
+   * Settle what is due, then the event; return what to do.
+   * @param {SessionEvent} event
+   * @param {number} now seconds
+   * @returns {SessionOutput[]}
+   */
+  handle(event, now) {
+    /** @type {SessionOutput[]} */
+    const out = [];
+    if (this.#ended) {
+      if (event.type === "send") {
+        const error = new RoomClosed("the room was left");
+        out.push({ type: "unsendable", token: event.token, error });
+      }
+      return out;
+    }
+    if (event.type === "slept") this.#slept(event, now, out);
+    this.#settle(now, out);
+    this.#take(event, now, out);
+    this.#admit(now, out);
+    this.#conclude(now, out);
+    return out;
+  }
+
+  // --- events -------------------------------------------------------------------
+
+  /**
+   * @param {SessionEvent} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #take(event, now, out) {
+    switch (event.type) {
+      case "from-link":
+        this.#toLink(event.to, event.event, now, out);
+        break;
+      case "signal-verified":
+        this.#toLink(event.source, event.signal, now, out);
+        break;
+      case "send":
+        this.#waiting.push(event);
+        break;
+      case "cancel":
+        this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
+        break;
+      case "introduced": {
+        const { peer } = event;
+        this.#changed(this.#members.ready(peer), now, out);
+        this.#toLink(sessionKey(peer.id, peer.sid), { type: "online" }, now, out);
+        break;
+      }
+      case "welcomed":
+        out.push(...this.#contact.heard(event.message, now));
+        this.#welcomed(event.message.epoch, event.peers, now, out);
+        break;
+      case "heard":
+        out.push(...this.#contact.heard(event.message, now));
+        this.#heard(event.message, now, out);
+        break;
+      case "suspected": {
+        const peer = event.claimed === null ? null : this.#members.peer(event.claimed);
+        out.push({ type: "emit", event: { type: "refused", error: event.error, peer } });
+        break;
+      }
+      case "socket-lost":
+        this.#socketLost(event.code, event.reason, now, out);
+        break;
+      case "hurry":
+        this.#contact.hurry(now);
+        break;
+      case "start":
+        out.push(...this.#contact.start(now));
+        break;
+      case "leave":
+        this.#leave(event.patience, now, out);
+        break;
+      default: // Tick, Slept: settled already
+    }
+    this.#reportServer(now, out);
+  }
+
+  /**
+   * @param {string} epoch
+   * @param {Peer[]} peers
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #welcomed(epoch, peers, now, out) {
+    // Before it is told that we are connected: who has joined finds the others here.
+    this.#changed(this.#members.welcome(epoch, peers, now), now, out);
+    for (const key of [...this.#links.keys()]) {
+      this.#toLink(key, { type: this.#members.listed(key) ? "online" : "offline" }, now, out);
+    }
+  }
+
+  /**
+   * @param {any} message
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #heard(message, now, out) {
+    if (message.type === "peer-left") {
+      const key = sessionKey(message.userId, message.sid);
+      this.#changed(this.#members.left(key, message.reason, now), now, out);
+      this.#toLink(key, { type: "offline" }, now, out);
+    } else if (message.type === "signal-refused") {
+      this.#toLink(sessionKey(message.toUserId, message.toSid), { type: "offline" }, now, out);
+    }
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #socketLost(code, reason, now, out) {
+    if (this.#leaveBy !== null) return;
+    out.push(...this.#contact.lost(code, reason, now));
+    if (this.#contact.state === "connecting") {
+      const error = new ServerUnreachable(reason);
+      const event = /** @type {const} */ ({ type: "server-changed", state: "connecting", error });
+      out.push({ type: "emit", event });
+    }
+  }
+
+  /**
+   * @param {Extract<SessionEvent, { type: "slept" }>} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #slept(event, now, out) {
+    this.#contact.slept(event.duration);
+    this.#members.slept(event.duration);
+    for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
+  }
+
+  /**
+   * Do all that `now` has made due.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #settle(now, out) {
+    out.push(...this.#contact.settle(now));
+    this.#changed(this.#members.settle(now), now, out);
+    for (const [key, link] of [...this.#links]) {
+      const { deadline } = link;
+      if (deadline !== null && deadline <= now) this.#toLink(key, { type: "tick" }, now, out);
+    }
+    if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
+  }
+
+  /**
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #abandonAll(now, out) {
+    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "abandon" }, now, out);
+  }
+
+  // --- links and members ------------------------------------------------------------
+
+  /**
+   * Hand an event to a link and act on what it says; without a link, it is inert.
+   * @param {string} key
+   * @param {LinkEvent} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #toLink(key, event, now, out) {
+    const target = this.#links.get(key);
+    if (target === undefined) return;
+    for (const output of target.handle(event, now)) this.#fromLink(target, output, now, out);
+  }
+
+  /**
+   * @param {Link} source
+   * @param {LinkOutput} output
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #fromLink(source, output, now, out) {
+    const peer = this.#members.peer(source.to);
+    switch (output.type) {
+      case "content-arrived":
+        // A link closes with the departure of its peer, so there is one.
+        if (peer !== null) {
+          const { data, direct } = output.content;
+          out.push({ type: "emit", event: { type: "message", peer, data, direct } });
+        }
+        break;
+      case "moved":
+        if (peer !== null) {
+          const event = /** @type {const} */ ({ type: "link-changed", peer, state: output.state });
+          out.push({ type: "emit", event });
+        }
+        this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
+        if (output.state === "closed") this.#links.delete(source.to);
+        break;
+      case "said-goodbye":
+        this.#changed(this.#members.goodbye(source.to), now, out);
+        break;
+      case "misbehaved":
+        out.push({ type: "emit", event: { type: "refused", error: output.error, peer } });
+        break;
+      default:
+        out.push(output);
+    }
+  }
+
+  /**
+   * Tell of who came and went, and keep the links that the topology wants.
+   * @param {import("./membership.js").Change[]} changes
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #changed(changes, now, out) {
+    for (const change of changes) {
+      const { peer } = change;
+      const key = sessionKey(peer.id, peer.sid);
+      if (change.type === "arrived") {
+        out.push({ type: "emit", event: { type: "peer-joined", peer } });
+        if (this.#leaveBy === null && linksWanted(Topology.MESH, this.me, [key]).has(key)) {
+          this.#links.set(key, new Link(this.me, key, this.#settings, this.#dice));
+          this.#toLink(key, { type: "online" }, now, out);
+        }
+      } else {
+        this.#toLink(key, { type: "abandon" }, now, out);
+        out.push({ type: "emit", event: { type: "peer-left", peer, reason: change.reason } });
+      }
+    }
+  }
+
+  /**
+   * Tell of a change in the contact with the server; without it links are offline.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #reportServer(now, out) {
+    const { state, error } = this.#contact;
+    if (state === this.#server) return;
+    this.#server = state;
+    out.push({ type: "emit", event: { type: "server-changed", state, error } });
+    if (state !== "connected") {
+      for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "offline" }, now, out);
+    }
+  }
+
+  // --- sending --------------------------------------------------------------------------
+
+  /**
+   * Accept the messages whose links have room, in order for each recipient.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #admit(now, out) {
+    if (this.#waiting.length === 0) return;
+    const held = new Set();
+    const still = [];
+    for (const send of this.#waiting) {
+      const refusal = this.#refusal(send.to);
+      if (refusal !== null) {
+        out.push({ type: "unsendable", token: send.token, error: refusal });
+        continue;
+      }
+      const targets = send.to === null ? [...this.#links.keys()] : [send.to];
+      if (targets.some((key) => held.has(key) || this.#links.get(key)?.hasRoom === false)) {
+        for (const key of targets) held.add(key);
+        still.push(send);
+        continue;
+      }
+      for (const key of targets) {
+        this.#toLink(key, { type: "enqueue", frame: send.frame }, now, out);
+      }
+      out.push({ type: "accepted", token: send.token });
+    }
+    this.#waiting = still;
+  }
+
+  /**
+   * Return why a message cannot be sent at all, null if it can.
+   * @param {string | null} to
+   * @returns {MeshError | null}
+   */
+  #refusal(to) {
+    if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
+    if (to !== null && !this.#members.has(to)) {
+      return new UnknownPeer(`no session ${to} is in the room`);
+    }
+    return null;
+  }
+
+  // --- the end ----------------------------------------------------------------------------
+
+  /**
+   * @param {number} patience
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #leave(patience, now, out) {
+    if (this.#leaveBy !== null) {
+      this.#leaveBy = Math.min(this.#leaveBy, now + patience);
+      return;
+    }
+    this.#leaveBy = now + patience;
+    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "depart" }, now, out);
+  }
+
+  /**
+   * End once every link has closed after Leave, or the server said never.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #conclude(now, out) {
+    if (this.#leaveBy !== null && this.#links.size === 0) out.push(...this.#contact.leave());
+    if (this.#contact.state !== "closed") return;
+    this.#abandonAll(now, out);
+    this.#ended = true;
+    const { error } = this.#contact;
+    for (const { token } of this.#waiting) {
+      const reason = error ?? new RoomClosed("the room was left");
+      out.push({ type: "unsendable", token, error: reason });
+    }
+    this.#waiting = [];
+    out.push({ type: "ended", error });
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * The browser's WebRTC behind our small protocol; see `core/engine.py`.
+ *
+ * The only file that names `RTCPeerConnection`. A connection performs one operation
+ * at a time, and reports everything through `emit`, in order, never from within a
+ * call into it. After `close` it reports nothing more.
+ * @module
+ */
+
+import { EngineError } from "./errors.js";
+
+/** The pre-negotiated channels: messages and control, bulk, realtime. */
+export const CHANNELS = Object.freeze([
+  { id: 0, label: "thkmesh-control", ordered: true },
+  { id: 1, label: "thkmesh-bulk", ordered: true },
+  { id: 2, label: "thkmesh-realtime", ordered: false, maxRetransmits: 0 },
+]);
+
+/** What browsers can do. */
+export const CAPABILITIES = Object.freeze({ rollback: true, iceRestart: true });
+
+/**
+ * @typedef {{ type: "make-offer", iceRestart: boolean }
+ *   | { type: "make-answer" }
+ *   | { type: "apply-remote", description: { type: "offer" | "answer", sdp: string } }
+ *   | { type: "roll-back" }
+ *   | { type: "add-candidate", candidate: import("./core/wire.js").CandidateInit }} Operation
+ */
+/**
+ * @typedef {{ type: "operation-done", operation: Operation,
+ *     description: { type: "offer" | "answer", sdp: string } | null }
+ *   | { type: "operation-failed", operation: Operation, reason: string }
+ *   | { type: "candidate-found", candidate: import("./core/wire.js").CandidateInit }
+ *   | { type: "state-changed", state: RTCPeerConnectionState }
+ *   | { type: "channel-opened", channel: number }
+ *   | { type: "channel-closed", channel: number }
+ *   | { type: "frame-received", channel: number, data: Uint8Array }
+ *   | { type: "buffer-low", channel: number }} EngineEvent
+ */
+/** @typedef {{ iceServers: RTCIceServer[], relayOnly: boolean, lowWaterBytes: number }} Config */
+
+const UFRAG = /^a=ice-ufrag:([!-~]+)/m;
+
+/** One RTCPeerConnection with its three channels. */
+export class Connection {
+  #pc;
+  #emit;
+  /** @type {Map<number, RTCDataChannel>} */
+  #channels = new Map();
+  #closed = false;
+
+  /**
+   * @param {Config} config
+   * @param {(event: EngineEvent) => void} emit
+   * @throws {EngineError} the browser has no WebRTC, or refuses the ICE servers
+   */
+  constructor(config, emit) {
+    this.#emit = emit;
+    try {
+      this.#pc = new RTCPeerConnection({
+        iceServers: config.iceServers,
+        iceTransportPolicy: config.relayOnly ? "relay" : "all",
+      });
+    } catch (error) {
+      throw new EngineError(`the browser makes no connection: ${error}`);
+    }
+    this.#pc.addEventListener("connectionstatechange", () => {
+      this.#report({ type: "state-changed", state: this.#pc.connectionState });
+    });
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#found(candidate));
+    for (const { id, label, ...options } of CHANNELS) {
+      const channel = this.#pc.createDataChannel(label, { id, negotiated: true, ...options });
+      this.#channels.set(id, this.#listen(channel, id, config.lowWaterBytes));
+    }
+  }
+
+  /**
+   * Begin an operation; exactly one result follows, unless closed.
+   * @param {Operation} operation
+   */
+  perform(operation) {
+    this.#carryOut(operation).then(
+      (description) => this.#report({ type: "operation-done", operation, description }),
+      (error) => this.#report({ type: "operation-failed", operation, reason: String(error) }),
+    );
+  }
+
+  /**
+   * Hand one datagram to a channel; false, and nothing is sent, if it cannot take it.
+   * @param {number} channel
+   * @param {Uint8Array<ArrayBuffer>} data
+   */
+  send(channel, data) {
+    try {
+      this.#channels.get(channel)?.send(data);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Return how many bytes wait in the browser's buffer of a channel.
+   * @param {number} channel
+   */
+  bufferedBytes(channel) {
+    return this.#channels.get(channel)?.bufferedAmount ?? 0;
+  }
+
+  /**
+   * Return the ICE type of the local end of the selected pair, null where unknown.
+   * @returns {Promise<{ localType: string | null, remoteType: string | null,
+   *   protocol: string | null, rtt: number | null }>}
+   */
+  async stats() {
+    const unknown = { localType: null, remoteType: null, protocol: null, rtt: null };
+    if (this.#closed) return unknown;
+    const report = await this.#pc.getStats();
+    for (const entry of report.values()) {
+      const selected = entry.type === "candidate-pair" && entry.nominated
+        && entry.state === "succeeded";
+      if (selected) {
+        const local = report.get(entry.localCandidateId);
+        const remote = report.get(entry.remoteCandidateId);
+        return {
+          localType: local?.candidateType ?? null,
+          remoteType: remote?.candidateType ?? null,
+          protocol: local?.protocol ?? null,
+          rtt: entry.currentRoundTripTime ?? null,
+        };
+      }
+    }
+    return unknown;
+  }
+
+  /**
+   * Close; frames already sent get up to `drain` seconds to leave. Nothing is
+   * reported from the call on.
+   * @param {number} [drain]
+   */
+  async close(drain = 0) {
+    if (this.#closed) return;
+    this.#closed = true;
+    // Chromium does not notice a remote close(); it notices a closed channel.
+    const open = [...this.#channels.values()].filter(({ readyState }) => readyState === "open");
+    const closed = open.map(
+      (channel) => new Promise((resolve) => channel.addEventListener("close", resolve)),
+    );
+    for (const channel of open) channel.close();
+    if (drain > 0 && open.length > 0) {
+      const late = new Promise((resolve) => setTimeout(resolve, drain * 1000));
+      await Promise.race([Promise.all(closed), late]);
+    }
+    this.#pc.close();
+  }
+
+  /** @param {EngineEvent} event */
+  #report(event) {
+    if (!this.#closed) this.#emit(event);
+  }
+
+  /**
+   * @param {Operation} operation
+   * @returns {Promise<{ type: "offer" | "answer", sdp: string } | null>}
+   */
+  async #carryOut(operation) {
+    const pc = this.#pc;
+    switch (operation.type) {
+      case "make-offer":
+        this.#require("stable");
+        if (operation.iceRestart) pc.restartIce();
+        await pc.setLocalDescription();
+        return { type: "offer", sdp: pc.localDescription?.sdp ?? "" };
+      case "make-answer":
+        this.#require("have-remote-offer");
+        await pc.setLocalDescription();
+        return { type: "answer", sdp: pc.localDescription?.sdp ?? "" };
+      case "apply-remote":
+        this.#require(operation.description.type === "offer" ? "stable" : "have-local-offer");
+        await pc.setRemoteDescription(operation.description);
+        return null;
+      case "roll-back":
+        this.#require("have-local-offer");
+        await pc.setLocalDescription({ type: "rollback" });
+        return null;
+      case "add-candidate":
+        await pc.addIceCandidate(operation.candidate);
+        return null;
+    }
+  }
+
+  /**
+   * Refuse what our table forbids and a browser may not.
+   * @param {RTCSignalingState} state
+   */
+  #require(state) {
+    if (this.#pc.signalingState !== state) {
+      throw new EngineError(`not in signaling state ${this.#pc.signalingState}`);
+    }
+  }
+
+  /** @param {RTCIceCandidate | null} candidate */
+  #found(candidate) {
+    if (candidate === null) return; // the empty candidate said so before, with its ufrag
+    this.#report({
+      type: "candidate-found",
+      candidate: {
+        candidate: candidate.candidate,
+        usernameFragment: candidate.usernameFragment ?? this.#ufrag(),
+        sdpMid: candidate.sdpMid,
+        sdpMLineIndex: candidate.sdpMLineIndex,
+      },
+    });
+  }
+
+  #ufrag() {
+    return UFRAG.exec(this.#pc.localDescription?.sdp ?? "")?.[1] ?? "";
+  }
+
+  /**
+   * @param {RTCDataChannel} channel
+   * @param {number} id
+   * @param {number} lowWaterBytes
+   */
+  #listen(channel, id, lowWaterBytes) {
+    channel.binaryType = "arraybuffer";
+    channel.bufferedAmountLowThreshold = lowWaterBytes;
+    channel.addEventListener("open", () => this.#report({ type: "channel-opened", channel: id }));
+    channel.addEventListener("close", () => this.#report({ type: "channel-closed", channel: id }));
+    channel.addEventListener("bufferedamountlow", () => {
+      this.#report({ type: "buffer-low", channel: id });
+    });
+    channel.addEventListener("message", ({ data }) => {
+      // We only ever send bytes; text is a stranger's.
+      if (data instanceof ArrayBuffer) {
+        this.#report({ type: "frame-received", channel: id, data: new Uint8Array(data) });
+      }
+    });
+    return channel;
+  }
+}

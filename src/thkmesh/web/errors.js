@@ -1,0 +1,148 @@
+/**
+ * The errors of THKMesh, one small tree; the same names as in Python.
+ *
+ *     MeshError
+ *     ├── JoinError              join() could not enter the room
+ *     │   ├── ServerUnreachable  no answer from the signaling server in time
+ *     │   ├── RoomFull           the room has its maximum of peers
+ *     │   ├── Unauthorized       the server refused who we are
+ *     │   ├── ProtocolMismatch   no protocol version in common
+ *     │   └── Replaced           a newer session of the same identity took over
+ *     ├── RoomClosed             the room was left, or the server closed it for good
+ *     ├── MessageTooLarge        a message is over the limit
+ *     ├── UnknownPeer            the addressee is not in the room
+ *     ├── InvalidArgument        an argument has the wrong form
+ *     ├── WrongContext           the page cannot do this; the text says why
+ *     ├── EngineError            the browser's WebRTC could not do what it must
+ *     └── PeerError              something a remote peer or the server did
+ *         ├── InvalidMessage     what arrived does not follow the protocol
+ *         │   ├── UnknownType    a message of a type we do not know
+ *         │   └── Unsigned       a signal without signature
+ *         ├── InvalidSignature   a signal or hello is not signed by its sender
+ *         ├── IdentityMismatch   an id is not the hash of the key beside it
+ *         └── IncompatiblePeer   a peer speaks no protocol version of ours
+ *
+ * You meet them from `join`, `send` and iteration; `PeerError`s arrive in events.
+ * @module
+ */
+
+/** The root of every error THKMesh throws on purpose. */
+export class MeshError extends Error {
+  /** @param {string} [message] what happened, and what to do about it */
+  constructor(message) {
+    super(message);
+    /** The name of the class, also after minifying. */
+    this.name = /** @type {typeof MeshError} */ (this.constructor).label;
+  }
+
+  /** The name of the class. */
+  static label = "MeshError";
+}
+
+/** The room could not be entered. */
+export class JoinError extends MeshError {
+  static label = "JoinError";
+}
+
+/** The signaling server did not answer in time. */
+export class ServerUnreachable extends JoinError {
+  static label = "ServerUnreachable";
+}
+
+/** The room already holds its maximum of peers. */
+export class RoomFull extends JoinError {
+  static label = "RoomFull";
+}
+
+/** The server refused the identity or the token. */
+export class Unauthorized extends JoinError {
+  static label = "Unauthorized";
+}
+
+/** The two ends have no protocol version in common. */
+export class ProtocolMismatch extends JoinError {
+  static label = "ProtocolMismatch";
+}
+
+/** A newer session of the same identity took this one's place. */
+export class Replaced extends JoinError {
+  static label = "Replaced";
+}
+
+/** The room was left or closed; nothing more can be sent or received. */
+export class RoomClosed extends MeshError {
+  static label = "RoomClosed";
+}
+
+/** A message is larger than the limit named in its text. */
+export class MessageTooLarge extends MeshError {
+  static label = "MessageTooLarge";
+}
+
+/** The addressee is not, or no longer, in the room. */
+export class UnknownPeer extends MeshError {
+  static label = "UnknownPeer";
+}
+
+/** An argument has the wrong type or form; the text says what to pass. */
+export class InvalidArgument extends MeshError {
+  static label = "InvalidArgument";
+}
+
+/** The call is not possible here; the text says where it is. */
+export class WrongContext extends MeshError {
+  static label = "WrongContext";
+}
+
+/** The browser's WebRTC failed in a way that ends the room. */
+export class EngineError extends MeshError {
+  static label = "EngineError";
+}
+
+/** A remote peer or the server did something the protocol forbids. */
+export class PeerError extends MeshError {
+  static label = "PeerError";
+  /** The short word used on the wire and in logs. */
+  static reason = "peer-error";
+
+  /** The short word used on the wire and in logs. */
+  get reason() {
+    return /** @type {typeof PeerError} */ (this.constructor).reason;
+  }
+}
+
+/** A message does not follow the wire protocol. */
+export class InvalidMessage extends PeerError {
+  static label = "InvalidMessage";
+  static reason = "invalid-message";
+}
+
+/** A message of a type we do not know; to be counted and skipped. */
+export class UnknownType extends InvalidMessage {
+  static label = "UnknownType";
+  static reason = "unknown-type";
+}
+
+/** A signal without our signed fields. */
+export class Unsigned extends InvalidMessage {
+  static label = "Unsigned";
+  static reason = "unsigned";
+}
+
+/** A hello or signal is not signed by the peer it names. */
+export class InvalidSignature extends PeerError {
+  static label = "InvalidSignature";
+  static reason = "invalid-signature";
+}
+
+/** A peer's id is not the hash of the public key shown with it. */
+export class IdentityMismatch extends PeerError {
+  static label = "IdentityMismatch";
+  static reason = "identity-mismatch";
+}
+
+/** A peer speaks no version of the protocol that we speak. */
+export class IncompatiblePeer extends PeerError {
+  static label = "IncompatiblePeer";
+  static reason = "protocol-mismatch";
+}

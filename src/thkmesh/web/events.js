@@ -1,0 +1,39 @@
+/**
+ * What happens in a room: plain objects, told apart by `type`.
+ * @module
+ */
+
+/**
+ * One session of one peer in a room.
+ * @typedef {object} Peer
+ * @property {string} id 26 characters; the hash of the peer's public key
+ * @property {string} sid 16 characters; one life of the peer
+ * @property {string} name what the peer calls itself; unproven, may repeat
+ * @property {Readonly<Record<string, any>>} metadata a JSON object the peer chose
+ */
+
+/** @typedef {string | number | boolean | null | Json[] | { [key: string]: Json }} Json */
+/** What one message carries: text, bytes, or any other JSON value. @typedef {Uint8Array | Json} Data */
+/** How it stands with the direct link to one peer.
+ * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} LinkState */
+/** How it stands with the signaling server. Links live on without it.
+ * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} ServerState */
+/** Why a peer is no longer here. @typedef {"left" | "timeout" | "replaced"} LeaveReason */
+
+/**
+ * @typedef {{ type: "peer-joined", peer: Peer }} PeerJoined a peer is in the room
+ * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
+ * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean }} Message
+ *   `direct`: sent to us alone, not to the whole room
+ * @typedef {{ type: "lost", peer: Peer, count: number }} Lost
+ *   messages dropped here, because nobody read them
+ * @typedef {{ type: "link-changed", peer: Peer, state: LinkState }} LinkChanged
+ * @typedef {{ type: "server-changed", state: ServerState,
+ *   error: import("./errors.js").MeshError | null }} ServerChanged
+ * @typedef {{ type: "refused", error: import("./errors.js").PeerError,
+ *   peer: Peer | null }} Refused something that arrived was refused and had no effect
+ * @typedef {PeerJoined | PeerLeft | Message | Lost | LinkChanged | ServerChanged
+ *   | Refused} MeshEvent
+ */
+
+export {};

@@ -1,0 +1,454 @@
+/**
+ * Rooms: the public face.
+ *
+ *     const room = await join({ room: "lobby", name: "Ada" });
+ *     await room.send("hello, everyone");
+ *     for await (const event of room) {
+ *       if (event.type === "message") console.log(event.peer.name, "says", event.data);
+ *     }
+ * @module
+ */
+
+import { encode } from "./core/frames.js";
+import { sessionKey } from "./core/identity.js";
+import { LOW_WATER_BYTES } from "./core/sending.js";
+import { Session } from "./core/session.js";
+import { Driver } from "./driver.js";
+import { CAPABILITIES, Connection } from "./engine.js";
+import { EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer } from "./errors.js";
+import { SignalingClient } from "./signaling.js";
+import { Subscription } from "./subscription.js";
+
+/** @typedef {import("./events.js").Peer} Peer */
+/** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./core/session.js").SessionOutput} SessionOutput */
+/** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
+/**
+ * The link to one peer at one moment.
+ * @typedef {object} LinkView
+ * @property {Peer} peer
+ * @property {import("./events.js").LinkState} state
+ * @property {boolean} polite we yield when offers collide (our id is the lower one)
+ * @property {number} generation how many connections the two have tried, at least
+ * @property {number} waitingBytes queued here, not yet with the browser's WebRTC
+ */
+/**
+ * @typedef {object} RoomOptions
+ * @property {RTCIceServer[]} iceServers
+ * @property {boolean} relayOnly
+ * @property {boolean} receive
+ * @property {number} timeout seconds
+ * @property {boolean} hasty
+ * @property {(line: string) => void} log
+ */
+
+const LEAVE_PATIENCE = 10.0;
+const CONTROL = 0;
+
+/**
+ * A room we are in; made by `join`. Also an `EventTarget`: each event is dispatched as
+ * a `CustomEvent` under its type, with the event as `detail`.
+ */
+export class Room extends EventTarget {
+  /** The room's name. */
+  name;
+  /** What the others see of us. @type {Peer} */
+  me;
+  /** Why the room ended, null while it has not or was left. @type {Error | null} */
+  error = null;
+  #options;
+  #session;
+  /** @type {Driver<SessionEvent, SessionOutput>} */
+  #driver;
+  #client;
+  #release;
+  /** @type {RTCIceServer[]} */
+  #iceServers;
+  /** @type {Map<string, { number: number, connection: Connection }>} */
+  #connections = new Map();
+  /** @type {Set<Promise<void>>} */
+  #closing = new Set();
+  /** @type {Map<number, { resolve: (value: void) => void, reject: (e: Error) => void }>} */
+  #sending = new Map();
+  #tokens = 0;
+  /** @type {import("./events.js").ServerState} */
+  #server = "connecting";
+  /** @type {Error | null} */
+  #lastError = null;
+  #closed = false;
+  /** @type {() => void} */
+  #joined = () => {};
+  /** @type {() => void} */
+  #over = () => {};
+  /** @type {Promise<void>} */
+  #ended;
+  #main;
+  /** @type {Set<Subscription>} */
+  #subscriptions = new Set();
+  #wakeUp = () => this.#hurry();
+
+  /**
+   * Use `join`.
+   * @param {import("./signaling.js").SignalingSettings} settings
+   * @param {RoomOptions} options
+   */
+  constructor(settings, options) {
+    super();
+    this.name = settings.room;
+    const { identity, sid, name, metadata } = settings;
+    this.me = Object.freeze({ id: identity.id, sid, name, metadata: Object.freeze(metadata) });
+    this.#options = options;
+    this.#iceServers = options.iceServers;
+    this.#release = identity.release;
+    const links = { ...CAPABILITIES, hasty: options.hasty };
+    this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
+    this.#driver = new Driver(this.#session, (output) => this.#perform(output));
+    this.#client = new SignalingClient(settings, (event) => this.#feed(event));
+    this.#ended = new Promise((resolve) => {
+      this.#over = resolve;
+    });
+    this.#main = new Subscription(this);
+    if (options.receive) this.#subscriptions.add(this.#main);
+  }
+
+  // --- looking --------------------------------------------------------------------
+
+  /** Everybody in the room but us. @returns {Peer[]} */
+  get peers() {
+    return this.#session.peers;
+  }
+
+  /** How it stands with the signaling server; links live on without it. */
+  get server() {
+    return this.#server;
+  }
+
+  /** Whether the room has been left or has ended. */
+  get closed() {
+    return this.#closed;
+  }
+
+  /**
+   * Return how the link to a peer is right now; null where there is none.
+   * @param {Peer} peer
+   * @returns {LinkView | null}
+   */
+  link(peer) {
+    const link = this.#session.link(sessionKey(peer.id, peer.sid));
+    if (link === null) return null;
+    const { state, polite, generation, waitingBytes } = link;
+    return { peer, state, polite, generation, waitingBytes };
+  }
+
+  /**
+   * Return what the browser knows of the connection to a peer.
+   * @param {Peer} peer
+   */
+  async stats(peer) {
+    const current = this.#connections.get(sessionKey(peer.id, peer.sid));
+    return current === undefined ? null : current.connection.stats();
+  }
+
+  // --- sending --------------------------------------------------------------------
+
+  /**
+   * Send a message to everybody in the room, or to one peer.
+   *
+   * It is delivered to those who are in the room now, in the order of sending, as soon
+   * as their links are up. Resolves when the message is accepted; that takes as long as
+   * too much is waiting already. Aborted before that, the message is not sent.
+   * @param {import("./events.js").Data | ArrayBuffer | ArrayBufferView} data
+   *   a string, bytes, or a JSON value; up to 64 KiB encoded
+   * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
+   *   id, else everybody
+   * @returns {Promise<void>}
+   */
+  async send(data, { to, signal } = {}) {
+    const frame = encode(data, to !== undefined);
+    signal?.throwIfAborted();
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+    const key = to === undefined ? null : this.#find(to);
+    this.#tokens += 1;
+    const token = this.#tokens;
+    /** @type {Promise<void>} */
+    const accepted = new Promise((resolve, reject) => {
+      this.#sending.set(token, { resolve, reject });
+    });
+    const abort = () => {
+      this.#driver.feed({ type: "cancel", token });
+      this.#sending.get(token)?.reject(signal?.reason);
+      this.#sending.delete(token);
+    };
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#driver.feed({ type: "send", token, to: key, frame });
+    try {
+      await accepted;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** @param {Peer | string} to */
+  #find(to) {
+    if (typeof to === "object" && to !== null) return sessionKey(to.id, to.sid);
+    if (typeof to !== "string") {
+      throw new InvalidArgument("to is a peer, a peer's id, or absent for everybody");
+    }
+    const peer = this.peers.find(({ id }) => id === to);
+    if (peer === undefined) throw new UnknownPeer(`nobody with the id ${to} is in the room`);
+    return sessionKey(peer.id, peer.sid);
+  }
+
+  // --- receiving ------------------------------------------------------------------
+
+  /** Iterate over the events since the room was joined; ends when it is left. */
+  [Symbol.asyncIterator]() {
+    return this.#main;
+  }
+
+  /** Return another, independent view of all events from now on. */
+  subscribe() {
+    const subscription = new Subscription(this);
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  /**
+   * Stop filling a subscription.
+   * @param {Subscription} subscription
+   */
+  unsubscribe(subscription) {
+    this.#subscriptions.delete(subscription);
+  }
+
+  // --- links and leaving ------------------------------------------------------------
+
+  /**
+   * Replace the connection to a peer now. Recovery is automatic; this is for impatience.
+   * @param {Peer} peer
+   */
+  reconnect(peer) {
+    const to = sessionKey(peer.id, peer.sid);
+    this.#driver.feed({ type: "from-link", to, event: { type: "renew" } });
+    this.#hurry();
+  }
+
+  /**
+   * Deliver what is queued, say goodbye and close; harmless when done before.
+   * @param {{ patience?: number }} [options] seconds that queued messages have
+   */
+  async leave({ patience = LEAVE_PATIENCE } = {}) {
+    this.#driver.feed({ type: "leave", patience });
+    await this.#ended;
+  }
+
+  /**
+   * Enter the room; used by `join`.
+   * @returns {Promise<void>}
+   */
+  async enter() {
+    addEventListener("online", this.#wakeUp);
+    addEventListener("pageshow", this.#wakeUp);
+    addEventListener("pagehide", this.#goodbye);
+    /** @type {Promise<"joined">} */
+    const joined = new Promise((resolve) => {
+      this.#joined = () => resolve("joined");
+    });
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(() => resolve("late"), this.#options.timeout * 1000);
+    });
+    this.#driver.feed({ type: "start" });
+    const outcome = await Promise.race([joined, late, this.#ended]);
+    clearTimeout(timer);
+    if (outcome === "late") {
+      await this.leave({ patience: 0 });
+      const reason = this.#lastError?.message ?? "the server did not answer";
+      const text = `not joined within ${this.#options.timeout} s: ${reason}`;
+      throw new ServerUnreachable(text);
+    }
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left while joining");
+  }
+
+  #hurry() {
+    this.#driver.feed({ type: "hurry" });
+  }
+
+  /** The page goes away: say goodbye while there is still time, unless it may come back. */
+  #goodbye = (/** @type {PageTransitionEvent} */ { persisted }) => {
+    if (!persisted) this.#driver.feed({ type: "leave", patience: 0 });
+  };
+
+  // --- performing -------------------------------------------------------------------
+
+  /** @param {SessionEvent} event */
+  #feed(event) {
+    if (event.type === "welcomed") {
+      this.#iceServers = [...this.#options.iceServers, ...event.message.iceServers.map(iceServer)];
+    }
+    this.#driver.feed(event);
+  }
+
+  /** @param {SessionOutput} output */
+  #perform(output) {
+    switch (output.type) {
+      case "send-frame":
+        this.#current(output)?.send(output.channel, asOwned(output.frame));
+        break;
+      case "emit":
+        this.#emit(output.event);
+        break;
+      case "accepted":
+        this.#sending.get(output.token)?.resolve();
+        this.#sending.delete(output.token);
+        break;
+      case "unsendable":
+        this.#sending.get(output.token)?.reject(output.error);
+        this.#sending.delete(output.token);
+        break;
+      case "perform":
+        this.#current(output)?.perform(output.operation);
+        break;
+      case "measure-buffer": {
+        const { to, number } = output;
+        const heldBytes = this.#current(output)?.bufferedBytes(CONTROL) ?? 0;
+        const event = /** @type {const} */ ({ type: "measured", number, heldBytes });
+        this.#driver.feed({ type: "from-link", to, event });
+        break;
+      }
+      case "open-connection":
+        this.#open(output.to, output.number);
+        break;
+      case "close-connection":
+        this.#close(output);
+        break;
+      default:
+        this.#performSignaling(output);
+    }
+  }
+
+  /** @param {SessionOutput} output */
+  #performSignaling(output) {
+    switch (output.type) {
+      case "transmit-signal":
+        this.#client.signal(output);
+        break;
+      case "open-socket":
+        this.#client.open();
+        break;
+      case "close-socket":
+        this.#client.close();
+        break;
+      case "say-hello":
+        this.#client.hello(output.nonce, output.resume);
+        break;
+      case "send-to-server":
+        this.#client.send(output.message);
+        break;
+      case "ended":
+        void this.#end(output.error);
+        break;
+      default:
+    }
+  }
+
+  /**
+   * @param {{ to: string, number: number }} wanted
+   * @returns {Connection | undefined}
+   */
+  #current({ to, number }) {
+    const current = this.#connections.get(to);
+    return current?.number === number ? current.connection : undefined;
+  }
+
+  /**
+   * @param {string} to
+   * @param {number} number
+   */
+  #open(to, number) {
+    const emit = (/** @type {import("./engine.js").EngineEvent} */ event) => {
+      this.#driver.feed({ type: "from-link", to, event: { type: "from-engine", number, event } });
+    };
+    const config = {
+      iceServers: this.#iceServers,
+      relayOnly: this.#options.relayOnly,
+      lowWaterBytes: LOW_WATER_BYTES,
+    };
+    try {
+      this.#connections.set(to, { number, connection: new Connection(config, emit) });
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      this.#options.log(`no connection to ${to}: ${error.message}`);
+      emit({ type: "state-changed", state: "failed" });
+    }
+  }
+
+  /** @param {{ to: string, number: number, drain: number }} wanted */
+  #close({ to, number, drain }) {
+    const connection = this.#current({ to, number });
+    if (connection === undefined) return;
+    this.#connections.delete(to);
+    const closed = connection.close(drain).finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
+  }
+
+  /** @param {MeshEvent} event */
+  #emit(event) {
+    this.#options.log(describe(event));
+    if (event.type === "server-changed") {
+      this.#server = event.state;
+      this.#lastError = event.error;
+      if (event.state === "connected") this.#joined();
+    }
+    for (const subscription of this.#subscriptions) subscription.put(event);
+    this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
+  }
+
+  /** @param {Error | null} error */
+  async #end(error) {
+    removeEventListener("online", this.#wakeUp);
+    removeEventListener("pageshow", this.#wakeUp);
+    removeEventListener("pagehide", this.#goodbye);
+    this.#driver.close();
+    await Promise.all(this.#closing);
+    await this.#client.flushed();
+    this.#release();
+    this.error = error;
+    this.#closed = true;
+    for (const { reject } of this.#sending.values()) {
+      reject(error ?? new RoomClosed("the room was left"));
+    }
+    this.#sending.clear();
+    for (const subscription of this.#subscriptions) subscription.end(error);
+    this.#over();
+  }
+}
+
+/**
+ * Return a server as RTCIceServer has it.
+ * @param {{ urls: string[], username: string | null, credential: string | null }} server
+ * @returns {RTCIceServer}
+ */
+function iceServer({ urls, username, credential }) {
+  return { urls, ...(username && { username }), ...(credential && { credential }) };
+}
+
+/**
+ * @param {Uint8Array} frame
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+function asOwned(frame) {
+  return /** @type {Uint8Array<ArrayBuffer>} */ (frame);
+}
+
+/**
+ * Return one line for the log; never what a message says.
+ * @param {MeshEvent} event
+ */
+function describe(event) {
+  const peer = "peer" in event && event.peer ? ` ${event.peer.name || event.peer.id}` : "";
+  const state = "state" in event ? ` ${event.state}` : "";
+  const error = "error" in event && event.error ? `: ${event.error.message}` : "";
+  return `${event.type}${peer}${state}${error}`;
+}

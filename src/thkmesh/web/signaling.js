@@ -1,0 +1,332 @@
+/**
+ * The shell of the conversation with the server: sockets, coding and signatures.
+ *
+ * WebCrypto is asynchronous, so what is signed and what is verified each go through a
+ * chain of promises: strictly in order, whatever takes longer. See `signaling/*.py`.
+ * @module
+ */
+
+import {
+  IdentityMismatch, IncompatiblePeer, InvalidMessage, InvalidSignature, PeerError, UnknownType,
+  Unsigned,
+} from "./errors.js";
+import { ABNORMAL } from "./core/closing.js";
+import { helloPayload, partsOf, proofPayload, sessionKey, signalPayload } from "./core/identity.js";
+import {
+  decodeIntroduction, decodeSignalBody, decodeToClient, PROTOCOL, VERSIONS,
+} from "./core/wire.js";
+import { idOfKey, verify } from "./keys.js";
+
+/** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
+/** @typedef {import("./events.js").Peer} Peer */
+/**
+ * @typedef {object} SignalingSettings
+ * @property {string} url of the WebSocket
+ * @property {string} room
+ * @property {import("./keys.js").Identity} identity
+ * @property {string} sid
+ * @property {string} name
+ * @property {Record<string, any>} metadata
+ * @property {string} token
+ */
+
+const REMEMBERED = 1024;
+
+/** Checks introductions and signals for one session. */
+export class Verifier {
+  #room;
+  #me;
+  /** Bounded: the oldest is forgotten. @type {Map<string, string>} */
+  #keys = new Map();
+
+  /**
+   * @param {string} room
+   * @param {string} me my session
+   */
+  constructor(room, me) {
+    this.#room = room;
+    this.#me = me;
+  }
+
+  /**
+   * Return the peer that an introduction proves, and remember its key.
+   * @param {any} ready a peer-ready
+   * @returns {Promise<Peer>}
+   * @throws {PeerError} it is not what it claims to be
+   */
+  async introduce(ready) {
+    if (ready.roomId !== this.#room) {
+      throw new InvalidMessage(`an introduction to the room ${ready.roomId}`);
+    }
+    if ((await idOfKey(ready.key)) !== ready.fromUserId) {
+      throw new IdentityMismatch(`the id ${ready.fromUserId} is not the hash of its key`);
+    }
+    const session = sessionKey(ready.fromUserId, ready.fromSid);
+    const payload = helloPayload(this.#room, session, ready.key, ready.body);
+    if (!(await verify(ready.key, ready.signature, payload))) {
+      throw new InvalidSignature(`the introduction of ${ready.fromUserId} is not its own`);
+    }
+    const said = decodeIntroduction(ready.body);
+    const [low, high] = said.protocol;
+    if (PROTOCOL < low || high < PROTOCOL) {
+      throw new IncompatiblePeer(`${said.name} speaks protocol ${low} to ${high}`);
+    }
+    this.#keys.set(session, ready.key);
+    if (this.#keys.size > REMEMBERED) {
+      const [oldest] = this.#keys.keys();
+      this.#keys.delete(/** @type {string} */ (oldest));
+    }
+    const { name, metadata } = said;
+    return Object.freeze({
+      id: ready.fromUserId, sid: ready.fromSid, name, metadata: Object.freeze(metadata),
+    });
+  }
+
+  /**
+   * Return what a signal says, once it is proven to be for us and its sender's.
+   * @param {any} signal
+   * @returns {Promise<{ type: "signal-arrived", seq: number, ack: number,
+   *   body: import("./core/wire.js").SignalBody | null }>}
+   * @throws {PeerError} it is not what it claims to be
+   */
+  async signal(signal) {
+    const { seq, ack } = signal;
+    const source = sessionKey(signal.fromUserId, signal.fromSid);
+    if (signal.roomId !== this.#room || sessionKey(signal.toUserId, signal.toSid) !== this.#me) {
+      throw new InvalidMessage("a signal for another session");
+    }
+    if (signal.type === "webrtc-ack") return { type: "signal-arrived", seq: 0, ack, body: null };
+    const key = this.#keys.get(source);
+    if (key === undefined) {
+      throw new InvalidSignature(`a signal from ${signal.fromUserId}, not introduced`);
+    }
+    if (!signal.signature) {
+      throw new Unsigned(`an unsigned signal from ${signal.fromUserId}`);
+    }
+    const payload = signalPayload(this.#room, source, this.#me, seq, signal.body);
+    if (!(await verify(key, signal.signature, payload))) {
+      throw new InvalidSignature(`a signal from ${signal.fromUserId} was changed on its way`);
+    }
+    if (seq === 0) throw new InvalidMessage("a signal without a sequence number");
+    return { type: "signal-arrived", seq, ack, body: decodeSignalBody(signal) };
+  }
+}
+
+/** One session's WebSocket, whichever it is at the moment. */
+export class SignalingClient {
+  #settings;
+  #feed;
+  #verifier;
+  #me;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #incoming = Promise.resolve();
+  #outgoing = Promise.resolve();
+  /** How many messages of a type we do not know were skipped. */
+  unknown = 0;
+
+  /**
+   * @param {SignalingSettings} settings
+   * @param {(event: SessionEvent) => void} feed gets what happens
+   */
+  constructor(settings, feed) {
+    this.#settings = settings;
+    this.#feed = feed;
+    this.#me = sessionKey(settings.identity.id, settings.sid);
+    this.#verifier = new Verifier(settings.room, this.#me);
+  }
+
+  /** Connect, and feed what comes. */
+  open() {
+    /** @type {WebSocket} */
+    let socket;
+    try {
+      socket = new WebSocket(this.#settings.url);
+    } catch (error) {
+      this.#then(() => this.#lost(null, ABNORMAL, String(error)));
+      return;
+    }
+    this.#socket = socket;
+    let opened = false;
+    socket.addEventListener("open", () => {
+      opened = true;
+    });
+    socket.addEventListener("message", ({ data }) => {
+      this.#then(() => (this.#socket === socket ? this.#received(data) : undefined));
+    });
+    socket.addEventListener("close", ({ code, reason }) => {
+      const why = reason || (opened ? "the connection broke" : `no server at ${socket.url}`);
+      // After what has come before it has been verified.
+      this.#then(() => this.#lost(socket, code, why));
+    });
+  }
+
+  /** Let go of the WebSocket, once what was said is on its way; nothing more is fed. */
+  close() {
+    const socket = this.#socket;
+    this.#outgoing = this.#outgoing.then(() => socket?.close(1000));
+    this.#incoming = this.#incoming.then(() => {
+      if (this.#socket === socket) this.#socket = null;
+    });
+  }
+
+  /** Wait until what was said has been signed and handed over. */
+  async flushed() {
+    await this.#outgoing;
+  }
+
+  /**
+   * Introduce ourselves, with proof that we hold the key now.
+   * @param {string} nonce
+   * @param {string} resume
+   */
+  hello(nonce, resume) {
+    const { room, identity, sid, name, metadata, token } = this.#settings;
+    const body = JSON.stringify({ kind: "hello", protocol: VERSIONS, name, metadata });
+    this.#say(async () => ({
+      type: "hello",
+      roomId: room,
+      fromUserId: identity.id,
+      fromSid: sid,
+      key: identity.publicKey,
+      body,
+      signature: await identity.sign(helloPayload(room, this.#me, identity.publicKey, body)),
+      proof: await identity.sign(proofPayload(nonce, room, this.#me)),
+      ...(resume && { resume }),
+      ...(token && { token }),
+    }));
+  }
+
+  /**
+   * Sign a signal and send it.
+   * @param {{ to: string, envelope: string, seq: number, ack: number, body: string }} wanted
+   */
+  signal({ to, envelope, seq, ack, body }) {
+    const { room, identity, sid } = this.#settings;
+    const other = partsOf(to);
+    this.#say(async () => ({
+      type: envelope,
+      roomId: room,
+      fromUserId: identity.id,
+      toUserId: other.id,
+      fromSid: sid,
+      toSid: other.sid,
+      seq,
+      ack,
+      ...(seq > 0 && {
+        body,
+        signature: await identity.sign(signalPayload(room, this.#me, to, seq, body)),
+      }),
+    }));
+  }
+
+  /**
+   * Send a message that needs no signature.
+   * @param {object} message
+   */
+  send(message) {
+    this.#say(async () => message);
+  }
+
+  /**
+   * Send what `make` makes, after all former ones, over the WebSocket of now.
+   * @param {() => Promise<object>} make
+   */
+  #say(make) {
+    const socket = this.#socket;
+    this.#outgoing = this.#outgoing.then(async () => {
+      const text = JSON.stringify(await make());
+      // Without a WebSocket it is dropped, as the network might.
+      if (socket?.readyState === WebSocket.OPEN) socket.send(text);
+    });
+  }
+
+  /** @param {() => void | Promise<void>} work done after all former work */
+  #then(work) {
+    this.#incoming = this.#incoming.then(work).catch(reportError);
+  }
+
+  /**
+   * @param {WebSocket | null} socket
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lost(socket, code, reason) {
+    if (this.#socket !== socket) return;
+    this.#socket = null;
+    this.#feed({ type: "socket-lost", code, reason });
+  }
+
+  /** @param {unknown} data */
+  async #received(data) {
+    try {
+      if (typeof data !== "string") throw new InvalidMessage("the server sent a binary message");
+      const event = await this.#proven(decodeToClient(data));
+      if (event !== null) this.#feed(event);
+    } catch (error) {
+      if (error instanceof UnknownType) this.unknown += 1;
+      else if (error instanceof PeerError) this.#suspect(null, error);
+      else throw error;
+    }
+  }
+
+  /**
+   * Return what a message is worth; null where that has been said already.
+   * @param {any} message
+   * @returns {Promise<SessionEvent | null>}
+   */
+  async #proven(message) {
+    switch (message.type) {
+      case "welcome": {
+        const peers = [];
+        for (const ready of message.peers) {
+          const peer = await this.#introduced(ready);
+          if (peer !== null) peers.push(peer);
+        }
+        return { type: "welcomed", message, peers };
+      }
+      case "peer-ready": {
+        const peer = await this.#introduced(message);
+        return peer === null ? null : { type: "introduced", peer };
+      }
+      case "webrtc-offer":
+      case "webrtc-answer":
+      case "webrtc-ice-candidate":
+      case "webrtc-restart":
+      case "webrtc-ack": {
+        const source = sessionKey(message.fromUserId, message.fromSid);
+        try {
+          return { type: "signal-verified", source, signal: await this.#verifier.signal(message) };
+        } catch (error) {
+          if (!(error instanceof PeerError)) throw error;
+          this.#suspect(source, error);
+          return null;
+        }
+      }
+      default:
+        return { type: "heard", message };
+    }
+  }
+
+  /**
+   * @param {any} ready
+   * @returns {Promise<Peer | null>}
+   */
+  async #introduced(ready) {
+    try {
+      return await this.#verifier.introduce(ready);
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error;
+      this.#suspect(sessionKey(ready.fromUserId, ready.fromSid), error);
+      return null;
+    }
+  }
+
+  /**
+   * @param {string | null} claimed
+   * @param {PeerError} error
+   */
+  #suspect(claimed, error) {
+    this.#feed({ type: "suspected", claimed, error });
+  }
+}

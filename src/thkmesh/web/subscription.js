@@ -1,0 +1,134 @@
+/**
+ * How an application reads what happens in a room; see `subscription.py`.
+ * @module
+ */
+
+/** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./events.js").Peer} Peer */
+
+/** What an application that does not read may leave lying around. */
+export const BUFFER_BYTES = 64 * 1024 * 1024;
+const OVERHEAD_BYTES = 64;
+
+/**
+ * Return about how many bytes a message takes.
+ * @param {import("./events.js").Data} data
+ * @returns {number}
+ */
+function sizeOf(data) {
+  if (typeof data === "string") return OVERHEAD_BYTES + 2 * data.length;
+  if (data instanceof Uint8Array) return OVERHEAD_BYTES + data.byteLength;
+  if (Array.isArray(data)) {
+    return data.reduce((/** @type {number} */ sum, item) => sum + sizeOf(item), OVERHEAD_BYTES);
+  }
+  if (typeof data === "object" && data !== null) {
+    return Object.entries(data).reduce(
+      (sum, [key, item]) => sum + sizeOf(key) + sizeOf(item), OVERHEAD_BYTES,
+    );
+  }
+  return OVERHEAD_BYTES;
+}
+
+/**
+ * One reader's view of what happens in a room, in order.
+ *
+ * Iterating ends when the room is left, and throws if it ended otherwise. What is not
+ * taken waits, up to 64 MiB; then messages are dropped and a `lost` says how many.
+ * @implements {AsyncIterableIterator<MeshEvent, undefined>}
+ */
+export class Subscription {
+  #room;
+  /** @type {{ size: number, event: MeshEvent }[]} */
+  #events = [];
+  #bytes = 0;
+  /** @type {Map<Peer, number>} */
+  #dropped = new Map();
+  /** @type {{ resolve: (result: IteratorResult<MeshEvent, undefined>) => void,
+   *   reject: (error: Error) => void }[]} */
+  #readers = [];
+  #ended = false;
+  /** @type {Error | null} */
+  #error = null;
+
+  /** @param {{ unsubscribe(subscription: Subscription): void }} room */
+  constructor(room) {
+    this.#room = room;
+  }
+
+  /** Iterating takes each event once. */
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  /**
+   * Return the next event.
+   * @returns {Promise<IteratorResult<MeshEvent, undefined>>}
+   */
+  next() {
+    const event = this.takeNow();
+    if (event !== null) return Promise.resolve({ done: false, value: event });
+    if (this.#error !== null) return Promise.reject(this.#error);
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+  }
+
+  /** Return the next event that is already here, else null. @returns {MeshEvent | null} */
+  takeNow() {
+    if (this.#events.length === 0) this.#tellDropped();
+    const first = this.#events.shift();
+    if (first === undefined) return null;
+    this.#bytes -= first.size;
+    return first.event;
+  }
+
+  /** Leaving a `for await` loop early keeps what follows for the next one. */
+  return() {
+    return Promise.resolve(/** @type {const} */ ({ done: true, value: undefined }));
+  }
+
+  /** Take no more events. */
+  close() {
+    this.#room.unsubscribe(this);
+    this.end(null);
+  }
+
+  /**
+   * Add an event at the end; called by the room.
+   * @param {MeshEvent} event
+   */
+  put(event) {
+    const reader = this.#readers.shift();
+    if (reader !== undefined) {
+      reader.resolve({ done: false, value: event });
+      return;
+    }
+    const size = event.type === "message" ? sizeOf(event.data) : 0;
+    if (event.type === "message" && this.#bytes + size > BUFFER_BYTES) {
+      this.#dropped.set(event.peer, (this.#dropped.get(event.peer) ?? 0) + 1);
+      return;
+    }
+    this.#tellDropped();
+    this.#events.push({ size, event });
+    this.#bytes += size;
+  }
+
+  /**
+   * Let readers know that nothing more comes; called by the room.
+   * @param {Error | null} error why, null if the room was left
+   */
+  end(error) {
+    this.#ended = true;
+    this.#error = error;
+    for (const { resolve, reject } of this.#readers.splice(0)) {
+      if (error === null) resolve({ done: true, value: undefined });
+      else reject(error);
+    }
+  }
+
+  #tellDropped() {
+    for (const [peer, count] of this.#dropped) {
+      this.#events.push({ size: 0, event: { type: "lost", peer, count } });
+    }
+    this.#dropped.clear();
+  }
+}
