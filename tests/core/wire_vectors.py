@@ -319,16 +319,24 @@ def _row(decode: Callable[[str], Struct], text: str) -> dict[str, object]:
         return {"text": text, "error": error.reason}
 
 
-def plain(value: object) -> object:
+def plain(message: Struct) -> dict[str, object]:
     """Return a message as JSON, with every field that it has."""
+    config = message.__struct_config__
+    assert config.tag_field is not None
+    return {config.tag_field: config.tag, **_fields(message)}
+
+
+def _fields(value: Struct) -> dict[str, object]:
+    names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+    return {shown: _plain(getattr(value, name)) for shown, name in names}
+
+
+def _plain(value: object) -> object:
     match value:
         case Struct():
-            config = value.__struct_config__
-            tag = {config.tag_field: config.tag} if config.tag_field is not None else {}
-            names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-            return tag | {shown: plain(getattr(value, name)) for shown, name in names}
+            return _fields(value)
         case tuple():
-            return [plain(item) for item in value]
+            return [_plain(item) for item in value]
         case _:
             return value
 
