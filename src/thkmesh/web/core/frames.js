@@ -4,6 +4,7 @@
  */
 
 import { InvalidArgument, InvalidMessage, MessageTooLarge } from "../errors.js";
+import { isWellFormed, parseJson } from "./text.js";
 
 /** The largest payload of a message, encoded. */
 export const MESSAGE_LIMIT_BYTES = 64 * 1024;
@@ -27,19 +28,11 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Tell whether text has half of a surrogate pair, which UTF-8 cannot hold.
- * @param {string} text
- */
-function hasLoneSurrogates(text) {
-  return /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/.test(text);
-}
-
-/**
  * @param {string} text
  * @returns {string}
  */
 function wellFormed(text) {
-  if (hasLoneSurrogates(text)) {
+  if (!isWellFormed(text)) {
     throw new InvalidArgument("text has lone surrogates and cannot be sent");
   }
   return text;
@@ -209,7 +202,7 @@ function textOf(payload, kind) {
  */
 function jsonOf(payload, kind) {
   try {
-    return JSON.parse(textOf(payload, kind));
+    return parseJson(textOf(payload, kind));
   } catch (error) {
     if (error instanceof InvalidMessage) throw error;
     throw new InvalidMessage(`a malformed frame of kind ${kind}: ${error}`);

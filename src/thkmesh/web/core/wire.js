@@ -8,6 +8,7 @@
  */
 
 import { InvalidMessage, UnknownType, Unsigned } from "../errors.js";
+import { parseJson } from "./text.js";
 
 /** The protocol version this code speaks. */
 export const PROTOCOL = 1;
@@ -264,7 +265,7 @@ export const ENVELOPES = Object.freeze({
 function parse(json, tag) {
   let value;
   try {
-    value = JSON.parse(json);
+    value = parseJson(json);
   } catch (error) {
     throw new InvalidMessage(`not JSON: ${error}`);
   }
