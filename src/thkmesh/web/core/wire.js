@@ -64,8 +64,10 @@ const integer = (lowest) => (value, path) =>
 const boolean = (value, path) => (typeof value === "boolean" ? value : wrong("a boolean", path));
 
 /** @type {Check} */
-const seconds = (value, path) =>
-  typeof value === "number" && value > 0 ? value : wrong("a number > 0", path);
+const number = (value, path) => (Number.isFinite(value) ? value : wrong("a number", path));
+
+/** @type {Check} */
+const seconds = (value, path) => (number(value, path) > 0 ? value : wrong("a number > 0", path));
 
 /** @type {Check} */
 const object = (value, path) =>
@@ -199,7 +201,7 @@ const TO_CLIENT = {
   error: record({
     reason: must(short),
     message: may(text(1024), ""),
-    retryAfter: may(orNull((v, p) => (typeof v === "number" ? v : wrong("a number", p))), null),
+    retryAfter: may(orNull(number), null),
   }),
   pong: record({ n: may(count, 0) }),
   "webrtc-offer": record({ ...signal, offer: may(orNull(description), null) }),
