@@ -22,7 +22,7 @@ class Peer:
     id: str
     sid: str
     name: str = field(default="", compare=False)
-    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
     def __str__(self) -> str:
         """Return the name, or the start of the id where there is none."""

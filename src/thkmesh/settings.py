@@ -4,10 +4,13 @@ import secrets
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from thkmesh import engines
 from thkmesh.core.engine import IceServer
 from thkmesh.core.frames import encode_json
 from thkmesh.core.identity import is_room
@@ -18,20 +21,41 @@ from thkmesh.signaling.client import SignalingSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
-__all__ = ["JOIN_TIMEOUT", "LEAVE_PATIENCE", "RoomSettings"]
+__all__ = ["HURRIED_PATIENCE", "JOIN_TIMEOUT", "LEAVE_PATIENCE", "RoomSettings"]
 
 JOIN_TIMEOUT = 10.0
 LEAVE_PATIENCE = 10.0
+HURRIED_PATIENCE = 1.0
+"""Seconds that queued messages have when we leave because of an error."""
+
 METADATA_LIMIT_BYTES = 4096
 NAME_LIMIT = 64
+TOKEN_LIMIT = 8192
 SID_BYTES = 8
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
 
-def _is_text(value: object) -> bool:
-    """Tell whether a caller, perhaps without a type checker, passed text."""
-    return isinstance(value, str)
+def _is(value: object, *kinds: type) -> bool:
+    """Tell whether a caller, perhaps without a type checker, passed one of these."""
+    return isinstance(value, kinds)
+
+
+def _ice_server(server: IceServer | str) -> IceServer:
+    return IceServer((server,)) if isinstance(server, str) else server
+
+
+def _check_ice_server(server: IceServer | str) -> None:
+    if not _is(server, IceServer, str):
+        raise InvalidArgument("ice_servers is a list of URLs or IceServer")
+    server = _ice_server(server)
+    for url in server.urls:
+        if not (_is(url, str) and url.startswith(("stun:", "stuns:", "turn:", "turns:"))):
+            raise InvalidArgument(
+                f"{url!r:.80} is no URL like stun:example.org or turn:example.org"
+            )
+        if url.startswith("turn") and (server.username is None or server.credential is None):
+            raise InvalidArgument(f"{url:.80} needs IceServer((url,), username, credential)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +72,7 @@ class RoomSettings:
     url: str
     room: str
     name: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     key_file: str | Path | None = None
     identity: Identity | None = None
     token: str = ""
@@ -63,22 +87,47 @@ class RoomSettings:
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without a network."""
-        if not (_is_text(self.room) and is_room(self.room)):
+        if not (_is(self.room, str) and is_room(self.room)):
             raise InvalidArgument(
                 f"{self.room!r:.80} cannot name a room: use 1 to 64 of A-Z a-z 0-9 . _ -"
             )
-        if not (_is_text(self.name) and len(self.name) <= NAME_LIMIT):
+        self._check_self()
+        self._check_connecting()
+        self.websocket_url  # noqa: B018 - raises for a bad one
+
+    def _check_self(self) -> None:
+        """Check what the others are told, and what proves who we are."""
+        if not (_is(self.name, str) and len(self.name) <= NAME_LIMIT):
             raise InvalidArgument(f"a name is text of up to {NAME_LIMIT} characters")
+        if not _is(self.metadata, Mapping):
+            raise InvalidArgument("metadata is a JSON object, like {'color': 'blue'}")
         size = len(encode_json(dict(self.metadata))) + len(encode_json(self.name))
         if size > METADATA_LIMIT_BYTES:
-            raise InvalidArgument(f"metadata has {size} bytes; {METADATA_LIMIT_BYTES} are allowed")
-        if self.privacy not in {"all", "relay"}:
-            raise InvalidArgument("privacy is 'all' or 'relay'")
-        if self.timeout <= 0:
-            raise InvalidArgument("timeout is a number of seconds above 0")
+            raise InvalidArgument(
+                f"name and metadata have {size} bytes; {METADATA_LIMIT_BYTES} are allowed"
+            )
+        if not _is(self.identity, Identity, NoneType):
+            raise InvalidArgument("identity is a thkmesh.Identity")
+        if not _is(self.key_file, str, PathLike, NoneType):
+            raise InvalidArgument("key_file is the path of a file")
         if self.key_file is not None and self.identity is not None:
             raise InvalidArgument("pass key_file or identity, not both")
-        self.websocket_url  # noqa: B018 - raises for a bad one
+        if not (_is(self.token, str) and self.token.isascii() and len(self.token) <= TOKEN_LIMIT):
+            raise InvalidArgument(f"a token is ASCII text of up to {TOKEN_LIMIT} characters")
+
+    def _check_connecting(self) -> None:
+        """Check by what means and how patiently we connect."""
+        if not _is(self.ice_servers, list, tuple):
+            raise InvalidArgument("ice_servers is a list of URLs or IceServer")
+        for server in self.ice_servers:
+            _check_ice_server(server)
+        if self.privacy not in ("all", "relay"):
+            raise InvalidArgument("privacy is 'all' or 'relay'")
+        if not (_is(self.timeout, int, float) and self.timeout > 0):
+            raise InvalidArgument("timeout is a number of seconds above 0")
+        if not _is(self.ca_file, str, PathLike, NoneType):
+            raise InvalidArgument("ca_file is the path of a PEM file")
+        engines.check(self.engine)
 
     @property
     def websocket_url(self) -> str:
@@ -88,7 +137,7 @@ class RoomSettings:
             InvalidArgument: ``url`` is not that of a server.
         """
         hint = f"{self.url!r:.80} is no server: pass something like http://localhost:8765"
-        if not _is_text(self.url):
+        if not _is(self.url, str):
             raise InvalidArgument(hint)
         try:
             parts = urlsplit(self.url)
@@ -104,26 +153,29 @@ class RoomSettings:
         """Return what the signaling client needs, with a fresh session.
 
         Raises:
-            InvalidArgument: the key file is not one.
+            InvalidArgument: the key file is not one, or cannot be read or made.
         """
-        identity = self.identity
-        if identity is None:
-            identity = Identity.load(Path(self.key_file)) if self.key_file else Identity.generate()
         return SignalingSettings(
             url=self.websocket_url,
             room=self.room,
-            identity=identity,
+            identity=self.identity or self._own_identity(),
             sid=self.sid or secrets.token_hex(SID_BYTES),
             name=self.name,
             metadata=dict(self.metadata),
             token=self.token,
         )
 
+    def _own_identity(self) -> Identity:
+        if self.key_file is None:
+            return Identity.generate()
+        try:
+            return Identity.load(Path(self.key_file))
+        except OSError as error:
+            raise InvalidArgument(f"key_file cannot be used: {error}") from error
+
     def connecting(self) -> ConnectionSettings:
         """Return how direct connections are made."""
-        servers = tuple(
-            IceServer((each,)) if isinstance(each, str) else each for each in self.ice_servers
-        )
+        servers = tuple(map(_ice_server, self.ice_servers))
         return ConnectionSettings(servers, relay_only=self.privacy == "relay", hasty=self.hasty)
 
     def transport(self) -> Transport:

@@ -6,13 +6,25 @@ from importlib import import_module
 from thkmesh.core.engine import Engine
 from thkmesh.errors import EngineError, InvalidArgument
 
-__all__ = ["DEFAULT", "load"]
+__all__ = ["DEFAULT", "check", "load"]
 
 DEFAULT = "wrtc"
 """The engine that is used unless another is asked for."""
 
 _ENGINES = {"wrtc": ("thkmesh.engines.wrtc", "WrtcEngine", "wrtc==0.1.0")}
 """Where each engine is, and what pip installs for it."""
+
+
+def check(name: str | None) -> str:
+    """Return the name of an engine; None means ``DEFAULT``.
+
+    Raises:
+        InvalidArgument: there is no engine of that name.
+    """
+    name = DEFAULT if name is None else name
+    if name not in tuple(_ENGINES):
+        raise InvalidArgument(f"no engine is called {name!r:.80}; there is {', '.join(_ENGINES)}")
+    return name
 
 
 def load(name: str | None = None) -> Engine:
@@ -26,9 +38,7 @@ def load(name: str | None = None) -> Engine:
         EngineError: the package it needs is missing; the text says which.
         WrongContext: in a child of ``fork``, or outside a running loop.
     """
-    name = name or DEFAULT
-    if name not in _ENGINES:
-        raise InvalidArgument(f"no engine is called {name!r}; there is {', '.join(_ENGINES)}")
+    name = check(name)
     module, factory, requirement = _ENGINES[name]
     try:
         make: Callable[[], Engine] = getattr(import_module(module), factory)
