@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import os
 import random
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -25,7 +26,7 @@ from thkmesh.engines import load
 from thkmesh.errors import WrongContext
 from thkmesh.runner import Runner
 
-__all__ = ["Host", "InlineHost", "Lease", "MeshThread", "require_context"]
+__all__ = ["Host", "InlineHost", "Lease", "MeshThread", "forked", "require_context"]
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for goodbyes."""
@@ -37,9 +38,11 @@ class Host(Protocol):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
+        ...
 
     def dice(self) -> float:
         """Return a random number in [0, 1)."""
+        ...
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine of that name; called on the loop.
@@ -47,6 +50,7 @@ class Host(Protocol):
         Raises:
             EngineError: there is none of that name, or it is not installed.
         """
+        ...
 
     def adopt(self, runner: Runner) -> None:
         """Take in a session that was just made; called on the loop."""
@@ -84,15 +88,48 @@ class InlineHost:
         """Do nothing."""
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that looks up names on threads for which nobody waits.
+
+    asyncio's own loops do it in an executor, and the interpreter does not end
+    before its executors have: with a dead name server that takes half a minute.
+    """
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: int) -> Any:  # noqa: ANN401
+        """Look up a name; see ``socket.getaddrinfo``."""
+        found: asyncio.Future[Any] = self.create_future()
+
+        def settle(result: object, error: OSError | None) -> None:
+            if found.done():  # nobody wants it any more
+                return
+            if error is None:
+                found.set_result(result)
+            else:
+                found.set_exception(error)
+
+        def look_up() -> None:
+            result, failure = None, None
+            try:
+                result = socket.getaddrinfo(host, port, **hints)
+            except (OSError, UnicodeError) as error:
+                failure = OSError(f"{host!r} is no address: {error}")
+            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+                self.call_soon_threadsafe(settle, result, failure)
+
+        threading.Thread(target=look_up, name="thkmesh-names", daemon=True).start()
+        return await found
+
+
 class MeshThread:
     """One thread with one loop for all rooms of the process."""
 
     def __init__(self) -> None:
         """Start the thread."""
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._engines: dict[str | None, Engine] = {}
         self._runners: set[Runner] = set()
         self._then: Callable[[], None] | None = None
+        self._stopping = False
         # A daemon, or the interpreter would wait for it before it runs atexit.
         self._thread = threading.Thread(target=self._run, name="thkmesh", daemon=True)
         self._thread.start()
@@ -114,6 +151,9 @@ class MeshThread:
         """
         if name not in self._engines:
             self._engines[name] = load(name)
+            # Last in, first out: our goodbye has to come before the engine's own end.
+            atexit.unregister(_goodbye)
+            atexit.register(_goodbye)
         return self._engines[name]
 
     def adopt(self, runner: Runner) -> None:
@@ -127,11 +167,13 @@ class MeshThread:
     def stop(self, then: Callable[[], None] | None = None) -> None:
         """Close the engines and end the thread; ``then`` is its last call."""
         self._then = then
+        self._stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def join(self, timeout: float) -> None:
-        """Wait for the end of the thread."""
-        self._thread.join(timeout)
+    def join(self) -> None:
+        """Wait for the end of the thread, if it is stopping."""
+        if self._stopping:
+            self._thread.join()
 
     def say_goodbye(self, patience: float) -> None:
         """Leave every room and end; returns after ``patience`` seconds at the latest."""
@@ -196,6 +238,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def forked() -> bool:
+    """Tell whether this is the child of a process that had joined a room by then."""
+    return _process.forked
+
+
 def _in_main_interpreter() -> bool:
     for name in ("_interpreters", "_xxsubinterpreters"):
         with contextlib.suppress(ImportError):
@@ -211,7 +258,7 @@ def require_context() -> None:
         WrongContext: in a child of fork after the parent joined a room, or in a
             sub-interpreter.
     """
-    if _process.forked:
+    if forked():
         raise WrongContext(
             "this process was forked from one that had joined a room, and WebRTC does not "
             "survive that: start it with multiprocessing's 'spawn', or join only in the child"
