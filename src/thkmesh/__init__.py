@@ -18,6 +18,7 @@
     asyncio.run(main())
 """
 
+from thkmesh import sync
 from thkmesh.core.engine import IceServer
 from thkmesh.errors import (
     EngineError,
@@ -100,4 +101,5 @@ __all__ = [
     "WrongContext",
     "__version__",
     "join",
+    "sync",
 ]

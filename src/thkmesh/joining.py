@@ -6,15 +6,12 @@ from types import TracebackType
 from typing import Any
 
 from thkmesh.core.engine import IceServer
-from thkmesh.host import Lease
+from thkmesh.host import Lease, forked
 from thkmesh.keys import Identity
 from thkmesh.room import Room
-from thkmesh.settings import JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
+from thkmesh.settings import HURRIED_PATIENCE, JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
 
 __all__ = ["Joining", "join"]
-
-HURRIED = 1.0
-"""Seconds of patience when leaving because of an error."""
 
 
 class Joining:
@@ -42,7 +39,8 @@ class Joining:
     ) -> None:
         """Leave; after an error with less patience."""
         assert self._room is not None, "entered before left"
-        await self._room.leave(patience=LEAVE_PATIENCE if kind is None else HURRIED)
+        if not forked():  # the child of a fork has nothing to leave: the room is its parent's
+            await self._room.leave(patience=LEAVE_PATIENCE if kind is None else HURRIED_PATIENCE)
 
     async def _join(self) -> Room:
         transport = self._settings.transport()
@@ -112,7 +110,7 @@ def join(
             url=url,
             room=room,
             name=name,
-            metadata=metadata or {},
+            metadata={} if metadata is None else metadata,
             key_file=key_file,
             identity=identity,
             token=token,

@@ -22,6 +22,7 @@ from thkmesh.core.link_events import Renew
 from thkmesh.core.session_events import Cancel, FromLink, Leave, Send, SessionEvent
 from thkmesh.crossing import Mailbox
 from thkmesh.errors import (
+    EngineError,
     InvalidArgument,
     JoinError,
     MeshError,
@@ -34,15 +35,14 @@ from thkmesh.events import Data, Event, ServerChanged, ServerState
 from thkmesh.host import Host, require_context
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView, Runner
-from thkmesh.settings import LEAVE_PATIENCE, RoomSettings
+from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings
 from thkmesh.signaling.transport import Transport
-from thkmesh.subscription import Subscription
+from thkmesh.subscription import Reader, Subscription
 
 __all__ = ["Room"]
 
 _WATCH = 1.0
-_HURRIED = 1.0
-"""Seconds of patience when leaving because of an error."""
+"""Seconds between two looks at whether the application's loop is closed."""
 
 
 class Room:
@@ -54,6 +54,7 @@ class Room:
         host: Host,
         transport: Transport,
         release: Callable[[Callable[[], None]], None] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """Use ``join``.
 
@@ -63,6 +64,10 @@ class Room:
             transport: what opens WebSockets.
             release: called once the session has ended, with what is to be called
                 when the host has been let go of.
+            loop: the application's; None means the running one.
+
+        Raises:
+            InvalidArgument: the key file is not one.
         """
         self.name = settings.room
         self.error: MeshError | None = None
@@ -71,7 +76,7 @@ class Room:
         self.me: Peer = self._signaling.me
         self._host = host
         self._transport = transport
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop or asyncio.get_running_loop()
         self._results: Mailbox[tuple[int, MeshError | None] | None] = Mailbox(
             self._loop, self._deliver
         )
@@ -87,8 +92,9 @@ class Room:
         self._joined = asyncio.Event()
         self._ended = asyncio.Event()
         self._finished = False
+        self._nudged = False
         self._main = Subscription(self, keep=settings.receive)
-        self._subscriptions: tuple[Subscription, ...] = (self._main,)
+        self._readers: tuple[Reader, ...] = (self._main,)
 
     # --- looking --------------------------------------------------------------------
 
@@ -132,17 +138,29 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: called on another event loop, or after fork.
         """
-        frame = frames.encode(data, direct=to is not None)
-        require_context()
+        post = self.prepare(data, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
+        await self.post(*post)
+
+    def prepare(self, data: Data, to: Peer | str | None) -> tuple[SessionKey | None, bytes]:
+        """Return to whom to send which frame; on any thread.
+
+        Raises:
+            MeshError: see ``send``.
+        """
+        require_context()
+        frame = frames.encode(data, direct=to is not None)
         if self.closed:
-            raise self.error or RoomClosed("the room was left")
-        key = None if to is None else self._find(to)
+            raise self.why_closed()
+        return None if to is None else self._find(to), frame
+
+    async def post(self, to: SessionKey | None, frame: bytes) -> None:
+        """Send what was prepared, on the room's loop; see ``send``."""
         token = next(self._tokens)
         future: asyncio.Future[None] = self._loop.create_future()
         self._sending[token] = future
-        self._commands.put(Send(token, key, frame))
+        self._commands.put(Send(token, to, frame))
         try:
             await future
         except asyncio.CancelledError:
@@ -151,15 +169,17 @@ class Room:
         finally:
             self._sending.pop(token, None)
 
-    def _find(self, to: Peer | str) -> SessionKey:
-        if isinstance(to, Peer):
-            return SessionKey(to.id, to.sid)
-        if not isinstance(to, str):
-            raise InvalidArgument("to is a Peer, a peer's id, or None for everybody")
-        for peer in self.peers:
-            if peer.id == to:
-                return SessionKey(peer.id, peer.sid)
-        raise UnknownPeer(f"nobody with the id {to!r:.40} is in the room")
+    def _find(self, to: object) -> SessionKey:
+        match to:
+            case Peer():
+                return SessionKey(to.id, to.sid)
+            case str():
+                for peer in reversed(self.peers):  # the newest of its sessions
+                    if peer.id == to:
+                        return SessionKey(peer.id, peer.sid)
+                raise UnknownPeer(f"nobody with the id {to!r:.40} is in the room")
+            case _:
+                raise InvalidArgument("to is a Peer, a peer's id, or None for everybody")
 
     # --- receiving ------------------------------------------------------------------
 
@@ -170,12 +190,16 @@ class Room:
     def subscribe(self) -> Subscription:
         """Return another, independent view of all events from now on."""
         subscription = Subscription(self)
-        self._subscriptions = (*self._subscriptions, subscription)
+        self.attach(subscription)
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop filling a subscription."""
-        self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+    def attach(self, reader: Reader) -> None:
+        """Tell a reader of all events from now on."""
+        self._readers = (*self._readers, reader)
+
+    def detach(self, reader: Reader) -> None:
+        """Tell a reader no more."""
+        self._readers = tuple(each for each in self._readers if each is not reader)
 
     # --- links and leaving ------------------------------------------------------------
 
@@ -189,7 +213,16 @@ class Room:
         Args:
             patience: seconds that queued messages have to be sent.
         """
+        require_context()
+        self.depart(patience)
+        await self._ended.wait()
+
+    def depart(self, patience: float) -> None:
+        """Begin to leave; on any thread."""
         self._commands.put(Leave(patience))
+
+    async def wait_closed(self) -> None:
+        """Wait until the room has been left, or has ended."""
         await self._ended.wait()
 
     # --- the session's face: called on its loop, see thkmesh.runner.Face ----------------
@@ -199,17 +232,20 @@ class Room:
         if isinstance(event, ServerChanged):
             self._server = event.state
             self._last_error = event.error
-        for subscription in self._subscriptions:
-            subscription.put(event)
-        self._post(None)
+        for reader in self._readers:
+            reader.put(event)
+        # One wake-up a batch, and nothing that grows while nobody takes it.
+        if not self._nudged:
+            self._nudged = True
+            self._report(None)
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
-        self._post((token, None))
+        self._report((token, None))
 
     def unsendable(self, token: int, error: MeshError) -> None:
         """Take note that a message was not sent."""
-        self._post((token, error))
+        self._report((token, error))
 
     def ended(self, error: MeshError | None) -> None:
         """Take note that the session is over."""
@@ -226,10 +262,10 @@ class Room:
         self._finished = True
         self._results.put(None)
 
-    def _post(self, item: tuple[int, MeshError | None] | None) -> None:
+    def _report(self, item: tuple[int, MeshError | None] | None) -> None:
         if not self._results.put(item) and self._runner is not None:
             # The application's loop has closed without leaving.
-            self._runner.feed(Leave(_HURRIED))
+            self._runner.feed(Leave(HURRIED_PATIENCE))
 
     # --- crossing -----------------------------------------------------------------------
 
@@ -240,7 +276,7 @@ class Room:
         elif self._runner is not None:
             self._runner.feed(command)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         """Make the session and enter the room; on the session's loop."""
         try:
             engine = self._host.engine(self._settings.engine)
@@ -252,7 +288,9 @@ class Room:
                 face=self,
                 dice=self._host.dice,
             )
-        except MeshError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, who joins must hear of it
+            if not isinstance(error, MeshError):
+                error = EngineError(f"the engine does not start: {error!r}")
             self.ended(error)
             return
         self._host.adopt(self._runner)
@@ -264,7 +302,7 @@ class Room:
         if self._finished or self._runner is None:
             return
         if self._loop.is_closed():
-            self._runner.feed(Leave(_HURRIED))
+            self._runner.feed(Leave(HURRIED_PATIENCE))
         else:
             self._host.loop.call_later(_WATCH, self._watch)
 
@@ -279,19 +317,26 @@ class Room:
                 else:
                     future.set_exception(error)
             return
+        self._nudged = False
         if self._finished and not self._ended.is_set():
             self._finish()
         if self._server is ServerState.CONNECTED:
             self._joined.set()
-        for subscription in self._subscriptions:
-            subscription.wake()
+        for reader in self._readers:
+            reader.wake()
 
     def _finish(self) -> None:
         self._ended.set()
         self._joined.set()
         for future in self._sending.values():
             if not future.done():
-                future.set_exception(self.error or RoomClosed("the room was left"))
+                future.set_exception(self.why_closed())
+
+    def why_closed(self) -> MeshError:
+        """Return a fresh error: one that is raised again and again would grow."""
+        if self.error is None:
+            return RoomClosed("the room was left")
+        return type(self.error)(*self.error.args)
 
     async def enter(self) -> None:
         """Enter the room; used by ``join``.
@@ -299,7 +344,19 @@ class Room:
         Raises:
             JoinError: see ``join``.
         """
-        self._commands.put(self._begin)
+        self.begin()
+        await self.entered()
+
+    def begin(self) -> None:
+        """Begin to enter; on any thread."""
+        self._commands.put(self._start)
+
+    async def entered(self) -> None:
+        """Wait until the room has been entered.
+
+        Raises:
+            JoinError: see ``join``.
+        """
         try:
             async with asyncio.timeout(self._settings.timeout):
                 await self._joined.wait()

@@ -7,8 +7,19 @@ from typing import Protocol
 from thkmesh.crossing import EventBuffer
 from thkmesh.errors import MeshError
 from thkmesh.events import Event
+from thkmesh.host import require_context
 
-__all__ = ["Source", "Subscription"]
+__all__ = ["Reader", "Source", "Subscription"]
+
+
+class Reader(Protocol):
+    """Who is told what happens in a room."""
+
+    def put(self, event: Event) -> None:
+        """Take an event; called on the session's thread."""
+
+    def wake(self) -> None:
+        """Look: there are events, or the room is closed; called on the room's loop."""
 
 
 class Source(Protocol):
@@ -19,9 +30,10 @@ class Source(Protocol):
     @property
     def closed(self) -> bool:
         """Whether nothing more will happen."""
+        ...
 
-    def unsubscribe(self, subscription: "Subscription") -> None:
-        """Stop filling a subscription."""
+    def detach(self, reader: Reader) -> None:
+        """Tell a reader no more."""
 
 
 class Subscription:
@@ -38,6 +50,7 @@ class Subscription:
         self._keep = keep
         self._buffer = EventBuffer()
         self._wake = asyncio.Event()
+        self._closed = False
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Return itself; events are taken once."""
@@ -47,13 +60,17 @@ class Subscription:
         """Return the next event; cancelling loses none.
 
         Raises:
-            StopAsyncIteration: the room was left.
+            StopAsyncIteration: the room was left, or this subscription closed.
             MeshError: the room ended for another reason.
+            WrongContext: after fork.
         """
+        require_context()
         while True:
             event = self._buffer.take()
             if event is not None:
                 return event
+            if self._closed:
+                raise StopAsyncIteration
             if self._source.closed:
                 if self._source.error is not None:
                     raise self._source.error
@@ -67,14 +84,16 @@ class Subscription:
         return self._buffer.take()
 
     def close(self) -> None:
-        """Take no more events."""
-        self._source.unsubscribe(self)
+        """Take no more events; iterating ends after those that wait."""
+        self._closed = True
+        self._source.detach(self)
+        self._wake.set()
 
     def put(self, event: Event) -> None:
-        """Add an event; called on the runner's thread."""
+        """Add an event; called on the session's thread."""
         if self._keep:
             self._buffer.put(event)
 
     def wake(self) -> None:
-        """Let the reader look again."""
+        """Let who iterates look again."""
         self._wake.set()
