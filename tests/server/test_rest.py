@@ -7,7 +7,8 @@ import re
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from tests.server.world import Client, Server, server, serving, until
@@ -176,6 +177,21 @@ async def test_more_routes_can_be_added() -> None:
     ):
         assert (await http.get("/anything")).text == "mine"
         assert (await http.get("/api/rooms")).json() == {"rooms": []}
+
+
+async def test_our_own_faults_have_the_same_form() -> None:
+    """A bug in a route is a 500 that says no more than that."""
+
+    async def broken(_: Request) -> Response:
+        raise RuntimeError("a secret")
+
+    async with (
+        serving(create_app(extra_routes=[Route("/broken", broken)])) as (host, _),
+        httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
+    ):
+        answer = await http.get("/broken")
+        assert (answer.status_code, answer.json()["error"]) == (500, "internal")
+        assert "secret" not in answer.text
 
 
 async def test_a_body_must_come_in_time() -> None:
