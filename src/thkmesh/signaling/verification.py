@@ -67,6 +67,8 @@ class Verifier:
             InvalidMessage: it is malformed, unsigned, or for another session.
             InvalidSignature: it is not signed by the peer it names.
         """
+        if not (signal.signature or isinstance(signal, wire.Ack)):
+            raise wire.Unsigned(f"an unsigned signal from {signal.from_user_id!r}")
         if signal.room_id != self._room or signal.to != self._me:
             raise InvalidMessage("a signal for another session")
         if isinstance(signal, wire.Ack):
@@ -76,8 +78,6 @@ class Verifier:
         if key is None:
             raise InvalidSignature(f"a signal from {signal.from_user_id!r}, not introduced")
         payload = signal_payload(self._room, signal.source, self._me, signal.seq, signal.body)
-        if not signal.signature:
-            raise wire.Unsigned(f"an unsigned signal from {signal.from_user_id!r}")
         if not verify(key, signal.signature, payload):
             raise InvalidSignature(f"a signal from {signal.from_user_id!r} was changed on its way")
         if signal.seq == 0:
