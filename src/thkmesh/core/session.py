@@ -80,6 +80,9 @@ class Session:
         self._members = Membership(me)
         self._contact = Contact(dice)
         self._links: dict[SessionKey, Link] = {}
+        # The deadline of each link as it last was: asking all of them after every
+        # event is what a session would spend most of its time on.
+        self._due: dict[SessionKey, float] = {}
         self._waiting: deque[Send] = deque()
         self._leave_by: float | None = None
         self._server = ServerState.CONNECTING
@@ -101,7 +104,7 @@ class Session:
         if self._ended:
             return None
         times = [self._contact.deadline, self._members.deadline, self._leave_by]
-        times += [each.deadline for each in self._links.values()]
+        times += self._due.values()
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
@@ -186,9 +189,8 @@ class Session:
         """Do all that ``now`` has made due."""
         out += self._contact.settle(now)
         self._changed(self._members.settle(now), now, out)
-        for key, each in list(self._links.items()):
-            if each.deadline is not None and each.deadline <= now:
-                self._to_link(key, Tick(), now, out)
+        for key in [key for key, due in self._due.items() if due <= now]:
+            self._to_link(key, Tick(), now, out)
         if self._leave_by is not None and now >= self._leave_by:
             for key in list(self._links):
                 self._to_link(key, link.Abandon(), now, out)
@@ -206,7 +208,13 @@ class Session:
         target = self._links.get(key)
         if target is None:
             return
-        for output in target.handle(event, now):
+        outputs = target.handle(event, now)
+        due = target.deadline
+        if due is None:
+            self._due.pop(key, None)
+        else:
+            self._due[key] = due
+        for output in outputs:
             self._from_link(target, output, now, out)
 
     def _from_link(
