@@ -1,6 +1,7 @@
 """The laws of a link: it connects, it mends itself, and what is queued survives."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -9,6 +10,8 @@ from thkmesh.core import frames, wire
 from thkmesh.core.engine import (
     BULK,
     BufferLow,
+    Candidate,
+    CandidateFound,
     Candidate,
     CandidateFound,
     ChannelClosed,
@@ -95,6 +98,18 @@ def test_candidates_wait_for_those_to_come() -> None:
     assert envelopes(world)[before:] == []
     world.run(BATCHING)
     assert envelopes(world)[before:] == ["IceCandidate"]
+
+
+def test_many_candidates_travel_in_several_signals() -> None:
+    """A machine with many addresses does not make a signal that is refused."""
+    world = LinkWorld().connect()
+    before = len(world.low.said(TransmitSignal))
+    for n in range(70):
+        found = CandidateFound(Candidate(f"candidate:{n}", "0", 0, "low1"))
+        world.tell(world.low, FromEngine(world.low.number, found))
+    world.run(1.0)
+    bodies = [json.loads(o.body) for o in world.low.said(TransmitSignal)[before:]]
+    assert [len(body["candidates"]) for body in bodies] == [32, 32, 6]
 
 
 def test_two_hasty_links_connect_too() -> None:

@@ -83,6 +83,9 @@ STEADY: Final = 30.0
 BATCHING: Final = 0.02
 """Seconds that candidates wait for each other, unless they are complete."""
 
+BATCH_LIMIT: Final = 32
+"""Candidates in one signal; a receiver takes 64."""
+
 DRAIN: Final = 2.0
 """Seconds that a closing connection has to deliver what the engine holds."""
 
@@ -287,7 +290,8 @@ class Link:
     ) -> None:
         """Let candidates wait for those that are still to come."""
         self._batch += candidates
-        if candidates[-1].candidate == engine.END_OF_CANDIDATES:
+        complete = candidates[-1].candidate == engine.END_OF_CANDIDATES
+        if complete or len(self._batch) >= BATCH_LIMIT:
             self._flush(now, out)
         elif self._batch_due is None:
             self._batch_due = now + BATCHING
