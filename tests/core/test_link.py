@@ -12,8 +12,6 @@ from thkmesh.core.engine import (
     BufferLow,
     Candidate,
     CandidateFound,
-    Candidate,
-    CandidateFound,
     ChannelClosed,
     ChannelOpened,
     ConnectionState,
@@ -311,11 +309,14 @@ def test_the_engine_is_fed_as_it_drains() -> None:
 
 
 def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
-    """A frame against the protocol is reported, and the link is replaced."""
+    """It is reported, nothing more is heard over that connection, and it is replaced."""
     world = LinkWorld().connect()
-    world.report(world.high, FrameReceived(0, b"\xff"))
+    for frame in (b"\xff", b"\xff", frames.encode("too late")):
+        world.report(world.high, FrameReceived(0, frame))
+    assert world.high.closed == [(1, 0.0)]
     world.run(0.1)
     assert len(world.high.said(Misbehaved)) == 1
+    assert world.high.heard == []
     assert world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
 
 

@@ -1,0 +1,1 @@
+"""The pure core: machines without loop, socket, clock, dice or log."""

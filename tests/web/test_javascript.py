@@ -1,0 +1,25 @@
+"""The JavaScript tests, run by Node's own test runner."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in HERE.glob("*.test.js")))
+def test_javascript_keeps_its_laws(file: str) -> None:
+    """Every test in the file passes under node --test."""
+    node = shutil.which("node")
+    assert node, "node is missing: make setup-host installs it"
+    done = subprocess.run(
+        [node, "--test", "--test-reporter=spec", str(HERE / file)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fail 0" in done.stdout
