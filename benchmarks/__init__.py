@@ -1,0 +1,1 @@
+"""What it costs, beside others in the same run: ``python -m benchmarks``."""

@@ -1,0 +1,40 @@
+"""Plots, where matplotlib is installed."""
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+__all__ = ["strips"]
+
+
+def strips(path: Path, samples: Mapping[str, Sequence[float]], *, title: str, axis: str) -> None:
+    """Draw every sample as a dot and each median as a bar, one strip a name."""
+    if find_spec("matplotlib") is None:
+        print(f"not drawn: {path} (matplotlib is missing; make bench installs it)")
+        return
+    import matplotlib as mpl  # noqa: PLC0415 - only where it is
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "thkmesh"
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
+
+    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.7 * len(samples)), layout="constrained")
+    dice = random.Random(1)
+    for row, figures in enumerate(samples.values()):
+        heights = [row + dice.uniform(-0.18, 0.18) for _ in figures]
+        (dots,) = axes.plot(figures, heights, "o", markersize=4, alpha=0.6, markeredgewidth=0)
+        median = statistics.median(figures)
+        axes.plot([median, median], [row - 0.32, row + 0.32], color=dots.get_color(), linewidth=3)
+        axes.annotate(f"{median:.0f}", (median, row - 0.34), ha="center", va="bottom", fontsize=9)
+    axes.set_yticks(range(len(samples)), list(samples))
+    axes.set_ylim(len(samples) - 0.5, -0.7)
+    axes.set_xlim(left=0)
+    axes.set_xlabel(axis)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+    print(f"drawn: {path}")
