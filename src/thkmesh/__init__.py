@@ -18,6 +18,8 @@
     asyncio.run(main())
 """
 
+# The interpreter first: where nothing can work, importing it says so.
+from thkmesh import interpreter as _  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from thkmesh import sync
 from thkmesh.core.engine import IceServer
 from thkmesh.errors import (

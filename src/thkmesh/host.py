@@ -7,17 +7,17 @@ ever runs on it. C code that holds the interpreter stops it too; ``Slept`` keeps
 links alive through that.
 
 WebRTC engines do not survive ``fork``, and their threads do not exist in the
-child: there, and in sub-interpreters, everything raises ``WrongContext``.
+child: there everything raises ``WrongContext``.
 """
 
 import asyncio
 import atexit
 import contextlib
-import importlib
 import os
 import random
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -150,8 +150,10 @@ class MeshThread:
             EngineError: there is none of that name, or it is not installed.
         """
         if name not in self._engines:
-            self._engines[name] = load(name)
-            # Last in, first out: our goodbye has to come before the engine's own end.
+            engine = self._engines[name] = load(name)
+            # Last in, first out: our goodbye has to come before the engine's own end. That is
+            # in part a finalizer, and the first of all finalizers takes their place in line.
+            weakref.finalize(engine, int)
             atexit.unregister(_goodbye)
             atexit.register(_goodbye)
         return self._engines[name]
@@ -181,7 +183,7 @@ class MeshThread:
         async def leave_all() -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience * 0.8):
-                    await asyncio.gather(*(each.leave(patience / 2) for each in self._runners))
+                    await asyncio.gather(*(each.leave(patience / 4) for each in self._runners))
             self._loop.stop()
 
         goodbye = leave_all()
@@ -243,28 +245,17 @@ def forked() -> bool:
     return _process.forked
 
 
-def _in_main_interpreter() -> bool:
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        with contextlib.suppress(ImportError):
-            interpreters: Any = importlib.import_module(name)
-            return bool(interpreters.get_current() == interpreters.get_main())
-    return True
-
-
 def require_context() -> None:
     """Refuse to work where the mesh cannot.
 
     Raises:
-        WrongContext: in a child of fork after the parent joined a room, or in a
-            sub-interpreter.
+        WrongContext: in a child of fork after the parent joined a room.
     """
     if forked():
         raise WrongContext(
             "this process was forked from one that had joined a room, and WebRTC does not "
             "survive that: start it with multiprocessing's 'spawn', or join only in the child"
         )
-    if not _process.used and not _in_main_interpreter():
-        raise WrongContext("THKMesh works in the main interpreter of a process only")
 
 
 class Lease:

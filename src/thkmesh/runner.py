@@ -57,6 +57,9 @@ from thkmesh.signaling.transport import Transport
 
 __all__ = ["ConnectionSettings", "Face", "LinkView", "Runner"]
 
+DRAIN_FIRST = 1.0
+"""Seconds that connections have to drain before the server is told that we left."""
+
 _log = logging.getLogger("thkmesh.client")
 
 
@@ -251,12 +254,12 @@ class Runner:
         task.add_done_callback(self._closing.discard)
 
     async def _say_goodbye(self, goodbye: wire.Leave, drains: list[asyncio.Task[None]]) -> None:
-        """Leave the server when the connections have drained.
+        """Leave the server when the connections have drained, or should have.
 
         Else its word that we have left might overtake our last messages.
         """
         if drains:
-            await asyncio.wait(drains)
+            await asyncio.wait(drains, timeout=DRAIN_FIRST)
         self._client.send(goodbye)
         self._client.close()
 

@@ -1,0 +1,409 @@
+"""The ends and the children of processes: exit, signals, fork, spawn, sub-interpreters."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.shell.world import PATIENCE, Program, received, server
+from thkmesh import LeaveReason, LinkChanged, Message, PeerJoined, PeerLeft, sync
+
+LONGEST_EXIT = 5.0
+"""Seconds from the last line of a program to its end: 2 for goodbyes, the rest for a busy machine."""
+
+BEGIN = """
+import asyncio, os, signal, sys, threading, time
+import thkmesh
+from thkmesh import LinkChanged, LinkState, Message, sync
+
+url, room = sys.argv[1:]
+
+def linked(joined):
+    for event in joined:
+        if isinstance(event, LinkChanged) and event.state is LinkState.CONNECTED:
+            return joined
+
+async def linked_async(joined):
+    async for event in joined:
+        if isinstance(event, LinkChanged) and event.state is LinkState.CONNECTED:
+            return
+"""
+
+
+@pytest.fixture
+def watcher(url: str, room: str) -> Iterator[sync.Room]:
+    """Return somebody in the room who sees who comes and goes."""
+    with sync.join(url, room=room, name="watcher") as joined:
+        yield joined
+
+
+def run(source: str, watcher: sync.Room, url: str) -> Program:
+    """Start a program that begins with ``BEGIN``."""
+    return Program(BEGIN + source, url, watcher.name)
+
+
+def farewell(watcher: sync.Room) -> tuple[list[object], LeaveReason]:
+    """Return what the next peer that comes says until it goes, and why it goes."""
+    peer = received(watcher, PeerJoined).peer
+    said: list[object] = []
+    while True:
+        match watcher.receive(PATIENCE):
+            case Message(peer=sender, data=data) if sender == peer:
+                said.append(data)
+            case PeerLeft(peer=gone, reason=reason) if gone == peer:
+                return said, reason
+            case _:
+                pass
+
+
+# --- exit ---------------------------------------------------------------------------
+
+ENDS = [
+    pytest.param("", (0, ""), id="falls off the end"),
+    pytest.param("sys.exit()", (0, ""), id="sys.exit"),
+    pytest.param("sys.exit(7)", (7, ""), id="sys.exit(7)"),
+    pytest.param("sys.exit('why')", (1, "why\n"), id="sys.exit(text)"),
+    pytest.param("1 / 0", (1, "ZeroDivisionError: division by zero\n"), id="exception"),
+    pytest.param("raise KeyboardInterrupt", (-2, "KeyboardInterrupt\n"), id="interrupt"),
+]
+
+PLAIN = """
+joined = linked(sync.join(url, room=room))
+joined.send("last words")
+"""
+
+ASYNC = """
+async def main():
+    joined = await thkmesh.join(url, room=room)
+    await linked_async(joined)
+    await joined.send("last words")
+    return joined
+
+loop = asyncio.new_event_loop()
+joined = loop.run_until_complete(main())
+"""
+
+
+def must_say_goodbye(program: Program, watcher: sync.Room, code: int, complaint: str) -> None:
+    """Check how a program ends once it has printed the time."""
+    with program:
+        began = program.value()
+        assert farewell(watcher) == (["last words"], LeaveReason.LEFT)
+        ended_with, printed, complaints = program.end()
+        assert time.monotonic() - began < LONGEST_EXIT
+        assert (ended_with, printed) == (code, "")
+        assert complaints.endswith(complaint)
+        assert complaints.count("Traceback") == int("Error" in complaint or "Inter" in complaint)
+        assert complaint or not complaints
+
+
+@pytest.mark.parametrize(("end", "expected"), ENDS)
+def test_however_a_program_ends_it_says_goodbye(
+    watcher: sync.Room, url: str, end: str, expected: tuple[int, str]
+) -> None:
+    """Its last words arrive, the others see that it left, and it ends soon and quietly."""
+    source = f"{PLAIN}\nprint(time.monotonic(), flush=True)\n{end}\n"
+    must_say_goodbye(run(source, watcher, url), watcher, *expected)
+
+
+@pytest.mark.parametrize("closing", ["", "loop.close()"], ids=["open loop", "closed loop"])
+def test_a_loop_that_does_not_run_is_no_hindrance(
+    watcher: sync.Room, url: str, closing: str
+) -> None:
+    """The same goes for programs with an event loop, left open or closed."""
+    source = f"{ASYNC}\nprint(time.monotonic(), flush=True)\n{closing}\n"
+    must_say_goodbye(run(source, watcher, url), watcher, 0, "")
+
+
+def test_a_frozen_peer_is_no_hindrance(watcher: sync.Room, url: str) -> None:
+    """Who does not take our last words does not hold up the end, nor what the others hear."""
+    with run("joined = sync.join(url, room=room); time.sleep(60)", watcher, url) as frozen:
+        received(watcher, LinkChanged)
+        source = """
+joined = sync.join(url, room=room)
+for _ in range(2):
+    linked(joined)
+print("linked", flush=True)
+sys.stdin.readline()
+joined.send("last words")
+print(time.monotonic(), flush=True)
+"""
+        program = run(source, watcher, url)
+        assert program.line() == "linked"
+        frozen.process.send_signal(signal.SIGSTOP)
+        program.tell("go on")
+        must_say_goodbye(program, watcher, 0, "")
+
+
+def test_an_exit_among_blocked_threads_says_goodbye(watcher: sync.Room, url: str) -> None:
+    """Daemon threads that wait for events do not hold up the end, nor are they heard of."""
+    source = """
+joined = linked(sync.join(url, room=room))
+threading.Thread(target=lambda: list(joined), daemon=True).start()
+joined.send("last words")
+print("ready", flush=True)
+"""
+    with run(source, watcher, url) as program:
+        assert program.line() == "ready"
+        assert farewell(watcher) == (["last words"], LeaveReason.LEFT)
+        assert program.end() == (0, "", "")
+
+
+def test_a_dead_name_server_does_not_hold_up_the_end(watcher: sync.Room, url: str) -> None:
+    """A lookup that hangs for a minute delays neither the time-out nor the exit."""
+    source = """
+sys.addaudithook(lambda event, _: event == "socket.getaddrinfo" and time.sleep(60))
+try:
+    sync.join("http://example.test", room=room, timeout=0.2)
+except thkmesh.ServerUnreachable:
+    print(time.monotonic(), flush=True)
+"""
+    with run(source, watcher, url) as program:
+        began = program.value()
+        assert program.end() == (0, "", "")
+        assert time.monotonic() - began < LONGEST_EXIT
+
+
+def test_an_exit_while_the_server_is_away_is_quiet(room: str) -> None:
+    """A link says goodbye by itself; nobody tries to reach the server any more."""
+    source = """
+joined = linked(sync.join(url, room=room))
+print("ready", flush=True)
+for event in joined:
+    if event == thkmesh.ServerChanged(thkmesh.ServerState.RECONNECTING):
+        break
+"""
+    with server() as url, sync.join(url, room=room) as watcher:
+        program = run(source, watcher, url)
+        assert program.line() == "ready"
+        received(watcher, PeerJoined)
+    with program:
+        assert program.end() == (0, "", "")
+
+
+# --- Ctrl-C -------------------------------------------------------------------------
+
+INTERRUPTED = [
+    pytest.param("for event in joined: pass", id="iterating"),
+    pytest.param("joined.receive(60)", id="receiving"),
+    pytest.param("time.sleep(60)", id="sleeping"),
+    pytest.param("while True: joined.send('x')", id="sending"),
+]
+
+
+@pytest.mark.parametrize("doing", INTERRUPTED)
+def test_ctrl_c_leaves(watcher: sync.Room, url: str, doing: str) -> None:
+    """Whatever a program was doing in the room, Ctrl-C ends it, and the room is left."""
+    source = f"""
+with sync.join(url, room=room) as joined:
+    linked(joined)
+    try:
+        print("ready", flush=True)
+        {doing}
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        raise
+"""
+    with run(source, watcher, url) as program:
+        assert program.line() == "ready"
+        program.process.send_signal(signal.SIGINT)
+        assert program.line() == "interrupted"
+        _, reason = farewell(watcher)
+        assert reason is LeaveReason.LEFT
+        code, printed, complaints = program.end()
+        assert (code, printed) == (-signal.SIGINT, "")
+        assert complaints.endswith("KeyboardInterrupt\n")
+        assert complaints.count("Traceback") == 1
+
+
+def test_ctrl_c_while_joining_ends_it(watcher: sync.Room, url: str) -> None:
+    """A server that does not answer is not waited for; another room can then be joined."""
+    source = """
+import socket
+silent = socket.create_server(("127.0.0.1", 0))
+print("ready", flush=True)
+try:
+    sync.join(f"http://127.0.0.1:{silent.getsockname()[1]}", room=room, timeout=60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+with sync.join(url, room=room) as joined:
+    print("joined", flush=True)
+print([thread.name for thread in threading.enumerate()])
+"""
+    with run(source, watcher, url) as program:
+        assert program.line() == "ready"
+        time.sleep(0.5)
+        program.process.send_signal(signal.SIGINT)
+        assert program.line() == "interrupted"
+        assert program.line() == "joined"
+        assert program.end() == (0, "['MainThread']\n", "")
+
+
+# --- fork ---------------------------------------------------------------------------
+
+IN_THE_CHILD = """
+def refusals():
+    async def join():
+        await thkmesh.join(url, room=room)
+    calls = [
+        lambda: asyncio.run(join()),
+        lambda: sync.join(url, room=room),
+        lambda: joined.send("from the child"),
+        lambda: joined.receive(1),
+        lambda: list(joined),
+        joined.leave,
+    ]
+    for call in calls:
+        try:
+            call()
+        except thkmesh.WrongContext as error:
+            yield str(error)
+
+def child():
+    said = list(refusals())
+    print(len(said), len(set(said)), said[0], flush=True)
+"""
+
+FORKS = [
+    pytest.param("child()", id="to the end"),
+    pytest.param("child(); sys.exit(0)", id="sys.exit"),
+    pytest.param("child(); os._exit(0)", id="os._exit"),
+]
+
+
+@pytest.mark.parametrize("ending", FORKS)
+def test_after_fork_every_use_raises(watcher: sync.Room, url: str, ending: str) -> None:
+    """The child is refused with one clear sentence and ends well; the parent is unharmed."""
+    source = f"""
+{IN_THE_CHILD}
+with sync.join(url, room=room) as joined:
+    linked(joined)
+    pid = os.fork()
+    if pid == 0:
+        {ending}
+    else:
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        joined.send("unharmed")
+"""
+    with run(source, watcher, url) as program:
+        assert program.line().startswith("6 1 this process was forked from one that had joined")
+        assert program.line() == "0"
+        assert farewell(watcher) == (["unharmed"], LeaveReason.LEFT)
+        assert program.end() == (0, "", "")
+
+
+def test_after_leaving_a_fork_is_refused_too(watcher: sync.Room, url: str) -> None:
+    """What the engine has started does not survive a fork, whether a room is open or not."""
+    source = f"""
+{IN_THE_CHILD}
+with sync.join(url, room=room) as joined:
+    linked(joined)
+pid = os.fork()
+if pid == 0:
+    child()
+else:
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    with sync.join(url, room=room) as joined:
+        linked(joined).send("unharmed")
+"""
+    with run(source, watcher, url) as program:
+        assert program.line().startswith("6 1 this process was forked from one that had joined")
+        assert program.line() == "0"
+        assert farewell(watcher) == ([], LeaveReason.LEFT)
+        assert farewell(watcher) == (["unharmed"], LeaveReason.LEFT)
+        assert program.end() == (0, "", "")
+
+
+def test_a_fork_before_the_first_room_is_harmless(watcher: sync.Room, url: str) -> None:
+    """Importing alone does not spoil a child: both may join then."""
+    source = """
+pid = os.fork()
+with sync.join(url, room=room) as joined:
+    linked(joined).send("parent" if pid else "child")
+    if pid:
+        os.waitpid(pid, 0)
+"""
+    with run(source, watcher, url) as program:
+        first, second = received(watcher, Message), received(watcher, Message)
+        assert {first.data, second.data} == {"parent", "child"}
+        assert program.end() == (0, "", "")
+
+
+WORKER = """
+import thkmesh
+from thkmesh import sync
+
+def work(url, room, answers):
+    try:
+        with sync.join(url, room=room) as joined:
+            for event in joined:
+                if isinstance(event, thkmesh.LinkChanged):
+                    break
+            joined.send("worked")
+        answers.put("worked")
+    except thkmesh.WrongContext as error:
+        answers.put(str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("fork", "this process was forked from one that had joined a room"),
+        ("spawn", "worked"),
+        ("forkserver", "worked"),
+    ],
+)
+def test_workers_are_spawned(
+    watcher: sync.Room, url: str, tmp_path: Path, method: str, answer: str
+) -> None:
+    """``multiprocessing`` by fork is refused; by spawn it makes processes like any other."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    source = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+import multiprocessing
+import worker
+
+with sync.join(url, room=room) as joined:
+    linked(joined)
+    context = multiprocessing.get_context({method!r})
+    answers = context.SimpleQueue()
+    process = context.Process(target=worker.work, args=(url, room, answers))
+    process.start()
+    print(answers.get(), flush=True)
+    process.join()
+    joined.send(process.exitcode)
+"""
+    with run(source, watcher, url) as program:
+        assert program.line().startswith(answer)
+        assert farewell(watcher) == ([0], LeaveReason.LEFT)
+        assert program.end() == (0, "", "")
+
+
+# --- sub-interpreters -----------------------------------------------------------------
+
+
+IN_A_SUB_INTERPRETER = """
+try:
+    import thkmesh
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("used", ["", "import thkmesh"], ids=["alone", "beside the main one"])
+def test_a_sub_interpreter_is_refused(used: str) -> None:
+    """Importing raises one clear error, whether the main interpreter uses us or not."""
+    source = f"""
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+{used}
+interpreters.run_string(interpreters.create(), {IN_A_SUB_INTERPRETER!r})
+"""
+    with Program(source) as program:
+        sentence = "THKMesh works in the main interpreter of a process only\n"
+        assert program.end() == (0, sentence, "")
