@@ -108,6 +108,15 @@ def test_progress_resets_the_back_off() -> None:
     assert sequencer.deadline == 7.0
 
 
+def test_a_new_way_resets_the_back_off() -> None:
+    """After Resume the next resend is soon again, however long the former way was bad."""
+    sequencer = sending(1)
+    for now in (2.0, 6.0, 14.0):
+        run(sequencer, Tick(), now=now)
+    assert run(sequencer, Pause(), Resume(), now=20.0) == [signal(1)]
+    assert sequencer.deadline == 22.0
+
+
 def test_a_later_signal_does_not_postpone_the_resend() -> None:
     """The timer runs from the oldest signal that is unacknowledged."""
     sequencer = sending(1)
