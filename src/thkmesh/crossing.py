@@ -118,6 +118,15 @@ class EventBuffer:
             self._bytes -= size
             return event
 
+    def copy(self) -> "EventBuffer":
+        """Return another buffer in which the same waits."""
+        other = EventBuffer(self._limit)
+        with self._lock:
+            other._bytes = self._bytes
+            other._events.extend(self._events)
+            other._dropped.update(self._dropped)
+        return other
+
     def _tell_dropped(self) -> None:
         for peer, count in self._dropped.items():
             self._events.append((_OVERHEAD_BYTES, Lost(peer, count)))

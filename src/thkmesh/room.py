@@ -14,6 +14,7 @@ and nothing else.
 
 import asyncio
 import itertools
+import threading
 from collections.abc import AsyncIterator, Callable
 
 from thkmesh.core import frames
@@ -95,6 +96,7 @@ class Room:
         self._nudged = False
         self._main = Subscription(self, keep=settings.receive)
         self._readers: tuple[Reader, ...] = (self._main,)
+        self._telling = threading.Lock()
 
     # --- looking --------------------------------------------------------------------
 
@@ -187,19 +189,28 @@ class Room:
         """Return the events since the room was joined; see ``Subscription``."""
         return self._main
 
-    def subscribe(self) -> Subscription:
-        """Return another, independent view of all events from now on."""
-        subscription = Subscription(self)
-        self.attach(subscription)
+    def subscribe(self, *, unread: bool = False) -> Subscription:
+        """Return another, independent view of all events from now on.
+
+        Args:
+            unread: begin with what iterating the room itself has not handed out yet.
+                Events come in on another thread, so whoever subscribes after joining
+                has missed some; with this, none.
+        """
+        with self._telling:
+            subscription = Subscription(self, buffer=self._main.unread() if unread else None)
+            self._readers = (*self._readers, subscription)
         return subscription
 
     def attach(self, reader: Reader) -> None:
         """Tell a reader of all events from now on."""
-        self._readers = (*self._readers, reader)
+        with self._telling:
+            self._readers = (*self._readers, reader)
 
     def detach(self, reader: Reader) -> None:
         """Tell a reader no more."""
-        self._readers = tuple(each for each in self._readers if each is not reader)
+        with self._telling:
+            self._readers = tuple(each for each in self._readers if each is not reader)
 
     # --- links and leaving ------------------------------------------------------------
 
@@ -232,8 +243,9 @@ class Room:
         if isinstance(event, ServerChanged):
             self._server = event.state
             self._last_error = event.error
-        for reader in self._readers:
-            reader.put(event)
+        with self._telling:
+            for reader in self._readers:
+                reader.put(event)
         # One wake-up a batch, and nothing that grows while nobody takes it.
         if not self._nudged:
             self._nudged = True

@@ -44,11 +44,13 @@ class Subscription:
     messages are dropped and a ``Lost`` says how many.
     """
 
-    def __init__(self, source: Source, *, keep: bool = True) -> None:
+    def __init__(
+        self, source: Source, *, keep: bool = True, buffer: EventBuffer | None = None
+    ) -> None:
         """Use ``Room.subscribe``."""
         self._source = source
         self._keep = keep
-        self._buffer = EventBuffer()
+        self._buffer = buffer or EventBuffer()
         self._wake = asyncio.Event()
         self._closed = False
 
@@ -82,6 +84,10 @@ class Subscription:
     def take_nowait(self) -> Event | None:
         """Return the next event that is already here, else None."""
         return self._buffer.take()
+
+    def unread(self) -> EventBuffer:
+        """Return a copy of what waits."""
+        return self._buffer.copy()
 
     def close(self) -> None:
         """Take no more events; iterating ends after those that wait."""

@@ -135,7 +135,7 @@ async def _judged(
     data: Any,  # noqa: ANN401 - any JSON
 ) -> dict[str, Any]:
     """Return a message with what a chat that has just begun makes of it."""
-    chat = Chat(listener)
+    chat = Chat(listener, listener.subscribe())
     await speaker.send(data)
     await speaker.send(_message(speaker, "the end"))
     entries: list[dict[str, Any]] = []

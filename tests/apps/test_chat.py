@@ -80,6 +80,11 @@ def meeting(*names: str, room: str = "lobby") -> Callable[[Scene], Callable[...,
     return decorate
 
 
+def listening(room: Room) -> Chat:
+    """Return a chat that begins now, and not with what happened since joining."""
+    return Chat(room, room.subscribe())
+
+
 async def told(chat: Chat, kind: type[_Entry]) -> _Entry:
     """Return the next entry of a kind."""
     async for entry in chat:
@@ -223,7 +228,7 @@ async def test_what_is_not_right_is_ignored_and_counted(
     ada: Room, bob: Room, changes: dict[str, Any], *, forged: bool
 ) -> None:
     """A message in another's name, for another room, or of a wrong form never shows."""
-    chat = Chat(bob)
+    chat = listening(bob)
     await ada.send(line(ada, **changes))
     await ada.send(line(ada, "after it"))
     assert (await said(chat)).content == "after it"
@@ -275,7 +280,7 @@ async def test_no_json_can_break_a_chat(ada: Room, bob: Room, data: Any, kind: s
 @meeting("Ada", "Bob")
 async def test_other_messages_of_the_room_are_left_alone(ada: Room, bob: Room) -> None:
     """They neither show nor count, and the room's own readers get everything."""
-    chat = Chat(bob)
+    chat = listening(bob)
     others: list[Any] = ["text", b"bytes", 5, [1], {"type": "move"}, {"type": ["chat-message"]}]
     for other in others:
         await ada.send(other)
@@ -311,7 +316,7 @@ def test_coming_and_going_is_part_of_the_story() -> None:
 @meeting("Ada", "Bob")
 async def test_history_is_bounded(ada: Room, bob: Room) -> None:
     """The newest entries are remembered, the oldest forgotten."""
-    speaker, reader = Chat(ada), Chat(bob)
+    speaker, reader = Chat(ada), listening(bob)
     for number in range(HISTORY_LENGTH + 5):
         await speaker.say(str(number))
         await said(reader)
@@ -321,14 +326,39 @@ async def test_history_is_bounded(ada: Room, bob: Room) -> None:
 
 
 @meeting("Ada", "Bob")
+async def test_a_chat_begins_with_what_nobody_has_read(ada: Room, bob: Room) -> None:
+    """However late it is made after joining, it misses nothing; nor does the room's reader."""
+    await Chat(ada).say("early")
+    await asyncio.sleep(1.0)
+    chat = Chat(bob)
+    assert await told(chat, PeerJoined) == PeerJoined(ada.me)
+    assert (await said(chat)).content == "early"
+    assert (await took(bob))["content"] == "early"
+    later = Chat(bob)
+    await Chat(ada).say("late")
+    assert (await said(later)).content == "late"
+    assert (await said(chat)).content == "late"
+
+
+@meeting("Ada", "Bob")
+async def test_a_chat_may_be_all_that_reads_a_room(ada: Room, bob: Room) -> None:
+    """Given the room's own events, it takes them, and nothing is left lying around."""
+    chat = Chat(bob, aiter(bob))
+    await Chat(ada).say("hi")
+    assert (await said(chat)).content == "hi"
+    await bob.leave()
+    assert not [event async for event in bob if isinstance(event, Message)]
+
+
+@meeting("Ada", "Bob")
 async def test_a_chat_ends_with_its_room_or_before(ada: Room, bob: Room) -> None:
     """Leaving ends the iteration; a closed chat hears nothing more."""
-    chat, closed = Chat(bob), Chat(bob)
+    chat, closed = listening(bob), Chat(bob)
     closed.close()
     await Chat(ada).say("hi")
     await said(chat)
     await bob.leave()
-    assert not [entry async for entry in closed]
+    assert not [entry async for entry in closed if isinstance(entry, ChatMessage)]
     assert not [entry async for entry in chat if isinstance(entry, ChatMessage)]
 
 

@@ -225,3 +225,17 @@ def test_who_came_and_went_is_told_even_when_it_is_full() -> None:
         PeerJoined(BOB),
         PeerJoined(ADA),
     ]
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    """It begins with the same, lost messages and memory included; then each is its own."""
+    buffer = EventBuffer(limit_bytes=4096)
+    events: list[Event] = [PeerJoined(ADA), Message(ADA, "x" * 3000), Message(ADA, "y" * 3000)]
+    for event in events:
+        buffer.put(event)
+    copy = buffer.copy()
+    assert buffer.take() == PeerJoined(ADA)
+    copy.put(PeerJoined(BOB))
+    taken = [copy.take() for _ in range(5)]
+    assert taken == [PeerJoined(ADA), Message(ADA, "x" * 3000), Lost(ADA, 1), PeerJoined(BOB), None]
+    assert [buffer.take() for _ in range(3)] == [Message(ADA, "x" * 3000), Lost(ADA, 1), None]

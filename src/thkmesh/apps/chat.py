@@ -29,6 +29,7 @@ import re
 import secrets
 import unicodedata
 from collections import deque
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -47,6 +48,7 @@ from thkmesh import (
     Refused,
     Room,
     ServerChanged,
+    Subscription,
 )
 
 __all__ = [
@@ -151,7 +153,7 @@ def _is_something(content: object) -> bool:
 
 
 class Chat:
-    """The conversation of a room, from now on, as one reader sees it.
+    """The conversation of a room, as one reader sees it.
 
     It has no task of its own: entries are taken from the room while it is iterated,
     and ``history`` and ``typing`` tell of what has been taken so far.
@@ -162,12 +164,23 @@ class Chat:
         forged: how many were refused because they name another author.
     """
 
-    def __init__(self, room: Room) -> None:
-        """Begin to listen."""
+    def __init__(self, room: Room, events: AsyncIterator[Event] | None = None) -> None:
+        """Begin to listen.
+
+        Args:
+            room: where to talk.
+            events: where to read what happens; None means a subscription of its own,
+                which begins with what nobody has read of the room so far. Where
+                chatting is all that is done with the room, ``aiter(room)`` spares
+                keeping everything for a second reader who never comes.
+        """
         self.room = room
         self.malformed = 0
         self.forged = 0
-        self._events = room.subscribe()
+        self._own: Subscription | None = None
+        if events is None:
+            events = self._own = room.subscribe(unread=True)
+        self._events = events
         self._history: deque[ChatEntry] = deque(maxlen=HISTORY_LENGTH)
         self._typing: dict[Peer, float] = {}
         self._told_typing: float | None = None
@@ -282,8 +295,9 @@ class Chat:
                 return entry
 
     def close(self) -> None:
-        """Listen no more; the room stays as it is."""
-        self._events.close()
+        """End our own subscription; the room stays as it is."""
+        if self._own is not None:
+            self._own.close()
 
     def _entry(self, event: Event) -> ChatEntry | None:
         """Return what an event is to this chat; None if nothing."""
