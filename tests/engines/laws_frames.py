@@ -122,6 +122,7 @@ async def a_full_buffer_refuses_and_recovers(lab: Lab) -> None:
         taken += 1
         assert taken * 65_536 < 64 * 2**20, "no end to the buffer"
     await pair.a.until(lambda: bool(pair.a.of(BufferLow)))
+    assert pair.a.connection.buffered_bytes(BULK) > 2**20, "told much too late"
     assert pair.a.send(BULK, taken.to_bytes(4, "big"))
     frames = await pair.b.received(BULK, 32)
     assert [int.from_bytes(frame[:4], "big") for frame in frames] == list(range(len(frames)))

@@ -12,9 +12,11 @@ from tests.engines.remote import remote
 from tests.engines.world import End, lab
 from thkmesh.core.engine import (
     BULK,
+    CHANNELS,
     CONTROL,
     ApplyRemote,
     ChannelClosed,
+    ChannelSpec,
     ConnectionState,
     Description,
     EngineEvent,
@@ -202,6 +204,20 @@ async def test_after_a_negotiation_that_settles_nothing_the_engine_still_works()
         await pair.exchange()
 
 
+async def test_an_ice_restart_does_not_end_the_candidates_before_the_first() -> None:
+    """The bare package writes end-of-candidates into the new offer; we trickle the end."""
+    async with bare_pair() as bare:
+        bare.a.restart_ice()
+        await bare.a.set_local_description()
+        assert bare.a.local_description is not None
+        assert "a=end-of-candidates" in bare.a.local_description.sdp
+    async with lab(WrtcEngine) as found:
+        pair = await found.connected()
+        offer = await pair.a.describe(MakeOffer(ice_restart=True))
+        assert "a=end-of-candidates" not in offer.sdp
+        assert "a=candidate" not in offer.sdp
+
+
 # --- the end ------------------------------------------------------------------------
 
 
@@ -261,6 +277,23 @@ async def test_the_bare_package_loses_what_comes_before_the_listener() -> None:
         pair.a_channels[0].send(b"last")
         await last.wait()
         assert frames == [b"last"]
+
+
+# --- channels --------------------------------------------------------------------------
+
+
+async def test_the_channels_are_what_their_specification_says() -> None:
+    """Two are reliable and ordered; the third loses rather than waits."""
+    async with lab(WrtcEngine) as found:
+        connection = found.end().connection
+        assert isinstance(connection, WrtcConnection)
+        # Only a network that loses packets would show it from outside.
+        channels = connection._channels  # noqa: SLF001
+        found_specs = [
+            ChannelSpec(each.id or 0, each.label, each.ordered, each.max_retransmits)
+            for each in channels
+        ]
+        assert found_specs == list(CHANNELS)
 
 
 # --- what the remote end may do -----------------------------------------------------

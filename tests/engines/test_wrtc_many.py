@@ -1,13 +1,15 @@
 """Many connections of wrtc: at once, and one after the other."""
 
 import asyncio
+import gc
 import os
+import weakref
 from pathlib import Path
 
 import pytest
 
 from tests.engines.world import End, Lab, Pair, lab
-from thkmesh.core.engine import CONTROL
+from thkmesh.core.engine import CONTROL, ConnectionConfig, MakeOffer
 from thkmesh.engines.wrtc import WrtcEngine
 
 
@@ -64,3 +66,23 @@ async def test_connections_that_come_and_go_leave_nothing(cycles: int) -> None:
         after = resources()
         assert all(after[kind] <= before[kind] + 2 for kind in before), (before, after)
         assert resident_bytes() - memory < 8 * 2**20
+
+
+async def test_a_closed_connection_is_freed_at_once() -> None:
+    """It, and all that its ``emit`` holds, does not wait for the garbage collector."""
+    engine = WrtcEngine()
+    gc.collect()
+    gc.disable()
+    try:
+        done = asyncio.Event()
+        connection = engine.open(ConnectionConfig(), lambda _: done.set())
+        connection.perform(MakeOffer())
+        await done.wait()
+        await connection.close()
+        freed = weakref.ref(connection)
+        del connection
+        await asyncio.sleep(0)
+        assert freed() is None
+    finally:
+        gc.enable()
+        await engine.close()

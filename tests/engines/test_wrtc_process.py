@@ -151,8 +151,8 @@ def test_two_processes_meet_on_a_computer_without_network(arguments: str, heard:
 # --- contexts -----------------------------------------------------------------------
 
 
-def test_an_engine_needs_a_running_loop() -> None:
-    """Made outside a loop, or used on another, it says so."""
+def test_an_engine_needs_its_running_loop() -> None:
+    """Made or used outside a loop, or used on another, it says so."""
     with pytest.raises(WrongContext):
         WrtcEngine()
 
@@ -163,7 +163,10 @@ def test_an_engine_needs_a_running_loop() -> None:
         with pytest.raises(WrongContext):
             engine.open(ConnectionConfig(), lambda _: None)
 
-    asyncio.run(use(asyncio.run(make())))
+    engine = asyncio.run(make())
+    asyncio.run(use(engine))
+    with pytest.raises(WrongContext):
+        engine.open(ConnectionConfig(), lambda _: None)
 
 
 async def test_unusable_ice_servers_are_an_engine_error() -> None:

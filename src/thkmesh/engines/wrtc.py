@@ -6,8 +6,9 @@ and it keeps away from what we found broken in 0.1.0 (libwebrtc M152):
 
 - After the rollback of a *first* offer, libwebrtc never offers the data channels
   again (Chromium neither), so that rollback fails here: replace the connection.
-- A connection that closes raises ``CancelledError`` in whatever awaits it; nobody
-  was cancelled, so it must not reach ``asyncio``'s task groups and time-outs.
+- A connection that closes raises ``CancelledError`` in whatever awaits it, though
+  nobody was cancelled, which would end task groups without a word: so each
+  operation runs in a task of its own, and nobody but ``close`` awaits that.
 - ``RTCPeerConnection.close`` drops what is queued, ``RTCDataChannel.close`` sends
   it: hence the two steps of ``Connection.close``.
 - A child of ``fork`` hangs in native code: here it gets ``WrongContext``.
@@ -15,7 +16,8 @@ and it keeps away from what we found broken in 0.1.0 (libwebrtc M152):
   hundred turns: give the engine a loop, and a thread, of its own.
 
 ``send`` and ``buffered_bytes`` may be called from any thread, one at a time; all
-else belongs to the loop the engine was made on.
+else belongs to the loop the engine was made on. Every call raises ``WrongContext``
+in a child of ``fork``.
 """
 
 import asyncio
@@ -69,7 +71,6 @@ _NEEDED: Final = {
     "an ice-pwd": re.compile(r"^a=ice-pwd:[A-Za-z0-9+/]{22,256}\r?$", re.MULTILINE),
     "a fingerprint": re.compile(r"^a=fingerprint:\S+ \S+\r?$", re.MULTILINE),
 }
-_UFRAG: Final = re.compile(r"^a=ice-ufrag:(\S+)", re.MULTILINE)
 
 _process = ProcessGuard()
 """libwebrtc's threads, and its choice of interfaces, belong to the whole process."""
@@ -94,10 +95,7 @@ class WrtcEngine:
             WrongContext: in a child of ``fork``, or outside a running loop.
         """
         _process.claim()
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise WrongContext("an engine is made on the event loop it will run on") from None
+        self._loop = _running_loop()
         if loopback or (loopback is None and not has_address()):
             try:
                 webrtc.allow_loopback()
@@ -125,7 +123,7 @@ class WrtcEngine:
             WrongContext: in a child of ``fork``, or on another loop.
         """
         _process.check()
-        if asyncio.get_running_loop() is not self._loop:
+        if _running_loop() is not self._loop:
             raise WrongContext("an engine is used on the event loop it was made on")
         if self._closed:
             raise EngineError("the engine is closed")
@@ -147,6 +145,13 @@ class WrtcEngine:
             await asyncio.wait(unfinished)
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise WrongContext("an engine is made and used on one event loop, while it runs") from None
+
+
 # --- a connection ---------------------------------------------------------------
 
 
@@ -166,7 +171,9 @@ class WrtcConnection:
         self._pc = webrtc.RTCPeerConnection(_configuration(config))
         self._ready: dict[int, webrtc.RTCDataChannel] = {}
         """The open channels, by id."""
-        self._drained = asyncio.Event()
+        self._idle = asyncio.Event()
+        """Set while no channel is open."""
+        self._idle.set()
         self._operation: asyncio.Task[None] | None = None
         self._closed = False
         self.text_frames_refused = 0
@@ -179,11 +186,7 @@ class WrtcConnection:
     # --- operations ---
 
     def perform(self, operation: Operation) -> None:
-        """Begin an operation; exactly one result event follows, unless closed.
-
-        Raises:
-            WrongContext: in a child of ``fork``.
-        """
+        """Begin an operation; exactly one result event follows, unless closed."""
         _process.check()
         if self._closed:
             return
@@ -194,12 +197,7 @@ class WrtcConnection:
         result: OperationDone | OperationFailed
         try:
             result = OperationDone(operation, await self._carry_out(operation))
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._closed or (task is not None and task.cancelling()):
-                raise
-            result = OperationFailed(operation, "the connection is gone")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the negotiator must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, the negotiator must hear of it
             result = OperationFailed(operation, _reason(error))
         self._operation = None
         self._emit(result)
@@ -260,9 +258,6 @@ class WrtcConnection:
 
         Returns False when the channel is not open or its buffer is full, or the
         datagram is larger than the remote end takes.
-
-        Raises:
-            WrongContext: in a child of ``fork``.
         """
         _process.check()
         ready = self._ready.get(channel)
@@ -275,11 +270,7 @@ class WrtcConnection:
         return True
 
     def buffered_bytes(self, channel: int) -> int:
-        """Return how many bytes wait in the engine's buffer of a channel.
-
-        Raises:
-            WrongContext: in a child of ``fork``.
-        """
+        """Return how many bytes wait in the engine's buffer of a channel."""
         _process.check()
         ready = self._ready.get(channel)
         return 0 if ready is None else ready.buffered_amount
@@ -289,8 +280,6 @@ class WrtcConnection:
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises for what the network does."""
         _process.check()
-        if self._closed:
-            return Stats()
         try:
             report = await self._pc.get_stats()
         except webrtc.RTCException:
@@ -304,20 +293,17 @@ class WrtcConnection:
 
         Frames already sent get up to ``drain`` seconds to leave. Cancelling it
         closes at once, as does a second call with less patience.
-
-        Raises:
-            WrongContext: in a child of ``fork``.
         """
         _process.check()
         self._silence()
         try:
-            if drain > 0 and self._ready:
+            if drain > 0:
                 # Only a channel's own close waits for its queue to be acknowledged.
                 for channel in tuple(self._ready.values()):
                     channel.close()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(drain):
-                        await self._drained.wait()
+                        await self._idle.wait()
         finally:
             operation = self.abort()
         if operation:
@@ -328,13 +314,13 @@ class WrtcConnection:
         self._silence()
         self._forget(self)
         self._pc.close()
-        # The listeners refer to us and we to them: without this the garbage
-        # collector frees the sockets, some time, instead of these lines.
+        # The listeners refer to us and we to them: without this we, and all that
+        # ``emit`` holds on to, would wait for the garbage collector.
         self._pc.off()
         for channel in self._channels:
             channel.off()
         self._ready.clear()
-        self._drained.set()
+        self._idle.set()
         operation, self._operation = self._operation, None
         if operation:
             operation.cancel()
@@ -360,6 +346,7 @@ class WrtcConnection:
 
         def on_open(_: webrtc.Event) -> None:
             self._ready[spec.id] = channel
+            self._idle.clear()
             self._emit(ChannelOpened(spec.id))
 
         def on_message(event: webrtc.MessageEvent) -> None:
@@ -374,7 +361,7 @@ class WrtcConnection:
         def on_close(_: webrtc.Event) -> None:
             self._ready.pop(spec.id, None)
             if not self._ready:
-                self._drained.set()
+                self._idle.set()
             self._emit(ChannelClosed(spec.id))
 
         channel.on("open", on_open)
@@ -396,7 +383,7 @@ class WrtcConnection:
                     found.candidate,
                     found.sdp_mid,
                     found.sdp_m_line_index,
-                    found.username_fragment or self._local_ufrag(),
+                    found.username_fragment or "",
                 )
             )
         )
@@ -405,10 +392,6 @@ class WrtcConnection:
         description = self._pc.local_description
         # After an ICE restart libwebrtc ends the candidates before the first; we trickle the end.
         return "" if description is None else description.sdp.replace(_NO_MORE, "")
-
-    def _local_ufrag(self) -> str:
-        found = _UFRAG.search(self._local_sdp())
-        return "" if found is None else found[1]
 
 
 # --- in and out of libwebrtc's words ---------------------------------------------
