@@ -65,6 +65,7 @@ class Stage:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._processes: list[BaseProcess] = []
+        self._cues: list[Cue] = []  # a pipe that is closed first would make its actor complain
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +93,8 @@ class Stage:
         process.start()
         theirs.close()
         self._processes.append(process)
-        return Cue(ours)
+        self._cues.append(Cue(ours))
+        return self._cues[-1]
 
 
 def _perform(
