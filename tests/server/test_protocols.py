@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.server.raw import UPGRADE
-from tests.server.world import PATIENCE, serving, until
+from tests.server.world import PATIENCE, Client, serving, until
+from thkmesh.core.wire import Ping, Pong
 from thkmesh.server import create_app
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 
@@ -24,6 +25,12 @@ class HastyWebSocket(WebSocketProtocol):
 
     patience = 0.05
     flush_timeout = 0.05
+
+
+class Patient(WebSocketProtocol):
+    """Waits long for the last words to leave."""
+
+    flush_timeout = PATIENCE
 
 
 @asynccontextmanager
@@ -103,3 +110,27 @@ async def test_a_peer_that_answers_no_close_frame_is_freed() -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x82\x80\0\0\0\0")  # an empty binary message: refused with 1003
         await until(lambda: not state.connections)
+
+
+async def test_what_is_sent_to_a_peer_given_up_is_lost_quietly() -> None:
+    """Until its last bytes have left, or time is up, signals for it are no fault of ours."""
+    async with serving(create_app(), ws=Patient) as (host, state):
+        a, b = Client(f"ws://{host}/ws"), Client(f"ws://{host}/ws")
+        await b.join()
+        [ending] = state.connections
+        assert isinstance(ending, Patient)
+        await a.join()
+        b.socket.transport.pause_reading()
+        seq = 0
+        while not ending.transport.get_write_buffer_size():
+            seq += 1
+            await a.send(a.offer(b.key, seq, "x" * 30_000))
+            await a.send(Ping(seq))
+            assert await a.next() == Pong(seq)
+        ending.keepalive_timeout()
+        assert ending.writable.is_set()
+        await a.send(a.offer(b.key, seq + 1))
+        await a.send(Ping(0))
+        assert await a.next() == Pong(0)
+        await b.cut()
+        await a.cut()

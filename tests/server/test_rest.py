@@ -186,7 +186,7 @@ async def test_our_own_faults_have_the_same_form() -> None:
         raise RuntimeError("a secret")
 
     async with (
-        serving(create_app(extra_routes=[Route("/broken", broken)])) as (host, _),
+        serving(create_app(extra_routes=[Route("/broken", broken)]), faultless=False) as (host, _),
         httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
     ):
         answer = await http.get("/broken")

@@ -1,6 +1,8 @@
 """A real server on loopback, and clients that speak to it in the clear."""
 
 import asyncio
+import gc
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -63,18 +65,39 @@ class Server:
         return client
 
 
+class Errors(logging.Handler):
+    """Notes what is logged as an error."""
+
+    def __init__(self, faults: list[object]) -> None:
+        super().__init__(logging.ERROR)
+        self.faults = faults
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note it."""
+        self.faults.append((record.getMessage(), record.exc_info))
+
+
 @asynccontextmanager
 async def serving(
     app: ASGIApp,
     http: type[HttpProtocol] = HttpProtocol,
+    *,
+    faultless: bool = True,
     **changes: object,
 ) -> AsyncIterator[tuple[str, ServerState]]:
-    """Serve an application with our uvicorn on a free port; give ``host:port`` and its state."""
+    """Serve an application with our uvicorn on a free port; give ``host:port`` and its state.
+
+    In the end nothing must have gone wrong unseen, or if not ``faultless`` something must.
+    """
     config, state = configure(app), ServerState()
     for name, value in changes.items():
         setattr(config, name, value)
     config.load()
     loop = asyncio.get_running_loop()
+    faults: list[object] = []
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+    log = Errors(faults)
+    logging.getLogger("uvicorn.error").addHandler(log)
     listening = await loop.create_server(
         lambda: http(config=config, server_state=state, app_state={}),
         "127.0.0.1",
@@ -91,6 +114,9 @@ async def serving(
             while state.tasks:
                 await asyncio.wait(state.tasks)
             await listening.wait_closed()
+        gc.collect()
+        logging.getLogger("uvicorn.error").removeHandler(log)
+        assert (faults == []) == faultless, faults
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import asyncio
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -110,6 +111,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send, and after a close frame wait only so long for the answer."""
+        if self.close_sent:
+            # The keepalive or the parser has closed; uvicorn would blame the application.
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.close":
             self._abort_after(self.patience + self.flush_timeout)

@@ -196,6 +196,10 @@ class RoomService:
         self.feed(Opened(number, nonce))
         return Connection(self, number, nonce)
 
+    def is_open(self, number: int) -> bool:
+        """Tell whether a client is still spoken with; for this module's connections."""
+        return number in self._outbounds
+
     def feed(self, event: Event) -> None:
         """Hand the machine an event; for this module's connections."""
         self._driver.feed(event)
@@ -288,6 +292,8 @@ class Connection:
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
+        if not self._service.is_open(self._number):
+            return  # Closed, and what comes until the client knows is worth no work.
         if isinstance(data, bytes):
             self._refuse("binary", "messages are text", CloseCode.UNSUPPORTED)
             return

@@ -115,12 +115,13 @@ class WebSocketEndpoint:
 
     async def _converse(self, receive: Receive, send: Send, patience: asyncio.Timeout) -> None:
         outlet = Outlet(self._service.settings, patience)
-        pump = asyncio.create_task(outlet.pump(send))
-        connection = self._service.open(outlet)
-        try:
-            while (message := await receive())["type"] == "websocket.receive":
-                text = message.get("text")
-                connection.received(message["bytes"] if text is None else text)
-        finally:
-            connection.dropped()
-            pump.cancel()
+        async with asyncio.TaskGroup() as group:
+            pump = group.create_task(outlet.pump(send))
+            connection = self._service.open(outlet)
+            try:
+                while (message := await receive())["type"] == "websocket.receive":
+                    text = message.get("text")
+                    connection.received(message["bytes"] if text is None else text)
+            finally:
+                connection.dropped()
+                pump.cancel()
