@@ -408,6 +408,11 @@ export class Link {
       case "state-changed":
         if (event.state === "failed") this.#giveUp(now, out);
         break;
+      case "operation-failed":
+        // Only the other side's descriptions are applied: so the fault is not ours.
+        if (event.operation.type === "apply-remote") this.#misbehaved(event.reason, out);
+        this.#negotiate(event, now, out);
+        break;
       default:
         this.#negotiate(event, now, out);
     }
@@ -457,6 +462,15 @@ export class Link {
   }
 
   /**
+   * Close this connection now; whatever else it reports is inert.
+   * @param {LinkOutput[]} out
+   */
+  #hangUp(out) {
+    out.push({ type: "close-connection", to: this.to, number: this.#number, drain: 0 });
+    this.#number += 1;
+  }
+
+  /**
    * @param {LinkState} state
    * @param {LinkOutput[]} out
    */
@@ -479,6 +493,7 @@ export class Link {
     } catch (error) {
       if (!(error instanceof InvalidMessage)) throw error;
       out.push({ type: "misbehaved", sender: this.to, error });
+      this.#hangUp(out);
       this.#giveUp(now, out);
       return;
     }

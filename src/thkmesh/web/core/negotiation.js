@@ -138,11 +138,11 @@ export class Negotiator {
     return this.#s.generation;
   }
 
-  /** Whether both the engine and we are at rest, with nothing left to negotiate. */
+  /** Whether the engine is at rest, so that nothing is left to negotiate either. */
   get settled() {
     const s = this.#s;
-    return s.state === "stable" && s.generation >= Math.max(1, s.wanted) && !s.broken
-      && s.inFlight === null && !s.inbox.length && !s.candidates.length && !any(s.needed);
+    return s.generation >= Math.max(1, s.wanted) && !s.broken && s.state === "stable"
+      && s.inFlight === null;
   }
 
   /** Return the whole state as a plain value. @returns {State} */
