@@ -1,4 +1,4 @@
-"""Twenty thousand malformed messages (two seeds), and what becomes of each of them."""
+"""Twenty thousand malformed messages (four seeds), and what becomes of each of them."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from thkmesh.core.wire import Error, Message, Ping, Pong, encode
 from thkmesh.errors import InvalidMessage
 
 WARM_UP = 2_000
-MESSAGES = 10_000
+MESSAGES = 5_000
 MARKER = Ping(2**53 - 1)
 BROKEN = {"closed 1007", "closed 1009"}
 NOBODY = SessionKey("z" * 26, "0" * 16)
@@ -41,7 +41,7 @@ class Fuzzer:
     def message(self, client: Client, nonce: str) -> str | bytes:
         """Return one mutated message, or garbage."""
         dice = self.dice
-        kind = dice.randrange(40)
+        kind = dice.randrange(80)
         if kind == 0:
             return dice.randbytes(dice.randrange(200))
         if kind == 1:
@@ -54,7 +54,7 @@ class Fuzzer:
         if kind == 4:
             return '{"type":"ping","x":"' + "y" * dice.choice([65_000, 66_000]) + '"}'
         fields = json.loads(encode(self.valid(client, nonce)))
-        if kind < 30:
+        if kind < 68:
             return self.damaged_fields(fields)
         return self.damaged_text(json.dumps(fields, ensure_ascii=False))
 
@@ -79,7 +79,7 @@ class Fuzzer:
         """Return an object with a field missing, strange, doubled, or of another type."""
         dice = self.dice
         name = dice.choice(list(fields))
-        match dice.randrange(8):
+        match dice.randrange(12):
             case 0:
                 del fields[name]
             case 1:
@@ -89,7 +89,7 @@ class Fuzzer:
                 marker = secrets.token_hex(4)
                 fields[name] = marker
                 return json.dumps(fields).replace(f'"{marker}"', dice.choice(ODD_VALUES))
-            case 3 | 4:
+            case 3 | 4 | 5 | 6:
                 fields["type"] = dice.choice(["hologram", "welcome", "chat-message", "", "PING"])
             case _:
                 fields[f"x-{name}"] = [1, {"é": None}]
@@ -220,7 +220,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", [20261123, 20261124])
+@pytest.mark.parametrize("seed", range(4))
 async def test_fuzzed_messages_harm_nobody(seed: int) -> None:
     """Each gets the answer or close code it deserves; the server lives and does not grow."""
     async with server_process("grace=0.5, room_ttl=0.5") as server:
