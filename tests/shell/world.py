@@ -114,6 +114,11 @@ async def heard(
     raise AssertionError(f"the room was left before any {kind.__name__}")
 
 
+async def messages(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thkmesh.Data]:
+    """Return what the next messages say."""
+    return [(await heard(reader, thkmesh.Message)).data for _ in range(count)]
+
+
 def received(
     reader: sync.Room | sync.Subscription,
     kind: type[_Event],
