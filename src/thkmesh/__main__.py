@@ -1,0 +1,7 @@
+"""``python -m thkmesh``."""
+
+import sys
+
+from thkmesh.cli import main
+
+sys.exit(main())

@@ -1,0 +1,94 @@
+"""``thkmesh peers``: who is in a room, asked of the server."""
+
+import http.client
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from thkmesh.apps.chat import displayed
+from thkmesh.cli.arguments import PeersOptions
+from thkmesh.cli.problem import Problem
+from thkmesh.core.room_state import RoomView
+from thkmesh.settings import RoomSettings
+
+__all__ = ["peers"]
+
+_TIMEOUT = 10.0
+_ANSWER_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+def peers(options: PeersOptions) -> int:
+    """Print who is in the room; return the exit code.
+
+    Raises:
+        Problem: the server cannot be reached, or does not answer as it should.
+        InvalidArgument: the URL is not that of a server.
+    """
+    answer = _ask(options)
+    try:
+        view = msgspec.json.decode(answer, type=RoomView) if answer else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Problem(f"{options.url} answers, but not as a THKMesh server does") from None
+    if options.json:
+        here = view.peers if view else ()
+        print(msgspec.json.encode({"room": options.room, "peers": here}).decode())
+    elif view is None or not view.peers:
+        print(f"Nobody is in {options.room}.")
+    else:
+        print("\n".join(_table(view)))
+    return 0
+
+
+def _table(view: RoomView) -> list[str]:
+    rows = [("NAME", "ID", "STATE", "HERE FOR")] + [
+        (displayed(peer.name) or "-", displayed(peer.id), peer.state, _span(peer.connected_for))
+        for peer in view.peers
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _ask(options: PeersOptions) -> bytes | None:
+    """Return what the server says of the room; None if there is no such room."""
+    url = RoomSettings(url=options.url, room=options.room).websocket_url
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    connection: http.client.HTTPConnection
+    try:
+        if parts.scheme == "wss":
+            tls = _trusting(options.ca_file)
+            connection = http.client.HTTPSConnection(
+                host, parts.port, timeout=_TIMEOUT, context=tls
+            )
+        else:
+            connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+        path = parts.path.removesuffix("/ws") + f"/api/rooms/{options.room}"
+        connection.request("GET", path, headers={"accept": "application/json"})
+        response = connection.getresponse()
+        body = response.read(_ANSWER_LIMIT_BYTES)
+        connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Problem(
+            f"no answer from {options.url}: {str(error) or type(error).__name__}"
+        ) from error
+    if response.status == http.client.NOT_FOUND and b"unknown-room" in body:
+        return None
+    return body
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Problem(f"{ca_file} holds no certificates: {error}") from error

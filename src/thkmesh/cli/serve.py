@@ -1,0 +1,146 @@
+"""``thkmesh serve``: the signaling server, with a demo peer if wanted."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import ssl
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from thkmesh import Joining, __version__
+from thkmesh.apps.chat import Chat
+from thkmesh.cli import demo
+from thkmesh.cli.arguments import ServeOptions
+from thkmesh.cli.problem import Problem, listening_problem
+from thkmesh.cli.running import run
+from thkmesh.server import ServerSettings
+from thkmesh.server.serve import new_event_loop
+from thkmesh.server.serve import serve as serve_until_stopped
+from thkmesh.server.tls import write_self_signed
+from thkmesh.settings import RoomSettings
+from thkmesh.signaling.transport import Transport
+from thkmesh.signaling.websocket import WebSocketTransport
+
+__all__ = ["serve"]
+
+_INTERRUPTED = 130
+
+
+class _AtHome(RoomSettings):
+    """How the demo peer joins the server of its own process.
+
+    Over TLS it trusts the server's certificate and nothing else. Its name does not
+    matter: this is where the certificate is from.
+    """
+
+    def transport(self) -> Transport:
+        if self.ca_file is None:
+            return WebSocketTransport()
+        tls = ssl.create_default_context(cafile=self.ca_file)
+        tls.check_hostname = False
+        tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return WebSocketTransport(tls)
+
+
+def serve(options: ServeOptions) -> int:
+    """Serve until a signal; return the exit code.
+
+    Raises:
+        Problem: the address, the certificate or the key cannot be used.
+    """
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("thkmesh").setLevel(options.log_level.upper())
+    if options.tls_key and not options.tls_cert:
+        raise Problem("--tls-key needs --tls-cert", 2)
+    if options.tls_cert and options.tls_self_signed:
+        raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
+    for path in filter(None, (options.tls_cert, options.tls_key)):
+        path.open("rb").close()  # OpenSSL would not say which of them is missing
+    with TemporaryDirectory(prefix="thkmesh-") as folder:
+        cert, key = options.tls_cert, options.tls_key
+        if options.tls_self_signed:
+            cert, key = write_self_signed(Path(folder), options.host)
+        return run(_serve(options, cert, key), new_event_loop)
+
+
+async def _serve(options: ServeOptions, cert: Path | None, key: Path | None) -> int:
+    main = asyncio.current_task()
+    assert main is not None, "a coroutine runs in a task"
+    opened: list[asyncio.Task[None]] = []
+
+    def on_ready(port: int) -> None:
+        opening = asyncio.create_task(_open(options, port, cert))
+        opening.add_done_callback(lambda done: done.cancelled() or main.cancel())
+        opened.append(opening)
+
+    try:
+        ended_by = await serve_until_stopped(
+            options.host,
+            options.port,
+            settings=ServerSettings(max_peers=options.max_peers),
+            tls_cert=cert,
+            tls_key=key,
+            on_ready=on_ready,
+        )
+    except ssl.SSLError as error:
+        raise Problem(f"the certificate and the key cannot be used: {error.reason}") from error
+    except OSError as error:
+        raise listening_problem(error, options.host, options.port) from error
+    finally:
+        for opening in opened:
+            opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await opening
+    return _INTERRUPTED if ended_by is signal.SIGINT else 0
+
+
+async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
+    """Tell that clients can come, and be the first of them if there is to be a demo."""
+    url = _url(options.host, port, tls=cert is not None)
+    if not options.demo:
+        print(f"ready: {url}", flush=True)
+        await asyncio.Event().wait()
+    settings = _AtHome(
+        url=url, room=demo.ROOM, name=demo.NAME, metadata=demo.METADATA, ca_file=cert
+    )
+    async with Joining(settings) as room:
+        chat = Chat(room, aiter(room))
+        print(_invitation(url, cert if options.tls_self_signed else None), flush=True)
+        print(f"ready: {url}", flush=True)
+        await demo.attend(chat)
+
+
+def _url(host: str, port: int, *, tls: bool) -> str:
+    """Return where this machine finds the server."""
+    with contextlib.suppress(ValueError):
+        address = ip_address(host)
+        if address.is_unspecified:
+            host = "127.0.0.1" if address.version == 4 else "::1"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def _invitation(url: str, ca_file: Path | None) -> str:
+    trust = f" --ca-file {ca_file}" if ca_file else ""
+    return (
+        f"THKMesh {__version__}. {demo.NAME} is in the room {demo.ROOM}. "
+        "Join it from another terminal:\n\n"
+        f"    {_command()} chat --url {url}{trust}\n\n"
+        "Ctrl-C stops the server."
+    )
+
+
+def _command() -> str:
+    """Return how to call us, as far as we can tell from how we were called."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{Path(sys.executable).name} -m thkmesh"
+    found = shutil.which("thkmesh")
+    if found and called.exists() and Path(found).samefile(called):
+        return "thkmesh"
+    return sys.argv[0]

@@ -1,0 +1,122 @@
+"""What can be said on the command line, and what is answered to the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from thkmesh import __version__
+from thkmesh.cli.arguments import ChatOptions, PeersOptions, ServeOptions, parse
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("THKMESH_URL", raising=False)
+    monkeypatch.setenv("LOGNAME", "ada")
+
+
+def test_nothing_has_to_be_said() -> None:
+    """Every option has a default that works on one machine."""
+    assert parse(["serve"]) == ServeOptions(
+        host="127.0.0.1",
+        port=8765,
+        demo=False,
+        tls_cert=None,
+        tls_key=None,
+        tls_self_signed=False,
+        max_peers=10,
+        log_level="warning",
+    )
+    assert parse(["chat"]) == ChatOptions(
+        url="http://localhost:8765",
+        room="lobby",
+        name="ada",
+        key_file=None,
+        ca_file=None,
+        timeout=10.0,
+        linger=2.0,
+    )
+    assert parse(["peers"]) == PeersOptions(
+        url="http://localhost:8765", room="lobby", ca_file=None, json=False
+    )
+
+
+def test_everything_can_be_said() -> None:
+    """Each option arrives where it belongs."""
+    given = (
+        "serve --host :: --port 0 --demo --tls-cert c --tls-key k --max-peers 3 --log-level info"
+    )
+    options = parse(given.split())
+    assert isinstance(options, ServeOptions)
+    assert (options.host, options.port, options.demo, options.max_peers) == ("::", 0, True, 3)
+    assert (options.tls_cert, options.tls_key, options.log_level) == (Path("c"), Path("k"), "info")
+    given = "chat --url https://x --room r --name n --key-file k --ca-file c --timeout 3 --linger 0"
+    assert parse(given.split()) == ChatOptions(
+        url="https://x",
+        room="r",
+        name="n",
+        key_file=Path("k"),
+        ca_file=Path("c"),
+        timeout=3.0,
+        linger=0.0,
+    )
+
+
+def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """THKMESH_URL stands in for --url."""
+    monkeypatch.setenv("THKMESH_URL", "http://mesh.example")
+    for command in ("chat", "peers"):
+        options = parse([command])
+        assert not isinstance(options, ServeOptions)
+        assert options.url == "http://mesh.example"
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("", "COMMAND"),
+        ("dance", "dance"),
+        ("serve extra", "extra"),
+        ("serve --port", "--port"),
+        ("serve --port eighty", "'eighty' is no port"),
+        ("serve --port 65536", "no port"),
+        ("serve --port -1", "--port"),
+        ("serve --max-peers 1", "from 2"),
+        ("serve --max-peers many", "from 2"),
+        ("serve --log-level loud", "loud"),
+        ("chat --room a/b", "cannot name a room"),
+        ("chat --room " + "x" * 65, "cannot name a room"),
+        ("chat --name " + "x" * 65, "64 characters"),
+        ("chat --linger soon", "no number of seconds"),
+        ("chat --linger -1", "no number of seconds"),
+        ("chat --linger inf", "no number of seconds"),
+        ("chat --colour", "--colour"),
+        ("peers --room ..%", "cannot name a room"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(
+    given: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sentence names what is wrong; the exit code says that it was the command."""
+    with pytest.raises(SystemExit) as ending:
+        parse(given.split())
+    out, err = capsys.readouterr()
+    assert (ending.value.code, out, err.count("\n")) == (2, "", 1)
+    assert complaint in err
+
+
+@pytest.mark.parametrize("given", ["--help", "serve --help", "chat --help", "peers --help"])
+def test_help_is_given(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, and that is no failure."""
+    with pytest.raises(SystemExit) as ending:
+        parse(given.split())
+    out, err = capsys.readouterr()
+    assert (ending.value.code, err) == (0, "")
+    assert out.startswith("usage: thkmesh")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is the package's."""
+    with pytest.raises(SystemExit) as ending:
+        parse(["--version"])
+    assert ending.value.code == 0
+    assert capsys.readouterr().out == f"thkmesh {__version__}\n"

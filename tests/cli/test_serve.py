@@ -1,0 +1,126 @@
+"""``thkmesh serve``: when it is ready, how it ends, and what it says of mistakes."""
+
+import json
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cli.programs import ran, served, started
+from thkmesh.server.tls import write_self_signed
+
+HAS_IPV6 = socket.has_ipv6 and Path("/proc/net/if_inet6").exists()
+
+
+@pytest.mark.parametrize("demo", [(), ("--demo",)], ids=["plain", "demo"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "int"]
+)
+async def test_it_serves_until_a_signal(
+    number: signal.Signals, code: int, demo: tuple[str, ...]
+) -> None:
+    """After ``ready`` nothing more is said; the exit code tells how it was stopped."""
+    async with served(*demo) as server:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", server.url)
+        ended = await server.program.end(number)
+    assert (ended.code, ended.out, ended.err) == (code, "", "")
+
+
+async def test_when_the_demo_is_ready_it_is_there() -> None:
+    """The command that it prints for the second terminal leads to it."""
+    async with started("serve", "--port", "0", "--demo") as program:
+        command = await program.line("chat --url")
+        url = (await program.line("^ready: ")).removeprefix("ready: ")
+        assert command.split()[-4:] == ["thkmesh", "chat", "--url", url]
+        here = json.loads((await ran("peers", "--json", "--url", url)).out)
+        assert [peer["name"] for peer in here["peers"]] == ["Demo"]
+
+
+async def test_without_a_demo_rooms_are_empty() -> None:
+    """The server puts nobody into a room unasked."""
+    async with served() as server:
+        ended = await ran("peers", "--url", server.url)
+    assert (ended.code, ended.out) == (0, "Nobody is in lobby.\n")
+
+
+async def test_a_self_signed_certificate_can_be_trusted_at_once() -> None:
+    """The command for the second terminal names it; it is gone with the server."""
+    async with started("serve", "--port", "0", "--demo", "--tls-self-signed") as program:
+        command = (await program.line("chat --url")).split()
+        url, file = command[-3], command[-1]
+        assert await program.line("^ready: ") == f"ready: {url}"
+        assert url.startswith("https://")
+        chatted = await ran("chat", "--url", url, "--ca-file", file, stdin="hello\n")
+        assert "Nice to hear from you" in chatted.out
+        asked = await ran("peers", "--url", url, "--ca-file", file)
+        assert "Demo" in asked.out
+        refused = await ran("peers", "--url", url)
+        assert (refused.code, "certificate verify failed" in refused.complaint) == (1, True)
+        assert (await program.end(signal.SIGTERM)).code == 0
+    assert not Path(file).exists()  # noqa: ASYNC240 - once, on a local disk
+
+
+async def test_a_given_certificate_serves_the_demo_too(tmp_path: Path) -> None:
+    """Whatever name it is for, the peer in the same process gets in."""
+    cert, key = write_self_signed(tmp_path, "mesh.example")
+    arguments = ("--demo", "--tls-cert", str(cert), "--tls-key", str(key))
+    async with served(*arguments) as server:
+        assert "Demo" in (await ran("peers", "--url", server.url, "--ca-file", str(cert))).out
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+async def test_ipv6_is_written_as_in_urls(host: str) -> None:
+    """The address in ``ready`` can be used as it stands, with all addresses as with one."""
+    async with served("--host", host, "--demo") as server:
+        assert re.fullmatch(r"http://\[::1\]:\d+", server.url)
+        assert "Demo" in (await ran("peers", "--url", server.url)).out
+
+
+async def test_a_port_in_use_is_said_in_one_sentence() -> None:
+    """It names the port and a way out."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = await ran("serve", "--demo", "--port", port)
+    assert (ended.code, ended.out) == (1, "")
+    assert f"port {port} on 127.0.0.1 is in use" in ended.complaint
+    assert "--port" in ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ("--host 192.0.2.1", 1, "192.0.2.1 is no address of this machine"),
+        ("--host nowhere.invalid", 1, "nowhere.invalid is no address of this machine"),
+        ("--tls-cert nowhere.pem", 1, "nowhere.pem: No such file"),
+        ("--tls-cert {cert} --tls-key nowhere.pem", 1, "nowhere.pem: No such file"),
+        ("--tls-cert {cert} --tls-key {other}", 1, "cannot be used"),
+        ("--tls-cert {key} --tls-key {key}", 1, "cannot be used"),
+        ("--tls-key {key}", 2, "--tls-key needs --tls-cert"),
+        ("--tls-cert {cert} --tls-self-signed", 2, "not both"),
+    ],
+)
+async def test_mistakes_are_said_in_one_sentence(
+    arguments: str, code: int, complaint: str, tmp_path: Path
+) -> None:
+    """Nothing is served, and nobody has to read a traceback."""
+    files: dict[str, Path] = {}
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        files["cert"], files["key"] = write_self_signed(tmp_path / folder, "localhost")
+        files.setdefault("other", files["key"])
+    given = [word.format_map(files) for word in arguments.split()]
+    ended = await ran("serve", "--port", "0", *given)
+    assert (ended.code, ended.out) == (code, "")
+    assert complaint in ended.complaint
+
+
+async def test_the_log_is_written_where_it_does_not_disturb() -> None:
+    """It goes to standard error, as much of it as was asked for."""
+    async with served("--demo", "--log-level", "info") as server:
+        ended = await server.program.end(signal.SIGTERM)
+    assert ended.out == ""
+    assert "INFO thkmesh.server: listening on" in ended.err
+    assert "DEBUG" not in ended.err
