@@ -56,7 +56,7 @@ def meeting(*names: str, room: str = "lobby") -> Callable[[Scene], Callable[...,
 
     def decorate(scene: Scene) -> Callable[..., None]:
         @functools.wraps(scene)
-        def test(*more: object, **parameters: object) -> None:
+        def staged(*more: object, **parameters: object) -> None:
             world = World(seed="chat")
 
             async def main() -> None:
@@ -74,8 +74,8 @@ def meeting(*names: str, room: str = "lobby") -> Callable[[Scene], Callable[...,
             world.run(main())
 
         wanted = list(inspect.signature(scene).parameters.values())[len(names) :]
-        test.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
-        return test
+        staged.__signature__ = inspect.Signature(wanted)  # type: ignore[attr-defined]
+        return staged
 
     return decorate
 

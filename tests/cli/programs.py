@@ -127,7 +127,7 @@ async def present(url: str, *names: str, room: str = "lobby") -> None:
     wanted, found = sorted(names), [""]
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE / 2):
-            while found != wanted:  # noqa: ASYNC110 - the server tells no one
+            while found != wanted:
                 found = sorted(await asyncio.to_thread(names_in, url, room))
                 await asyncio.sleep(0.02)
     assert found == wanted
