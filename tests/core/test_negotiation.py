@@ -273,6 +273,15 @@ def test_the_higher_asks_for_a_new_generation_and_stays() -> None:
     assert sent == [SendBody(answer(2, 2, "b2")), MakeOffer()], "the change is still owed"
 
 
+def test_what_was_negotiated_is_not_owed_again() -> None:
+    """A new generation brings back only the changes that were still under way."""
+    negotiator = higher()
+    run(negotiator, Change(), made(MakeOffer(), "b1"), Received(answer(1, 1, "a1")))
+    run(negotiator, OperationDone(answered("a1")), Received(offer(2, 2, "a2")))
+    run(negotiator, OperationDone(offered("a2")))
+    assert run(negotiator, made(MakeAnswer(), "b2")) == [SendBody(answer(2, 2, "b2"))]
+
+
 def test_a_new_generation_does_not_wait_for_a_hung_engine() -> None:
     """The offer of a newer generation takes effect whatever is in flight or waiting."""
     negotiator = higher()
@@ -379,6 +388,14 @@ def test_candidates_of_an_ignored_offer_are_foreign() -> None:
     ]
 
 
+def test_a_fresh_connection_takes_no_candidate_of_the_former() -> None:
+    """Neither those still to be added, nor those that arrive, go to another connection."""
+    negotiator = lower()
+    run(negotiator, Received(candidates(1, "b1", "b1")), Replace())
+    assert run(negotiator, made(MakeOffer(), "a2")) == [SendBody(offer(2, 2, "a2"))]
+    assert run(negotiator, Received(candidates(2, "b1"))) == [Ignored("foreign-candidate")]
+
+
 def test_our_candidates_follow_their_description() -> None:
     """A candidate found while its description is being made is sent after it."""
     negotiator = Negotiator(polite=True)
@@ -423,7 +440,9 @@ def test_a_failed_operation_breaks_the_generation(polite: bool) -> None:
     assert negotiator.broken
     assert not negotiator.settled
     assert run(negotiator, Received(offer(1, 2, "c1"))) == [Ignored("broken-generation")]
-    assert run(negotiator, Change(), CandidateFound(candidate("c1")), failure) == []
+    assert run(negotiator, Change()) == []
+    assert run(negotiator, CandidateFound(candidate("c1"))) == []
+    assert run(negotiator, failure) == []
     run(negotiator, Replace())
     assert negotiator.broken is not polite
     if not polite:
@@ -440,3 +459,4 @@ def test_the_inbox_is_bounded() -> None:
     ]
     assert run(negotiator, made(MakeOffer(), "a1")) == []
     assert negotiator.broken
+    assert run(negotiator, Replace()) == [STALE] * INBOX_LIMIT + [OpenConnection(2), MakeOffer()]

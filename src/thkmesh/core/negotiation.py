@@ -252,13 +252,12 @@ class Negotiator:
 
     @property
     def settled(self) -> bool:
-        """Whether both the engine and we are at rest, with nothing left to negotiate."""
+        """Whether the engine is at rest, so that nothing is left to negotiate either."""
         return (
-            self._state is SignalingState.STABLE
-            and self.generation >= max(1, self._wanted)
+            self.generation >= max(1, self._wanted)
             and not self.broken
+            and self._state is SignalingState.STABLE
             and self._in_flight is None
-            and not (self._inbox or self._candidates or self._needed)
         )
 
     def snapshot(self) -> Snapshot:
@@ -404,7 +403,6 @@ class Negotiator:
     def _break(self, reason: str) -> Iterator[NegotiationOutput]:
         self.broken = True
         self._in_flight = None
-        self._inbox = self._candidates = self._held = ()
         yield Broken(reason)
 
     # --- what to do next ----------------------------------------------------------
