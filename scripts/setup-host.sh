@@ -11,6 +11,8 @@ set -euo pipefail
 needs=(
     'command -v ip               | iproute2'
     'command -v node             | nodejs'
+    'command -v chromium         | chromium'
+    'command -v firefox-esr      | firefox-esr'
     'command -v npm              | npm'
     'python3 -c "import ensurepip, venv" | python3-venv'
 )
