@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import psutil
 import pytest
 
@@ -232,7 +232,7 @@ async def test_fuzzed_messages_harm_nobody(seed: int) -> None:
         await asyncio.gather(*(storm.blow(MESSAGES // 4) for storm in storms))
         assert memory().rss - before < 5 * 1024 * 1024
         outcomes = sum((storm.outcomes for storm in storms), Counter())
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False) as http:
             health = (await http.get(f"http://{server.host}/healthz")).json()
         assert health["skippedMessages"] == outcomes["unknown"]
         for storm in storms:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import httpx
+import httpx2
 import pytest
 
 from tests.server.raw import UPGRADE
@@ -73,7 +73,7 @@ async def test_who_completes_heads_is_not() -> None:
     """A slow body and a pause between requests are not a slow head."""
     async with (
         serving(create_app(), Hasty) as (host, _),
-        httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as client,
+        httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as client,
     ):
 
         async def slow() -> AsyncIterator[bytes]:

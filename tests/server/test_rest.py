@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 
-import httpx
+import httpx2
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,9 +18,9 @@ from thkmesh.server.rest import BODY_LIMIT_BYTES
 
 async def ask(
     world: Server, method: str, path: str, **options: object
-) -> tuple[int, dict[str, object], httpx.Headers]:
+) -> tuple[int, dict[str, object], httpx2.Headers]:
     """Return the status, the JSON answer and the headers of one request."""
-    async with httpx.AsyncClient(base_url=world.http, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=world.http, trust_env=False) as client:
         answer = await client.request(method, path, **options)  # type: ignore[arg-type]
     assert answer.headers["content-type"] == "application/json"
     return answer.status_code, answer.json(), answer.headers
@@ -160,7 +160,7 @@ async def test_it_can_be_mounted_in_another_application() -> None:
     async with serving(outer) as (host, _):
         client = Client(f"ws://{host}/mesh/ws")
         await client.join()
-        async with httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http:
             assert (await http.get("/")).text == "mine"
             assert (await http.get("/mesh/api/rooms/lobby")).json()["room"] == "lobby"
             made = await http.post("/mesh/api/rooms", json={"room": "x"})
@@ -173,7 +173,7 @@ async def test_more_routes_can_be_added() -> None:
     mine = Route("/{path:path}", lambda _: PlainTextResponse("mine"))
     async with (
         serving(create_app(extra_routes=[mine])) as (host, _),
-        httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
+        httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
     ):
         assert (await http.get("/anything")).text == "mine"
         assert (await http.get("/api/rooms")).json() == {"rooms": []}
@@ -187,7 +187,7 @@ async def test_our_own_faults_have_the_same_form() -> None:
 
     async with (
         serving(create_app(extra_routes=[Route("/broken", broken)]), faultless=False) as (host, _),
-        httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
+        httpx2.AsyncClient(base_url=f"http://{host}", trust_env=False) as http,
     ):
         answer = await http.get("/broken")
         assert (answer.status_code, answer.json()["error"]) == (500, "internal")
@@ -211,7 +211,7 @@ async def test_fuzzed_requests_are_answered_in_one_form() -> None:
     types = ["application/json", "text/plain", "", "application/json; charset=utf-16"]
     async with server(ServerSettings(max_rooms=20)) as world:
         inside = await world.joined()
-        async with httpx.AsyncClient(base_url=world.http, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=world.http, trust_env=False) as client:
             for _ in range(1000):
                 body = bytearray(dice.choice(bodies))
                 for _ in range(dice.randrange(3)):
