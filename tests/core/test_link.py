@@ -9,15 +9,18 @@ from tests.core.link_world import ALL, HIGH, LOW, LinkWorld
 from thkmesh.core import frames, wire
 from thkmesh.core.engine import (
     BULK,
+    ApplyRemote,
     BufferLow,
     Candidate,
     CandidateFound,
     ChannelClosed,
     ChannelOpened,
     ConnectionState,
+    Description,
     FrameReceived,
     MakeOffer,
     OperationFailed,
+    SdpType,
     StateChanged,
 )
 from thkmesh.core.link import BATCHING, DRAIN, RETRY_BASE, SETTLE_TIMEOUT, STEADY
@@ -311,12 +314,24 @@ def test_the_engine_is_fed_as_it_drains() -> None:
 def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
     """It is reported, nothing more is heard over that connection, and it is replaced."""
     world = LinkWorld().connect()
-    for frame in (b"\xff", b"\xff", frames.encode("too late")):
-        world.report(world.high, FrameReceived(0, frame))
-    assert world.high.closed == [(1, 0.0)]
-    world.run(0.1)
-    assert len(world.high.said(Misbehaved)) == 1
+    for _ in range(2):
+        number = world.high.number
+        for frame in (b"\xff", b"\xff", frames.encode("too late")):
+            world.tell(world.high, FromEngine(number, FrameReceived(0, frame)))
+        assert (number, 0.0) in world.high.closed
+        world.run(RETRY_BASE)
+    assert len(world.high.said(Misbehaved)) == 2
     assert world.high.heard == []
+    assert world.high.states == [CONNECTED, *[RECONNECTING, CONNECTED] * 2]
+
+
+def test_a_description_that_the_engine_refuses_is_reported() -> None:
+    """It is the other side's, and the connection it was for is replaced."""
+    world = LinkWorld().connect()
+    refused = ApplyRemote(Description(SdpType.OFFER, "nonsense"))
+    world.report(world.high, OperationFailed(refused, "no fingerprint"))
+    world.run(0.1)
+    assert [output.error.args for output in world.high.said(Misbehaved)] == [("no fingerprint",)]
     assert world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
 
 
@@ -405,6 +420,16 @@ def test_violations_are_reported() -> None:
     world.tell(world.high, SignalArrived(3, 0, wire.RestartBody(wanted=9)))
     assert len(world.low.said(Misbehaved)) == 1
     assert len(world.high.said(Misbehaved)) == 1
+
+
+def test_a_signal_of_an_unknown_kind_is_skipped() -> None:
+    """It has its number and no body; those after it are heard."""
+    world = LinkWorld()
+    world.tell(world.high, Online())
+    world.tell(world.high, SignalArrived(1, 0, None))
+    assert world.high.link.generation == 0
+    world.tell(world.high, SignalArrived(2, 0, wire.RestartBody(1)))
+    assert len(world.high.said(Misbehaved)) == 1, "the higher one is not asked to restart"
 
 
 def test_stale_signals_are_not_violations() -> None:

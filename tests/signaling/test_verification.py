@@ -160,6 +160,17 @@ def test_a_signal_needs_a_number_and_its_own_envelope() -> None:
         verifier.signal(wire.Answer(ROOM, *ids, fields.seq, 0, fields.body, fields.signature))
 
 
+def test_a_signal_of_an_unknown_kind_is_counted_in_its_place() -> None:
+    """It says nothing to us, but the next ones would wait for its number for ever."""
+    verifier, speaker = Verifier(ROOM, ME), Speaker()
+    verifier.introduce(speaker.introduction())
+    text = '{"kind":"hologram"}'
+    signature = speaker.identity.sign(signal_payload(ROOM, speaker.key, ME, 1, text))
+    ids = (speaker.key.id, ME.id, speaker.key.sid, ME.sid)
+    signal = wire.Restart(ROOM, *ids, 1, 0, text, signature)
+    assert verifier.signal(signal) == SignalArrived(1, 0, None)
+
+
 def test_a_bare_acknowledgement_needs_no_signature() -> None:
     """It says no more than a server can say by keeping signals back."""
     speaker = Speaker()

@@ -319,8 +319,8 @@ class Link:
                 case sequencing.Transmit(envelope=envelope, seq=seq, ack=ack, body=body):
                     out.append(TransmitSignal(self.to, envelope, seq, ack, body))
                 case sequencing.Deliver(payload=payload):
-                    assert payload is not None, "what is numbered has a body"
-                    self._negotiate(BodyReceived(payload), now, out)
+                    if payload is not None:
+                        self._negotiate(BodyReceived(payload), now, out)
                 case sequencing.Overflow():
                     # The other end acknowledges nothing; a retry later finds room again.
                     self._give_up(now, out)
@@ -344,6 +344,10 @@ class Link:
                 self._give_up(now, out)
             case engine.StateChanged(state=engine.ConnectionState.FAILED):
                 self._give_up(now, out)
+            case engine.OperationFailed(operation=engine.ApplyRemote(), reason=reason):
+                # Only the other side's descriptions are applied: so the fault is not ours.
+                out.append(Misbehaved(self.to, InvalidMessage(reason)))
+                self._negotiate(event, now, out)
             case engine.OperationDone() | engine.OperationFailed() | engine.CandidateFound():
                 self._negotiate(event, now, out)
             case _:
@@ -382,6 +386,11 @@ class Link:
         self._attempts += 1
         self._retry_at = now + delay
 
+    def _hang_up(self, out: list[LinkOutput]) -> None:
+        """Close this connection now; whatever else it reports is inert."""
+        out.append(CloseConnection(self.to, self._number))
+        self._number += 1
+
     def _move(self, state: LinkState, out: list[LinkOutput]) -> None:
         self.state = state
         out.append(Moved(self.to, state))
@@ -393,6 +402,7 @@ class Link:
             content = frames.decode(data)
         except InvalidMessage as error:
             out.append(Misbehaved(self.to, error))
+            self._hang_up(out)
             self._give_up(now, out)
             return
         match content:

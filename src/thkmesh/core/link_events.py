@@ -48,7 +48,10 @@ class Offline:
 
 @dataclass(frozen=True, slots=True)
 class SignalArrived:
-    """A verified signal from the other session; a bare acknowledgement has no body."""
+    """A verified signal from the other session.
+
+    ``body`` is None in a bare acknowledgement, and for a kind we do not know.
+    """
 
     seq: int
     ack: int

@@ -78,7 +78,7 @@ class SignalingClient:
         self._reader: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.unknown = 0
-        """How many messages of a type we do not know were skipped."""
+        """How many messages and signals of a kind we do not know were skipped."""
 
     # --- what the machine asks for ------------------------------------------------
 
@@ -195,9 +195,11 @@ class SignalingClient:
                 return Introduced(peer) if peer else None
             case wire.Signal():
                 try:
-                    return SignalVerified(message.source, self._verifier.signal(message))
+                    signal = self._verifier.signal(message)
                 except PeerError as error:
                     return Suspected(message.source, error)
+                self.unknown += signal.seq > 0 and signal.body is None
+                return SignalVerified(message.source, signal)
             case _:
                 return Heard(message)
 
