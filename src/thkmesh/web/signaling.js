@@ -108,7 +108,21 @@ export class Verifier {
       throw new InvalidSignature(`a signal from ${signal.fromUserId} was changed on its way`);
     }
     if (seq === 0) throw new InvalidMessage("a signal without a sequence number");
-    return { type: "signal-arrived", seq, ack, body: decodeSignalBody(signal) };
+    return { type: "signal-arrived", seq, ack, body: knownBody(signal) };
+  }
+}
+
+/**
+ * Return the body of a signal; null for a kind of a later version, which is skipped, but
+ * what follows it waits for its number.
+ * @param {any} signal
+ */
+function knownBody(signal) {
+  try {
+    return decodeSignalBody(signal);
+  } catch (error) {
+    if (error instanceof UnknownType) return null;
+    throw error;
   }
 }
 
@@ -122,7 +136,7 @@ export class SignalingClient {
   #socket = null;
   #incoming = Promise.resolve();
   #outgoing = Promise.resolve();
-  /** How many messages of a type we do not know were skipped. */
+  /** How many messages and signals of a kind we do not know were skipped. */
   unknown = 0;
 
   /**
@@ -296,7 +310,9 @@ export class SignalingClient {
       case "webrtc-ack": {
         const source = sessionKey(message.fromUserId, message.fromSid);
         try {
-          return { type: "signal-verified", source, signal: await this.#verifier.signal(message) };
+          const signal = await this.#verifier.signal(message);
+          if (signal.seq > 0 && signal.body === null) this.unknown += 1;
+          return { type: "signal-verified", source, signal };
         } catch (error) {
           if (!(error instanceof PeerError)) throw error;
           this.#suspect(source, error);

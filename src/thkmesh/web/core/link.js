@@ -360,7 +360,9 @@ export class Link {
           break;
         }
         case "deliver":
-          this.#negotiate({ type: "received", body: output.payload }, now, out);
+          if (output.payload !== null) {
+            this.#negotiate({ type: "received", body: output.payload }, now, out);
+          }
           break;
         case "overflow":
           // The other end acknowledges nothing; a retry later finds room again.

@@ -374,9 +374,6 @@ export class Negotiator {
     const s = this.#s;
     s.broken = true;
     s.inFlight = null;
-    s.inbox = [];
-    s.candidates = [];
-    s.held = [];
     out.push({ type: "broken", reason });
   }
 
