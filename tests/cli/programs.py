@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -85,13 +85,16 @@ async def stop(process: Process) -> None:
         await process.wait()
 
 
+def started(*arguments: str, stdin: int = DEVNULL) -> AbstractAsyncContextManager[Program]:
+    """Start ``thkmesh`` with some arguments; stop it in the end."""
+    return launched("-m", "thkmesh", *arguments, stdin=stdin)
+
+
 @asynccontextmanager
-async def started(*arguments: str, stdin: int = DEVNULL) -> AsyncIterator[Program]:
-    """Start ``thkmesh`` with some arguments; kill it in the end."""
+async def launched(*arguments: str, stdin: int = DEVNULL) -> AsyncIterator[Program]:
+    """Start Python with some arguments; stop it in the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "thkmesh",
         *arguments,
         stdin=stdin,
         stdout=PIPE,

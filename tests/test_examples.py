@@ -1,0 +1,105 @@
+"""The examples do what their first line says."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import thkmesh
+from tests.cli.programs import PATIENCE, launched
+from thkmesh.server.serve import serve
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+@pytest_asyncio.fixture
+async def url() -> AsyncIterator[str]:
+    """A server on this loop."""
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(port=0, on_ready=ready.set_result))
+    async with asyncio.timeout(PATIENCE):
+        yield f"http://127.0.0.1:{await ready}"
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def heard(room: thkmesh.Room, kind: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return the next JSON message of a type."""
+    async with asyncio.timeout(PATIENCE):
+        async for event in room:
+            match event:
+                case thkmesh.Message(data={"type": str(name)} as data) if name == kind:
+                    return data
+                case _:
+                    pass
+    raise AssertionError("the room ended")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_fits_on_a_screen(path: Path) -> None:
+    """At most 40 lines, tested by name below, and it says how to run it."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 40
+    assert f"python examples/{path.name} [URL]" in text
+    assert f"async def test_{path.stem}" in Path(__file__).read_text(encoding="utf-8")
+
+
+async def test_hello(url: str) -> None:
+    """It greets who is there, tells what they say, who comes and who goes."""
+    async with (
+        thkmesh.join(url, room="lobby", name="Ada") as ada,
+        launched(str(ROOT / "examples/hello.py"), url) as hello,
+    ):
+        assert await hello.line() == "Ada joined"
+        async with asyncio.timeout(PATIENCE):
+            async for event in ada:
+                if isinstance(event, thkmesh.Message):
+                    assert event.data == "hello, everyone"
+                    break
+        await ada.send("hello, Hello")
+        assert await hello.line("says") == "Ada says 'hello, Hello'"
+        async with thkmesh.join(url, room="lobby", name="Bob"):
+            assert await hello.line() == "Bob joined"
+        assert await hello.line() == "Bob left"
+        ended = await hello.end(signal.SIGINT)
+    assert (ended.code, ended.err) == (0, "")
+
+
+async def test_notebook(url: str) -> None:
+    """It asks for measurements, waits for the answers and tells their average."""
+    async with (
+        thkmesh.join(url, room="lab", name="Cold") as cold,
+        thkmesh.join(url, room="lab", name="Warm") as warm,
+        launched(str(ROOT / "examples/notebook.py"), url) as notebook,
+    ):
+        for room, value in ((cold, 20), (warm, 23.0)):
+            assert (await heard(room, "measure"))["what"] == "temperature"
+            await room.send({"type": "measured", "value": value})
+        ended = await notebook.end()
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.splitlines()[1:] == ["2 answers", "average 21.5"]
+        assert (await heard(warm, "average"))["value"] == 21.5
+
+
+async def test_robot(url: str) -> None:
+    """It stands, publishes where, and moves when somebody steers it, and it alone."""
+    async with (
+        launched(str(ROOT / "examples/robot.py"), url) as robot,
+        thkmesh.join(url, room="robots", name="Pilot") as pilot,
+    ):
+        assert (await heard(pilot, "telemetry"))["position"] == [0.0, 0.0]
+        (peer,) = pilot.peers
+        await pilot.send({"type": "steer", "to": "west"})
+        await pilot.send({"type": "steer", "to": "hell"}, to=peer)
+        await pilot.send({"type": "steer", "to": "north"}, to=peer)
+        assert await robot.line() == "Pilot steers north"
+        while (position := (await heard(pilot, "telemetry"))["position"]) == [0.0, 0.0]:
+            pass
+        assert position[0] == 0.0 < position[1]
+        ended = await robot.end(signal.SIGINT)
+    assert (ended.code, ended.err) == (0, "")
