@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from thkmesh.server.rest import RestApi, answer_error
 from thkmesh.server.service import RoomService, ServerSettings
+from thkmesh.server.web import page_routes
 from thkmesh.server.websocket import WebSocketEndpoint
 
 __all__ = ["create_app"]
@@ -19,9 +20,10 @@ def create_app(
     settings: ServerSettings | None = None,
     *,
     service: RoomService | None = None,
+    serve_page: bool = True,
     extra_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Return the server: ``/ws``, ``/api/rooms``, ``/healthz``, and what is added.
+    """Return the server: ``/ws``, ``/api/rooms``, ``/healthz``, the page, and what is added.
 
     It stands alone or is mounted anywhere in a Starlette or FastAPI application;
     it needs no lifespan. All its requests must come on one event loop, in one process.
@@ -30,6 +32,7 @@ def create_app(
         settings: None means the defaults.
         service: the rooms to serve, to share them or to stop them; made from
             ``settings`` if None, and found at ``app.state.service`` either way.
+        serve_page: serve the page at ``/`` and the browser client below ``/thkmesh/``.
         extra_routes: looked at after our own.
     """
     service = service or RoomService(settings)
@@ -44,6 +47,7 @@ def create_app(
         routes=[
             WebSocketRoute("/ws", WebSocketEndpoint(service)),
             *RestApi(service).routes,
+            *(page_routes() if serve_page else ()),
             *extra_routes,
         ],
         middleware=[cors] if origins else [],

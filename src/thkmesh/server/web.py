@@ -1,0 +1,126 @@
+"""The browser client and the page, from the package's own files.
+
+``/thkmesh/...`` is the folder ``web/``: the library at ``/thkmesh/index.js``, which
+pages of other origins may import too, and what the page at ``/`` is made of. The
+files are read once, and nothing but them can be asked for: no request ever becomes
+a path. Browsers keep them and ask each time whether they are still current (RFC
+9110, section 13.1.2; RFC 9111, section 5.2.2.4).
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+__all__ = ["page_routes"]
+
+_TYPES: Final = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_PAGE: Final = "page/index.html"
+
+# Nothing inline, nothing from elsewhere, no text that becomes markup or code
+# (https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/trusted-types/). WebSockets
+# of the same host are 'self'.
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_HEADERS: Final = {
+    "cache-control": "no-cache",
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "vary": "accept-encoding",
+    "x-content-type-options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file, as it is sent."""
+
+    content: bytes
+    suffix: str
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()[:32]
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.content, mtime=0)
+
+    def answer(self, request: Request) -> Response:
+        """Return the file, or that the browser has it already."""
+        zipped = _takes_gzip(request.headers.get("accept-encoding", ""))
+        tag = f'"{self.digest}-gzip"' if zipped else f'"{self.digest}"'
+        headers = _HEADERS | {"etag": tag}
+        if self.suffix == "js":
+            headers["access-control-allow-origin"] = "*"
+        if _matches(request.headers.get("if-none-match", ""), tag):
+            return Response(None, 304, headers)
+        if zipped:
+            headers["content-encoding"] = "gzip"
+        content = self.compressed if zipped else self.content
+        return Response(content, 200, headers | {"content-type": _TYPES[self.suffix]})
+
+
+def page_routes() -> list[Route]:
+    """Return the routes of the page and of the client library."""
+    return [Route("/", _page), Route("/thkmesh/{path:path}", _asset)]
+
+
+async def _page(request: Request) -> Response:
+    return _files()[_PAGE].answer(request)
+
+
+async def _asset(request: Request) -> Response:
+    file = _files().get(request.path_params["path"])
+    if file is None:
+        raise HTTPException(404, "the browser client has no such file")
+    return file.answer(request)
+
+
+@cache
+def _files() -> dict[str, _File]:
+    """Return all there is, by the path below ``web/``."""
+    return dict(_walk(files("thkmesh") / "web", ""))
+
+
+def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
+    for entry in folder.iterdir():
+        suffix = entry.name.rpartition(".")[2]
+        if entry.is_dir():
+            yield from _walk(entry, f"{path}{entry.name}/")
+        elif suffix in _TYPES:
+            yield path + entry.name, _File(entry.read_bytes(), suffix)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Tell whether ``Accept-Encoding`` allows gzip (RFC 9110, section 12.5.3)."""
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in {"gzip", "x-gzip"}:
+            return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+def _matches(known: str, tag: str) -> bool:
+    """Tell whether ``If-None-Match`` names the tag; the comparison is weak."""
+    return known.strip() == "*" or tag in (
+        each.strip().removeprefix("W/") for each in known.split(",")
+    )
