@@ -9,7 +9,10 @@ import pytest
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in HERE.glob("*.test.js")))
+FILES = sorted(path.relative_to(HERE).as_posix() for path in HERE.rglob("*.test.js"))
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_javascript_keeps_its_laws(file: str) -> None:
     """Every test in the file passes under node --test."""
     node = shutil.which("node")

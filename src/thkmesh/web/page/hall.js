@@ -1,0 +1,342 @@
+/**
+ * The view of a room: who is here, what is said, and what goes wrong.
+ * @module
+ */
+
+import { TYPING_EXPIRY } from "../chat.js";
+import { join } from "../index.js";
+import { Conversation } from "./conversation.js";
+import { found, setText } from "./dom.js";
+import { ticket } from "./invitation.js";
+import { Notices } from "./notices.js";
+import { People } from "./people.js";
+import { Visit } from "./visit.js";
+import {
+  attendance, departure, explain, suspicion, typists, unsent,
+} from "./words.js";
+
+/** @typedef {import("../chat.js").ChatEntry} ChatEntry */
+/** @typedef {import("../chat.js").ChatMessage} ChatMessage */
+/** @typedef {import("./memory.js").KeptMessage} KeptMessage */
+
+/** Milliseconds between two looks at the paths. */
+const MEASURING_MS = 2000;
+/** Milliseconds in which what is said is gathered before it is kept. */
+const KEEPING_MS = 500;
+
+/** One stay in one room, on the screen. */
+export class Hall {
+  /** The name of the room. */
+  name;
+  #options;
+  #visit;
+  #notices = new Notices(found("div", "notices"));
+  #people = new People(found("ul", "peers"));
+  #conversation = new Conversation(found("div", "log"), found("button", "newer"));
+  #message = found("textarea", "message");
+  #send = found("button", "send");
+  /** Undoes what the constructor listens to. */
+  #over = new AbortController();
+  /** @type {KeptMessage[]} */
+  #unkept = [];
+  /** @type {Map<string, number>} */
+  #refused = new Map();
+  /** @type {Set<string>} */
+  #away = new Set();
+  /** @type {HTMLElement | null} */
+  #welcome = null;
+  #lost = 0;
+  #unread = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #keeping;
+  #typingTimer = 0;
+
+  /**
+   * Enter a room.
+   * @param {{ room: string, name: string, base: URL, identity: "tab" | "stable",
+   *   memory: import("./memory.js").Memory }} options `base`: where the page is
+   */
+  constructor(options) {
+    this.name = options.room;
+    this.#options = options;
+    const { room, name, base, identity } = options;
+    this.#visit = new Visit(() => join({ url: base.href, room, name, identity, timeout: 5 }), {
+      changed: () => this.#changed(),
+      heard: (entry) => this.#heard(entry),
+    });
+    this.#listen();
+    this.#remember();
+    this.#retitle();
+    void this.#visit.enter();
+  }
+
+  /** Leave the room, and the screen. */
+  leave() {
+    this.#keep();
+    this.#over.abort();
+    this.#visit.leave();
+    this.#people.clear();
+    this.#conversation.clear();
+    this.#notices.clear();
+    setText(found("p", "typing"), "");
+    setText(found("p", "unsent"), "");
+    this.#message.value = "";
+  }
+
+  // --- the room --------------------------------------------------------------------
+
+  #changed() {
+    const { state, error, chat } = this.#visit;
+    const inside = state === "inside";
+    this.#message.disabled = this.#send.disabled = !inside;
+    this.#message.placeholder = inside ? "Say something" : state === "over" ? "" : "Joining …";
+    this.#notices.show("visit", this.#trouble(state, error));
+    if (inside && chat !== null) {
+      this.#notices.show("server", null);
+      this.#welcomeAlone();
+      if (matchMedia("(pointer: fine)").matches) this.#message.focus();
+    } else {
+      this.#people.clear();
+      this.#tellTyping();
+    }
+    this.#look();
+  }
+
+  /**
+   * @param {import("./visit.js").VisitState} state
+   * @param {unknown} error
+   * @returns {import("./notices.js").Notice | null}
+   */
+  #trouble(state, error) {
+    if (state === "joining" || state === "inside") return null;
+    const again = () => void this.#visit.enter();
+    if (error === null) return { text: "You left the room.", action: "Join again", act: again };
+    const { text, action } = explain(error, this.name);
+    const act = action === "Reload" ? () => location.reload() : again;
+    const tone = state === "waiting" ? "warning" : "error";
+    return action === undefined ? { text, tone } : { text, tone, action, act };
+  }
+
+  /** @param {ChatEntry} entry */
+  #heard(entry) {
+    const name = "peer" in entry && entry.peer ? this.#nameOf(entry.peer) : "";
+    switch (entry.type) {
+      case "chat-message":
+        this.#say(entry, entry.direct ? "to you alone" : "");
+        if (document.hidden) this.#unread += 1;
+        this.#retitle();
+        break;
+      case "peer-joined":
+        this.#conversation.tell(`${name} joined`);
+        break;
+      case "peer-left":
+        this.#away.delete(entry.peer.sid);
+        this.#conversation.tell(`${name} ${departure(entry.reason)}`);
+        break;
+      case "link-changed":
+        this.#linkChanged(entry.peer.sid, entry.state, name);
+        break;
+      case "server-changed":
+        this.#serverChanged(entry.state);
+        break;
+      case "refused":
+        this.#suspect(entry);
+        break;
+      case "lost":
+        this.#lost += entry.count;
+        this.#dismissible("lost", `${this.#lost} messages were lost here, because this page did `
+          + "not read them in time.");
+        break;
+      default:
+    }
+    this.#tellTyping();
+    this.#look();
+  }
+
+  /**
+   * @param {string} sid
+   * @param {import("../events.js").LinkState} state
+   * @param {string} name
+   */
+  #linkChanged(sid, state, name) {
+    if (state === "reconnecting") {
+      this.#away.add(sid);
+      this.#conversation.tell(`${name} is reconnecting`);
+    } else if (state === "connected" && this.#away.delete(sid)) {
+      this.#conversation.tell(`${name} is back`);
+    }
+  }
+
+  /** @param {import("../events.js").ServerState} state */
+  #serverChanged(state) {
+    if (state === "closed") return; // the end of the visit says more
+    const away = navigator.onLine
+      ? "The server is away; reconnecting. You still reach those you are connected to."
+      : "You are offline; waiting for the network.";
+    this.#notices.show("server", state === "connected" ? null : { text: away });
+  }
+
+  /** @param {Extract<ChatEntry, { type: "refused" }>} entry */
+  #suspect(entry) {
+    const text = suspicion(entry, (peer) => this.#nameOf(peer));
+    const count = (this.#refused.get(text) ?? 0) + 1;
+    this.#refused.set(text, count);
+    this.#dismissible("refused", count > 1 ? `${text} (${count} times)` : text, "error");
+  }
+
+  /**
+   * @param {string} kind
+   * @param {string} text
+   * @param {import("./notices.js").Tone} [tone]
+   */
+  #dismissible(kind, text, tone) {
+    const act = () => this.#notices.show(kind, null);
+    this.#notices.show(kind, { text, ...(tone && { tone }), action: "Dismiss", act });
+  }
+
+  // --- the screen ------------------------------------------------------------------
+
+  #listen() {
+    const { signal } = this.#over;
+    const composer = found("form", "composer");
+    composer.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#submit();
+    }, { signal });
+    this.#message.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      void this.#submit();
+    }, { signal });
+    this.#message.addEventListener("input", () => {
+      this.#fit();
+      this.#visit.chat?.showTyping(this.#message.value !== "").catch(() => {});
+    }, { signal });
+    addEventListener("pagehide", () => this.#keep(), { signal });
+    addEventListener("pageshow", ({ persisted }) => {
+      if (persisted && this.#visit.state === "over") void this.#visit.enter();
+    }, { signal });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.#keep();
+      else this.#unread = 0;
+      this.#retitle();
+    }, { signal });
+    const timer = setInterval(() => this.#measure(), MEASURING_MS);
+    signal.addEventListener("abort", () => clearInterval(timer));
+  }
+
+  async #submit() {
+    const { chat } = this.#visit;
+    const content = this.#message.value;
+    if (chat === null || content.trim() === "") return;
+    const alone = chat.room.peers.length === 0;
+    this.#message.value = "";
+    this.#fit();
+    try {
+      this.#say(await chat.say(content), alone ? "nobody else was here" : "");
+      setText(found("p", "unsent"), "");
+    } catch (error) {
+      if (this.#message.value === "") this.#message.value = content;
+      setText(found("p", "unsent"), unsent(error));
+    }
+    this.#fit();
+  }
+
+  /** Make the field as high as its text, within reason. */
+  #fit() {
+    this.#message.style.height = "auto";
+    this.#message.style.height = `${Math.min(this.#message.scrollHeight, 160)}px`;
+  }
+
+  /**
+   * @param {ChatMessage} message
+   * @param {string} note
+   */
+  #say({ id, author, content, timestamp, direct }, note) {
+    const mine = author === this.#visit.chat?.room.me;
+    const name = this.#nameOf(author);
+    this.#conversation.say({ key: author.id, name, content, timestamp, mine, note });
+    this.#unkept.push({
+      id, authorId: author.id, name, content, timestamp: timestamp.toISOString(), mine, direct,
+    });
+    this.#keeping ??= setTimeout(() => this.#keep(), KEEPING_MS);
+  }
+
+  /** @param {import("../events.js").Peer} peer */
+  #nameOf(peer) {
+    return this.#visit.chat?.nameOf(peer) ?? peer.name;
+  }
+
+  #look() {
+    const { state, chat, room } = this.#visit;
+    const server = found("p", "server");
+    if (state !== "inside" || room === null || chat === null) {
+      setText(found("button", "attendance"), "not in the room");
+      setText(server, "");
+      return;
+    }
+    this.#people.show(room, chat);
+    const states = room.peers.map((peer) => room.link(peer)?.state ?? "closed");
+    setText(found("button", "attendance"), attendance(states));
+    setText(server, `Server: ${room.server}`);
+    server.dataset.state = room.server;
+    if (states.length > 0) {
+      this.#welcome?.remove();
+      this.#welcome = null;
+    }
+  }
+
+  #measure() {
+    const { room } = this.#visit;
+    if (room === null || document.hidden) return;
+    void this.#people.measure(room);
+    this.#look();
+  }
+
+  #tellTyping() {
+    clearTimeout(this.#typingTimer);
+    const { chat } = this.#visit;
+    const names = chat?.typing.map((peer) => chat.nameOf(peer)) ?? [];
+    setText(found("p", "typing"), typists(names));
+    if (names.length > 0) {
+      this.#typingTimer = setTimeout(() => this.#tellTyping(), TYPING_EXPIRY * 1000 + 50);
+    }
+  }
+
+  #welcomeAlone() {
+    if (this.#visit.room?.peers.length !== 0 || this.#welcome !== null) return;
+    const card = document.createElement("div");
+    card.className = "welcome";
+    const title = document.createElement("h2");
+    title.textContent = "Nobody else is here yet";
+    card.append(title, ticket(this.#options.base, this.name));
+    this.#welcome = card;
+    this.#conversation.place(card);
+  }
+
+  #retitle() {
+    document.title = `${this.#unread > 0 ? `(${this.#unread}) ` : ""}${this.name} · THKMesh`;
+  }
+
+  // --- memory ----------------------------------------------------------------------
+
+  #remember() {
+    const { memory } = this.#options;
+    const kept = memory.history(this.name);
+    for (const { authorId, name, content, timestamp, mine, direct } of kept) {
+      const note = direct && !mine ? "to you alone" : "";
+      const time = new Date(timestamp);
+      this.#conversation.say({ key: authorId, name, content, timestamp: time, mine, note });
+    }
+    if (kept.length > 0) this.#conversation.tell("remembered by this browser");
+    memory.visit(this.name);
+  }
+
+  #keep() {
+    clearTimeout(this.#keeping);
+    this.#keeping = undefined;
+    if (this.#unkept.length === 0) return;
+    this.#options.memory.keep(this.name, this.#unkept);
+    this.#unkept = [];
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What the page says, where more than a word is needed: one honest sentence each.
+ * @module
+ */
+
+import { displayed } from "../chat.js";
+import {
+  IdentityMismatch, IncompatiblePeer, InvalidSignature, MeshError, MessageTooLarge,
+  ProtocolMismatch, Replaced, RoomFull, ServerUnreachable, Unauthorized, Unsigned, WrongContext,
+} from "../errors.js";
+
+/** @typedef {import("../events.js").MeshEvent} MeshEvent */
+/** @typedef {import("../events.js").Peer} Peer */
+/** @typedef {{ text: string, action?: "Try again" | "Use this tab" | "Reload" }} Explanation */
+
+/**
+ * Return why this browser cannot join any room here; null if it can.
+ * @param {{ crypto?: Crypto, RTCPeerConnection?: unknown }} [browser]
+ */
+export function obstacle(browser = globalThis) {
+  if (browser.crypto?.subtle === undefined) {
+    return "This page is not secure, so the browser lends it no cryptography. Open it by https "
+      + "or on localhost; the server can do https by itself: thkmesh serve --tls-self-signed";
+  }
+  if (browser.RTCPeerConnection === undefined) {
+    return "This browser has no WebRTC, or it is switched off, so nobody could be connected. "
+      + "Any current browser will do.";
+  }
+  return null;
+}
+
+/**
+ * Return why we are not in a room, and what can be done.
+ * @param {unknown} error
+ * @param {string} room
+ * @returns {Explanation}
+ */
+export function explain(error, room) {
+  if (error instanceof RoomFull) {
+    const text = `${room} is full. Wait until somebody leaves, or choose another room.`;
+    return { text, action: "Try again" };
+  }
+  if (error instanceof Replaced) {
+    const text = "You are in this room in a newer tab, so this one stepped back.";
+    return { text, action: "Use this tab" };
+  }
+  if (error instanceof ProtocolMismatch) {
+    const text = "This page and the server speak different versions of THKMesh.";
+    return { text, action: "Reload" };
+  }
+  if (error instanceof ServerUnreachable) {
+    return { text: "The server does not answer. Still trying …" };
+  }
+  const reason = error instanceof Error ? displayed(error.message) : String(error);
+  if (error instanceof WrongContext) return { text: sentence(reason) };
+  if (error instanceof Unauthorized) {
+    return { text: `The server does not let you in: ${reason}.`, action: "Try again" };
+  }
+  if (error instanceof MeshError) return { text: sentence(reason), action: "Try again" };
+  return { text: `This should not have happened: ${reason}.`, action: "Reload" };
+}
+
+/**
+ * Return what to say of something that was refused.
+ * @param {Extract<MeshEvent, { type: "refused" }>} event
+ * @param {(peer: Peer) => string} nameOf
+ */
+export function suspicion({ error, peer }, nameOf) {
+  const who = peer === null ? "somebody" : nameOf(peer);
+  if (error instanceof IncompatiblePeer) {
+    return `${peer === null ? "Somebody" : who} speaks another version of THKMesh, so you two `
+      + "cannot be connected.";
+  }
+  const claim = `Something that claims to come from ${who} was refused`;
+  if (error instanceof InvalidSignature || error instanceof Unsigned) {
+    return `${claim}: its signature is not theirs. The server, or somebody on the way, may have `
+      + "tampered with it.";
+  }
+  if (error instanceof IdentityMismatch) {
+    return `${claim}: the identity is not theirs. The server, or somebody on the way, may have `
+      + "made it up.";
+  }
+  return `${claim}: it does not follow the protocol. It had no effect.`;
+}
+
+/**
+ * Return why a message was not sent.
+ * @param {unknown} error
+ */
+export function unsent(error) {
+  if (error instanceof MessageTooLarge) return "Not sent: that is longer than a message may be.";
+  return `Not sent: ${displayed(error instanceof Error ? error.message : String(error))}.`;
+}
+
+/**
+ * Return who is typing; empty if nobody is.
+ * @param {string[]} names
+ */
+export function typists(names) {
+  const [one, other, ...more] = names;
+  if (one === undefined) return "";
+  if (other === undefined) return `${one} is typing …`;
+  return more.length > 0 ? "Several people are typing …" : `${one} and ${other} are typing …`;
+}
+
+/**
+ * Return what happened to a peer, in one word or two.
+ * @param {import("../events.js").LeaveReason} reason
+ */
+export function departure(reason) {
+  if (reason === "left") return "left";
+  return reason === "replaced" ? "came back elsewhere" : "is gone";
+}
+
+/**
+ * Return what is known of the way to a peer, in short.
+ * @param {{ localType: string | null, remoteType: string | null, protocol: string | null,
+ *   rtt: number | null } | null} stats
+ */
+export function pathFacts(stats) {
+  if (!stats?.localType) return [];
+  const { localType, remoteType, protocol, rtt } = stats;
+  const facts = [remoteType ? `${localType} – ${remoteType}` : localType];
+  if (protocol) facts.push(protocol.toUpperCase());
+  if (rtt !== null) facts.push(rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`);
+  return facts;
+}
+
+/**
+ * Return who is here and how the links are, in short.
+ * @param {readonly string[]} states of the links to the others
+ */
+export function attendance(states) {
+  const here = `${states.length + 1} here`;
+  if (states.length === 0) return here;
+  const connected = states.filter((state) => state === "connected").length;
+  return connected === states.length
+    ? `${here}, all connected`
+    : `${here}, ${connected} of ${states.length} connected`;
+}
+
+/** @param {string} text */
+function sentence(text) {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?)]$/.test(whole) ? whole : `${whole}.`;
+}

@@ -1,0 +1,37 @@
+// Rooms: readable names, and what an address or somebody at a keyboard means by one.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { isRoom } from "../../../src/thkmesh/web/core/identity.js";
+import { addressedRoom, readableName, roomOf } from "../../../src/thkmesh/web/page/names.js";
+
+test("a readable name is a room's, whatever the dice say", () => {
+  for (const dice of [() => 0, () => 1 - Number.EPSILON / 2, Math.random]) {
+    const name = readableName(dice);
+    assert.match(name, /^[a-z]+-[a-z]+-[1-9]\d$/);
+    assert.ok(isRoom(name));
+  }
+  assert.notEqual(readableName(() => 0), readableName(() => 0.99));
+});
+
+test("a room is what the library takes for one, with spaces read as dashes", () => {
+  for (const name of ["lobby", "A.b_c-9", "x".repeat(64)]) assert.equal(roomOf(name), name);
+  assert.equal(roomOf("  my big  room "), "my-big-room");
+  for (const text of ["", " ", "a/b", "ä", "<b>", "x".repeat(65), "a\0b", "%20"]) {
+    assert.equal(roomOf(text), null, text);
+  }
+});
+
+test("a link leads to the room after #, or else to ?room=", () => {
+  const room = (/** @type {string} */ link) => addressedRoom(new URL(link, "http://x.org/"));
+  assert.equal(room("/"), null);
+  assert.equal(room("/#"), null);
+  assert.equal(room("/?other=1"), null);
+  assert.equal(room("/#lobby"), "lobby");
+  assert.equal(room("/?room=lobby"), "lobby");
+  assert.equal(room("/?room=one#two"), "two");
+  assert.equal(room("/#a%20b"), "a b");
+  assert.equal(room("/#%E0%A4%A"), "%E0%A4%A");
+  assert.equal(room("/#%3Cimg%20src=x%3E"), "<img src=x>");
+});

@@ -1,0 +1,108 @@
+// A visit: it keeps trying where that can help, and says why where it cannot.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Replaced, RoomFull, ServerUnreachable } from "../../../src/thkmesh/web/errors.js";
+import { Visit } from "../../../src/thkmesh/web/page/visit.js";
+import { Subscription } from "../../../src/thkmesh/web/subscription.js";
+
+const peer = { id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} };
+
+/** A room of one, as far as a chat needs it. */
+class EmptyRoom {
+  name = "lobby";
+  me = { id: "a".repeat(26), sid: "0".repeat(16), name: "Ada", metadata: {} };
+  peers = [];
+  left = false;
+  subscription = new Subscription(this);
+
+  subscribe() {
+    return this.subscription;
+  }
+
+  unsubscribe() {}
+
+  async leave() {
+    this.left = true;
+    this.subscription.end(null);
+  }
+}
+
+/** Return a visit to what `joins` give, one after the other, and what it told. */
+function visiting(...joins) {
+  const told = [];
+  const join = async () => {
+    const next = joins.shift();
+    if (next instanceof Error) throw next;
+    return next;
+  };
+  const visit = new Visit(join, {
+    changed: () => told.push([visit.state, visit.error?.name ?? null]),
+    heard: ({ type }) => told.push(type),
+  });
+  return { visit, told };
+}
+
+/** Let everything that can happen happen. */
+const quiet = () => new Promise((resolve) => setImmediate(resolve));
+
+test("what happens in the room is heard until it is left", async () => {
+  const room = new EmptyRoom();
+  const { visit, told } = visiting(room);
+  const over = visit.enter();
+  await quiet();
+  assert.equal(visit.room, room);
+  room.subscription.put({ type: "peer-joined", peer });
+  await quiet();
+  visit.leave();
+  room.subscription.put({ type: "peer-left", peer, reason: "left" });
+  await over;
+  assert.ok(room.left);
+  assert.deepEqual(told, [["joining", null], ["inside", null], "peer-joined"]);
+});
+
+test("an absent server is tried again, a full room is not", async () => {
+  const away = () => new ServerUnreachable("no answer");
+  const { visit, told } = visiting(away(), away(), new RoomFull("full"));
+  await visit.enter();
+  assert.deepEqual(told, [
+    ["joining", null], ["waiting", "ServerUnreachable"], ["waiting", "ServerUnreachable"],
+    ["over", "RoomFull"],
+  ]);
+});
+
+test("who was replaced can come back", async () => {
+  const [first, second] = [new EmptyRoom(), new EmptyRoom()];
+  const { visit, told } = visiting(first, second);
+  const over = visit.enter();
+  await quiet();
+  first.subscription.end(new Replaced("a newer session"));
+  await over;
+  assert.deepEqual([visit.state, visit.room], ["over", null]);
+  void visit.enter();
+  void visit.enter(); // a second press of the button does nothing
+  await quiet();
+  assert.equal(visit.room, second);
+  assert.deepEqual(told, [
+    ["joining", null], ["inside", null], ["over", "Replaced"], ["joining", null], ["inside", null],
+  ]);
+});
+
+test("leaving while joining leaves the room that is joined in the end", async () => {
+  const room = new EmptyRoom();
+  const { visit, told } = visiting(room);
+  const over = visit.enter();
+  visit.leave();
+  await over;
+  assert.ok(room.left);
+  assert.deepEqual(told, [["joining", null]]);
+});
+
+test("leaving while the server is away stops trying", async () => {
+  const { visit, told } = visiting(new ServerUnreachable("no answer"), new EmptyRoom());
+  const over = visit.enter();
+  visit.leave();
+  await over;
+  assert.deepEqual(told, [["joining", null]]);
+});

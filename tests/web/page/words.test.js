@@ -1,0 +1,69 @@
+// The sentences: one for everything that goes wrong, honest and harmless.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as errors from "../../../src/thkmesh/web/errors.js";
+import {
+  attendance, departure, explain, obstacle, pathFacts, suspicion, typists, unsent,
+} from "../../../src/thkmesh/web/page/words.js";
+
+const peer = { id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} };
+const refused = (error, who = peer) => suspicion({ type: "refused", error, peer: who }, () => "Bob");
+
+test("every error there is has a sentence, and a way out where there is one", () => {
+  const evil = "<b>evil\u202e\x1b[2J</b>";
+  for (const Kind of [...Object.values(errors), TypeError]) {
+    const { text, action } = explain(new Kind(evil), "lobby");
+    assert.match(text, /^[A-Z<\w].*[.…)]$/su, Kind.name);
+    assert.doesNotMatch(text, /[\u202e\x1b]/, Kind.name);
+    assert.ok(["Try again", "Use this tab", "Reload", undefined].includes(action));
+    assert.match(refused(new Kind(evil)), /Bob.*\.$/);
+    assert.match(unsent(new Kind(evil)), /^Not sent: .*\.$/);
+  }
+});
+
+test("each trouble is told by its own name", () => {
+  assert.match(explain(new errors.RoomFull("x"), "lobby").text, /^lobby is full/);
+  assert.equal(explain(new errors.Replaced("x"), "lobby").action, "Use this tab");
+  assert.match(explain(new errors.ServerUnreachable("x"), "lobby").text, /does not answer/);
+  assert.equal(explain(new errors.ProtocolMismatch("x"), "lobby").action, "Reload");
+  assert.match(explain(new errors.Unauthorized("no token"), "lobby").text, /let you in: no token/);
+  assert.match(explain(new errors.RoomClosed("it ended"), "lobby").text, /^It ended\.$/);
+  assert.match(explain("what", "lobby").text, /should not have happened: what/);
+});
+
+test("tampering is called so, and nothing else is", () => {
+  for (const Kind of [errors.InvalidSignature, errors.Unsigned, errors.IdentityMismatch]) {
+    assert.match(refused(new Kind("x")), /The server, or somebody on the way/);
+  }
+  assert.match(refused(new errors.InvalidMessage("x")), /does not follow the protocol/);
+  assert.match(refused(new errors.IncompatiblePeer("x")), /^Bob speaks another version/);
+  assert.match(refused(new errors.IncompatiblePeer("x"), null), /^Somebody speaks/);
+  assert.match(refused(new errors.InvalidSignature("x"), null), /from somebody was refused/);
+});
+
+test("a page that cannot join says what to do", () => {
+  const able = { crypto: { subtle: {} }, RTCPeerConnection: class {} };
+  assert.equal(obstacle(able), null);
+  assert.match(obstacle({ ...able, crypto: {} }), /https or on localhost.*--tls-self-signed$/);
+  assert.match(obstacle({ ...able, crypto: undefined }), /not secure/);
+  assert.match(obstacle({ ...able, RTCPeerConnection: undefined }), /no WebRTC/);
+});
+
+test("who types, who is here and how the ways are is told in short", () => {
+  assert.equal(typists([]), "");
+  assert.equal(typists(["Ada"]), "Ada is typing …");
+  assert.equal(typists(["Ada", "Bob"]), "Ada and Bob are typing …");
+  assert.equal(typists(["Ada", "Bob", "Cem"]), "Several people are typing …");
+  assert.equal(attendance([]), "1 here");
+  assert.equal(attendance(["connected"]), "2 here, all connected");
+  assert.equal(attendance(["connected", "closed", "connecting"]), "4 here, 1 of 3 connected");
+  const reasons = /** @type {const} */ (["left", "timeout", "replaced"]);
+  assert.deepEqual(reasons.map(departure), ["left", "is gone", "came back elsewhere"]);
+  const stats = { localType: "host", remoteType: "srflx", protocol: "udp", rtt: 0.0124 };
+  assert.deepEqual(pathFacts(stats), ["host – srflx", "UDP", "12 ms"]);
+  assert.deepEqual(pathFacts({ ...stats, remoteType: null, protocol: null, rtt: 0 }), ["host", "< 1 ms"]);
+  assert.deepEqual(pathFacts({ ...stats, localType: null }), []);
+  assert.deepEqual(pathFacts(null), []);
+});
