@@ -38,17 +38,19 @@ Laps: TypeAlias = dict[str, list[float]]
 def run(results: Path, runs: int) -> None:
     """Measure, print a table, and write figures and a plot."""
     with Stage() as stage:
-        measured = _measure(_contestants(stage), runs)
+        contestants = _contestants(stage)
+        packages = ["thkmesh", "wrtc"] + ["aiortc"] * ("bare aiortc" in contestants)
+        machine = report.machine(*packages)
+        measured = _measure(contestants, runs)
     spreads = {
         name: {lap: report.Spread.of(figures) for lap, figures in laps.items()}
         for name, laps in measured.items()
     }
     _print(spreads)
-    packages = ["thkmesh", "wrtc"] + ["aiortc"] * ("bare aiortc" in measured)
     report.write(
         results / "join.json",
         {
-            "machine": report.machine(*packages),
+            "machine": machine,
             "runs": runs,
             "unit": "ms",
             "spreads": spreads,

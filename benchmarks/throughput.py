@@ -43,6 +43,7 @@ Rates: TypeAlias = dict[str, list[float]]
 
 def run(results: Path, runs: int) -> None:
     """Measure, print a table, and write figures."""
+    machine = report.machine("thkmesh", "wrtc")
     with Stage() as stage:
         measured = _measure(_contestants(stage), runs)
     spreads = {
@@ -50,7 +51,6 @@ def run(results: Path, runs: int) -> None:
         for name, rates in measured.items()
     }
     _print(spreads)
-    machine = report.machine("thkmesh", "wrtc")
     content = {"machine": machine, "runs": runs, "unit": "messages/s", "spreads": spreads}
     report.write(results / "throughput.json", content)
 
