@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmarks import report
+
 __all__ = ["strips"]
 
 
 def strips(path: Path, samples: Mapping[str, Sequence[float]], *, title: str, axis: str) -> None:
-    """Draw every sample as a dot and each median as a bar, one strip a name."""
+    """Draw every sample as a dot and each median as a bar, one strip a name.
+
+    What lies far out is written at the right edge, so that the rest can be told apart.
+    """
     if find_spec("matplotlib") is None:
         print(f"not drawn: {path} (matplotlib is missing; make bench installs it)")
         return
@@ -22,15 +27,20 @@ def strips(path: Path, samples: Mapping[str, Sequence[float]], *, title: str, ax
 
     figure, axes = plt.subplots(figsize=(8, 0.9 + 0.7 * len(samples)), layout="constrained")
     dice = random.Random(1)
+    edge = 1.5 * max(report.Spread.of(figures).p90 for figures in samples.values())
     for row, figures in enumerate(samples.values()):
-        heights = [row + dice.uniform(-0.18, 0.18) for _ in figures]
-        (dots,) = axes.plot(figures, heights, "o", markersize=4, alpha=0.6, markeredgewidth=0)
+        near = [each for each in figures if each <= edge]
+        heights = [row + dice.uniform(-0.18, 0.18) for _ in near]
+        (dots,) = axes.plot(near, heights, "o", markersize=4, alpha=0.6, markeredgewidth=0)
+        far = ", ".join(f"{each:.0f}" for each in sorted(figures) if each > edge)
+        if far:
+            axes.annotate(f"{far} \N{RIGHTWARDS ARROW}", (edge, row), ha="right", fontsize=9)
         median = statistics.median(figures)
         axes.plot([median, median], [row - 0.32, row + 0.32], color=dots.get_color(), linewidth=3)
         axes.annotate(f"{median:.0f}", (median, row - 0.34), ha="center", va="bottom", fontsize=9)
     axes.set_yticks(range(len(samples)), list(samples))
     axes.set_ylim(len(samples) - 0.5, -0.7)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, edge)
     axes.set_xlabel(axis)
     axes.set_title(title, fontsize=11, loc="left")
     axes.grid(axis="x", alpha=0.3)
