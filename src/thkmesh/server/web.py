@@ -30,6 +30,7 @@ _TYPES: Final = {
     "svg": "image/svg+xml",
 }
 _PAGE: Final = "page/index.html"
+_ICON: Final = "page/icon.svg"
 
 # Nothing inline, nothing from elsewhere, no text that becomes markup or code
 # (https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/trusted-types/). WebSockets
@@ -81,11 +82,20 @@ class _File:
 
 def page_routes() -> list[Route]:
     """Return the routes of the page and of the client library."""
-    return [Route("/", _page), Route("/thkmesh/{path:path}", _asset)]
+    return [
+        Route("/", _page),
+        Route("/favicon.ico", _icon),
+        Route("/thkmesh/{path:path}", _asset),
+    ]
 
 
 async def _page(request: Request) -> Response:
     return _files()[_PAGE].answer(request)
+
+
+async def _icon(request: Request) -> Response:
+    """Answer what browsers ask for beside any document that names no icon."""
+    return _files()[_ICON].answer(request)
 
 
 async def _asset(request: Request) -> Response:
