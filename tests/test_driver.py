@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import pytest
+
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.driver import Driver
 from thkmesh.testing.clock import VirtualLoop, process
@@ -57,6 +59,68 @@ def test_it_ticks_at_the_deadline() -> None:
     """A machine is woken when it asked for it, to the moment."""
     seen = drive(Diary(interval=2.0), lambda _, driver: driver.feed("go"), until=5)
     assert seen == [("go", 0), (Tick(), 2), (Tick(), 4)]
+
+
+def test_there_is_one_timer() -> None:
+    """However often it is fed, a machine is woken once."""
+
+    def scenario(_: VirtualLoop, driver: Driver[str, str]) -> None:
+        for number in range(100):
+            driver.feed(f"event {number}")
+
+    seen = drive(Diary(interval=2.0), scenario, until=3)
+    assert [event for event, _ in seen].count(Tick()) == 1
+
+
+def test_an_earlier_deadline_is_kept() -> None:
+    """A deadline that comes closer wakes the machine in time."""
+    diary = Diary(interval=3.0)
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        def hurry() -> None:
+            diary.interval = 0.25
+            driver.feed("hurry")
+
+        driver.feed("go")
+        loop.call_at(1.0, hurry)
+
+    seen = drive(diary, scenario, until=1.5)
+    assert seen == [("go", 0), ("hurry", 1.0), (Tick(), 1.25), (Tick(), 1.5)]
+
+
+def test_without_a_deadline_nobody_is_woken() -> None:
+    """A machine that waits for nothing hears of nothing, even if it waited before."""
+    diary = Diary(interval=1.0)
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        def rest() -> None:
+            diary.interval = diary.deadline = None
+            driver.feed("rest")
+
+        driver.feed("go")
+        loop.call_at(0.5, rest)
+
+    assert drive(diary, scenario, until=100) == [("go", 0), ("rest", 0.5)]
+
+
+def test_what_fails_is_told_and_stops_nothing_else() -> None:
+    """An output that cannot be performed reaches the loop's handler; the next is performed."""
+    done: list[str] = []
+
+    def perform(output: str) -> None:
+        if output == "bad":
+            raise ZeroDivisionError
+        done.append(output)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        drive(
+            Diary(outputs={"go": ["bad", "good"]}),
+            lambda _, driver: driver.feed("go"),
+            until=1,
+            perform=perform,
+        )
+    assert raised.group_contains(ZeroDivisionError)
+    assert done == ["good"]
 
 
 def test_what_is_fed_while_performing_waits() -> None:

@@ -22,9 +22,9 @@ async def linked_async(joined):
 """
 
 
-def run(source: str, watcher: sync.Room, url: str) -> Program:
+def run(source: str, url: str, room: str) -> Program:
     """Start a program that begins with ``BEGIN``."""
-    return Program(BEGIN + source, url, watcher.name)
+    return Program(BEGIN + source, url, room)
 
 
 def farewell(watcher: sync.Room) -> tuple[list[object], LeaveReason]:

@@ -54,7 +54,7 @@ with sync.join(url, room=room) as joined:
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
         joined.send("unharmed")
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line().startswith("6 1 this process was forked from one that had joined")
         assert program.line() == "0"
         assert farewell(watcher) == (["unharmed"], LeaveReason.LEFT)
@@ -75,7 +75,7 @@ else:
     with sync.join(url, room=room) as joined:
         linked(joined).send("unharmed")
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line().startswith("6 1 this process was forked from one that had joined")
         assert program.line() == "0"
         assert farewell(watcher) == ([], LeaveReason.LEFT)
@@ -92,7 +92,7 @@ with sync.join(url, room=room) as joined:
     if pid:
         os.waitpid(pid, 0)
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         said = [received(watcher, Message).data for _ in range(2)]
         assert sorted(map(str, said)) == ["child", "parent"]
         assert program.end() == (0, "", "")
@@ -143,7 +143,7 @@ with sync.join(url, room=room) as joined:
     process.join()
     joined.send(process.exitcode)
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line().startswith(answer)
         assert farewell(watcher) == ([0], LeaveReason.LEFT)
         assert program.end() == (0, "", "")

@@ -59,7 +59,7 @@ def test_however_a_program_ends_it_says_goodbye(
 ) -> None:
     """Its last words arrive, the others see that it left, and it ends soon and quietly."""
     source = f"{PLAIN}\nprint(time.monotonic(), flush=True)\n{end}\n"
-    must_say_goodbye(run(source, watcher, url), watcher, *expected)
+    must_say_goodbye(run(source, url, watcher.name), watcher, *expected)
 
 
 @pytest.mark.parametrize("closing", ["", "loop.close()"], ids=["open loop", "closed loop"])
@@ -68,12 +68,12 @@ def test_a_loop_that_does_not_run_is_no_hindrance(
 ) -> None:
     """The same goes for programs with an event loop, left open or closed."""
     source = f"{ASYNC}\nprint(time.monotonic(), flush=True)\n{closing}\n"
-    must_say_goodbye(run(source, watcher, url), watcher, 0, "")
+    must_say_goodbye(run(source, url, watcher.name), watcher, 0, "")
 
 
 def test_a_frozen_peer_is_no_hindrance(watcher: sync.Room, url: str) -> None:
     """Who does not take our last words does not hold up the end, nor what the others hear."""
-    with run("joined = sync.join(url, room=room); time.sleep(60)", watcher, url) as frozen:
+    with run("joined = sync.join(url, room=room); time.sleep(60)", url, watcher.name) as frozen:
         received(watcher, LinkChanged)
         source = """
 joined = sync.join(url, room=room)
@@ -84,7 +84,7 @@ sys.stdin.readline()
 joined.send("last words")
 print(time.monotonic(), flush=True)
 """
-        program = run(source, watcher, url)
+        program = run(source, url, watcher.name)
         assert program.line() == "linked"
         frozen.process.send_signal(signal.SIGSTOP)
         program.tell("go on")
@@ -99,7 +99,7 @@ threading.Thread(target=lambda: list(joined), daemon=True).start()
 joined.send("last words")
 print("ready", flush=True)
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line() == "ready"
         assert farewell(watcher) == (["last words"], LeaveReason.LEFT)
         assert program.end() == (0, "", "")
@@ -114,7 +114,7 @@ try:
 except thkmesh.ServerUnreachable:
     print(time.monotonic(), flush=True)
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         began = program.value()
         assert program.end() == (0, "", "")
         assert time.monotonic() - began < LONGEST_EXIT
@@ -130,7 +130,7 @@ for event in joined:
         break
 """
     with server() as url, sync.join(url, room=room) as watcher:
-        program = run(source, watcher, url)
+        program = run(source, url, watcher.name)
         assert program.line() == "ready"
         received(watcher, PeerJoined)
     with program:
@@ -160,7 +160,7 @@ with sync.join(url, room=room) as joined:
         print("interrupted", flush=True)
         raise
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line() == "ready"
         program.process.send_signal(signal.SIGINT)
         assert program.line() == "interrupted"
@@ -186,7 +186,7 @@ with sync.join(url, room=room) as joined:
     print("joined", flush=True)
 print([thread.name for thread in threading.enumerate()])
 """
-    with run(source, watcher, url) as program:
+    with run(source, url, watcher.name) as program:
         assert program.line() == "ready"
         time.sleep(0.5)
         program.process.send_signal(signal.SIGINT)

@@ -48,16 +48,16 @@ class Program:
         assert self.process.stdout is not None
         self._stdin, self._stdout = self.process.stdin, self.process.stdout
 
-    def line(self) -> str:
+    def line(self, patience: float = PATIENCE) -> str:
         """Return the next line it prints."""
-        with self._limited():
+        with self._limited(patience):
             line = self._stdout.readline()
         assert line, f"it ended: {self.end()}"
         return line.rstrip("\n")
 
-    def value(self) -> Any:  # noqa: ANN401
+    def value(self, patience: float = PATIENCE) -> Any:  # noqa: ANN401
         """Return the JSON value on the next line."""
-        return json.loads(self.line())
+        return json.loads(self.line(patience))
 
     def tell(self, line: str) -> None:
         """Let it read a line."""
@@ -66,16 +66,16 @@ class Program:
 
     def end(self) -> tuple[int, str, str]:
         """Return its exit code, the rest of what it printed, and its complaints."""
-        with self._limited():
+        with self._limited(PATIENCE):
             printed = self._stdout.read()
             code = self.process.wait()
         self._complaints.seek(0)
         return code, printed, self._complaints.read().decode()
 
     @contextmanager
-    def _limited(self) -> Iterator[None]:
+    def _limited(self, patience: float) -> Iterator[None]:
         """Kill it when it takes too long: then all reading ends."""
-        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer = threading.Timer(patience, self.process.kill)
         timer.start()
         try:
             yield
