@@ -46,6 +46,23 @@ async def test_a_server_of_another_kind_is_told(url: str, room: str) -> None:
         await thkmesh.join(f"{url}/elsewhere", room=room, timeout=0.5)
 
 
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("http://127.0.0.1:1", "Connect call failed"),
+        ("gopher://127.0.0.1:1", "isn't a valid proxy"),
+        ("socks5://127.0.0.1:1", "python-socks"),
+    ],
+)
+async def test_a_proxy_that_is_none_is_told(
+    room: str, monkeypatch: pytest.MonkeyPatch, proxy: str, reason: str
+) -> None:
+    """A proxy of the environment that cannot be used is the reason in the text."""
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(thkmesh.ServerUnreachable, match=reason):
+        await thkmesh.join("http://example.test", room=room, timeout=0.5)
+
+
 async def test_joining_can_be_given_up_at_any_time(url: str, room: str) -> None:
     """Cancelled early or late, a join leaves nobody behind in the room."""
 

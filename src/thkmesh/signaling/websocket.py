@@ -5,7 +5,7 @@ import ssl
 from collections import deque
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
 from thkmesh.errors import ServerUnreachable
@@ -16,6 +16,9 @@ __all__ = ["WebSocketTransport"]
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 _QUEUE = 4096
+
+_MISCONFIGURED = (ImportError, ValueError, RuntimeError)
+"""What else comes of proxies and host names: SOCKS without python-socks, malformed names."""
 
 
 class WebSocketTransport:
@@ -42,7 +45,7 @@ class WebSocketTransport:
                 open_timeout=OPEN_TIMEOUT,
                 close_timeout=CLOSE_TIMEOUT,
             )
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI, ConnectionClosed) as error:
+        except (OSError, WebSocketException, *_MISCONFIGURED) as error:
             raise ServerUnreachable(f"no signaling server at {url}: {error}") from error
         return WebSocket(connection)
 
