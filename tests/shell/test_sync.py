@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import thkmesh
+from tests.shell.programs import run
 from tests.shell.world import PATIENCE, received
 from thkmesh import (
     LeaveReason,
@@ -18,6 +19,7 @@ from thkmesh import (
     Message,
     PeerJoined,
     PeerLeft,
+    ServerChanged,
     ServerState,
     sync,
 )
@@ -274,6 +276,27 @@ async def test_inside_a_running_loop_it_raises(url: str, room: str) -> None:
                 call()
     finally:
         await asyncio.to_thread(opened.leave)
+
+
+NOTEBOOK = """
+import types
+kernel = types.SimpleNamespace(kernel=None)
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: kernel)
+
+async def cell():
+    joined = sync.join(url, room=room)
+    joined.send("from a cell")
+    print(joined.receive(), joined.closed)
+    joined.leave()
+
+asyncio.run(cell())
+"""
+
+
+def test_the_loop_of_a_notebook_may_be_blocked(url: str, room: str) -> None:
+    """Cells run inside the kernel's loop, which waits for them anyway: no need to refuse."""
+    with run(NOTEBOOK, url, room) as program:
+        assert program.end() == (0, f"{ServerChanged(ServerState.CONNECTED)} False\n", "")
 
 
 def test_sending_refuses_what_the_other_face_refuses(two: tuple[sync.Room, sync.Room]) -> None:
