@@ -7,8 +7,10 @@ import pytest
 
 from tests.core.link_world import ALL, HIGH, LOW, LinkWorld
 from thkmesh.core import frames, wire
+from thkmesh.core.candidates import CANDIDATE_LIMIT
 from thkmesh.core.engine import (
     BULK,
+    AddCandidate,
     ApplyRemote,
     BufferLow,
     Candidate,
@@ -36,6 +38,7 @@ from thkmesh.core.link_events import (
     Offline,
     Online,
     OpenConnection,
+    Perform,
     Renew,
     SaidGoodbye,
     SendFrame,
@@ -111,6 +114,24 @@ def test_many_candidates_travel_in_several_signals() -> None:
     world.run(1.0)
     bodies = [json.loads(o.body) for o in world.low.said(TransmitSignal)[before:]]
     assert [len(body["candidates"]) for body in bodies] == [32, 32, 6]
+
+
+def test_an_engine_is_spared_too_many_candidates() -> None:
+    """Those beyond the limit are declined, each at once, and told of once a connection."""
+    world = LinkWorld()
+    world.tell(world.high, Online())
+    signals: list[wire.SignalBody] = [
+        wire.OfferBody(1, 1, wire.SeedDescription("offer", "v=0\r\na=ice-ufrag:low1\r\n"))
+    ]
+    for first in range(0, 3 * CANDIDATE_LIMIT, 64):
+        texts = [f"candidate:{number}" for number in range(first, first + 64)]
+        inits = tuple(wire.CandidateInit(text, "low1") for text in texts)
+        signals.append(wire.CandidatesBody(1, inits))
+    for seq, body in enumerate(signals, start=1):
+        world.tell(world.high, SignalArrived(seq, 0, body))
+    asked = [output.operation for output in world.high.said(Perform)]
+    assert len([each for each in asked if isinstance(each, AddCandidate)]) == CANDIDATE_LIMIT
+    assert len(world.high.said(Misbehaved)) == 1
 
 
 def test_two_hasty_links_connect_too() -> None:

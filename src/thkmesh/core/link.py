@@ -28,6 +28,7 @@ from typing import Final
 
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.backoff import full_jitter
+from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
 from thkmesh.core.heartbeat import Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
@@ -128,6 +129,8 @@ class Link:
             can_restart_ice=capabilities.ice_restart,
         )
         self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
+        self._budget = CandidateBudget()
+        self._overfed = False
         self._heartbeat = Heartbeat()
         self._queue = SendQueue()
         self._number = 0
@@ -256,28 +259,42 @@ class Link:
     # --- negotiation and signals ------------------------------------------------
 
     def _negotiate(self, event: NegotiationEvent, now: float, out: list[LinkOutput]) -> None:
-        for output in self._negotiator.handle(event, now):
-            match output:
-                case OpenGeneration():
-                    self._renew_connection(out)
-                case SendBody(body=wire.CandidatesBody(candidates=candidates)):
-                    self._collect(candidates, now, out)
-                case SendBody(body=body):
-                    self._flush(now, out)
-                    self._signal(body, now, out)
-                case Broken():
-                    self._give_up(now, out)
-                case Ignored(reason=reason, violation=violation):
-                    if violation:
-                        out.append(Misbehaved(self.to, InvalidMessage(reason)))
-                case _:
-                    out.append(Perform(self.to, self._number, output))
+        events = [event]
+        while events:
+            for output in self._negotiator.handle(events.pop(), now):
+                match output:
+                    case OpenGeneration():
+                        self._renew_connection(out)
+                    case SendBody(body=wire.CandidatesBody(candidates=candidates)):
+                        self._collect(candidates, now, out)
+                    case SendBody(body=body):
+                        self._flush(now, out)
+                        self._signal(body, now, out)
+                    case Broken():
+                        self._give_up(now, out)
+                    case Ignored(reason=reason, violation=violation):
+                        if violation:
+                            out.append(Misbehaved(self.to, InvalidMessage(reason)))
+                    case _ if self._budget.allows(output):
+                        out.append(Perform(self.to, self._number, output))
+                    case _:
+                        events.append(self._decline(output, out))
+
+    def _decline(self, operation: engine.Operation, out: list[LinkOutput]) -> NegotiationEvent:
+        """Answer in place of the engine, which is spared; tell of it once."""
+        error = InvalidMessage(f"more than {CANDIDATE_LIMIT} candidates")
+        if not self._overfed:
+            self._overfed = True
+            out.append(Misbehaved(self.to, error))
+        return engine.OperationFailed(operation, str(error))
 
     def _renew_connection(self, out: list[LinkOutput]) -> None:
         """Have a fresh connection in place of the former."""
         if self._number:
             out.append(CloseConnection(self.to, self._number))
         self._number += 1
+        self._budget = CandidateBudget()
+        self._overfed = False
         self._batch.clear()
         self._batch_due = None
         self._retry_at = None
