@@ -197,14 +197,18 @@ class Room:
                 Events come in on another thread, so whoever subscribes after joining
                 has missed some; with this, none.
         """
+        require_context()
         with self._telling:
             subscription = Subscription(self, buffer=self._main.unread() if unread else None)
             self._readers = (*self._readers, subscription)
         return subscription
 
-    def attach(self, reader: Reader) -> None:
-        """Tell a reader of all events from now on."""
+    def attach(self, reader: Reader, begin: Callable[[], None] | None = None) -> None:
+        """Tell a reader of all events after ``begin``, which is called at once."""
+        require_context()
         with self._telling:
+            if begin is not None:
+                begin()
             self._readers = (*self._readers, reader)
 
     def detach(self, reader: Reader) -> None:
@@ -216,6 +220,7 @@ class Room:
 
     def reconnect(self, peer: Peer) -> None:
         """Replace the connection to a peer now. Recovery is automatic; this is for impatience."""
+        require_context()
         self._commands.put(FromLink(SessionKey(peer.id, peer.sid), Renew()))
 
     async def leave(self, *, patience: float = LEAVE_PATIENCE) -> None:

@@ -221,7 +221,6 @@ class Room:
             raise
         self._inner = inner
         self._inbox = _Inbox(keep=settings.receive)
-        self._lock = threading.Lock()
         inner.attach(self._inbox)
         inner.begin()
         weakref.finalize(self, _forsake, inner).atexit = False
@@ -323,11 +322,18 @@ class Room:
         """Return the next event, as iterating would; see ``Subscription.receive``."""
         return Subscription(self, self._inner, self._inbox).receive(timeout)
 
-    def subscribe(self) -> Subscription:
-        """Return another, independent view of all events from now on."""
+    def subscribe(self, *, unread: bool = False) -> Subscription:
+        """Return another, independent view of all events from now on.
+
+        Args:
+            unread: begin with what iterating the room itself has not handed out yet.
+        """
         inbox = _Inbox(keep=True)
-        with self._lock:
-            self._inner.attach(inbox)
+
+        def begin() -> None:
+            inbox.events = self._inbox.events.copy()
+
+        self._inner.attach(inbox, begin if unread else None)
         return Subscription(self, self._inner, inbox)
 
     # --- links and leaving ------------------------------------------------------------

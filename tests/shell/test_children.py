@@ -20,6 +20,8 @@ def refusals():
         lambda: joined.send("from the child"),
         lambda: joined.receive(1),
         lambda: list(joined),
+        lambda: joined.subscribe(),
+        lambda: joined.reconnect(joined.me),
         joined.leave,
     ]
     for call in calls:
@@ -55,7 +57,7 @@ with sync.join(url, room=room) as joined:
         joined.send("unharmed")
 """
     with run(source, url, watcher.name) as program:
-        assert program.line().startswith("6 1 this process was forked from one that had joined")
+        assert program.line().startswith("8 1 this process was forked from one that had joined")
         assert program.line() == "0"
         assert farewell(watcher) == (["unharmed"], LeaveReason.LEFT)
         assert program.end() == (0, "", "")
@@ -76,7 +78,7 @@ else:
         linked(joined).send("unharmed")
 """
     with run(source, url, watcher.name) as program:
-        assert program.line().startswith("6 1 this process was forked from one that had joined")
+        assert program.line().startswith("8 1 this process was forked from one that had joined")
         assert program.line() == "0"
         assert farewell(watcher) == ([], LeaveReason.LEFT)
         assert farewell(watcher) == (["unharmed"], LeaveReason.LEFT)

@@ -127,6 +127,17 @@ def test_each_subscription_gets_everything(two: tuple[sync.Room, sync.Room]) -> 
     assert received(views[1], Message).data == "too late for one"
 
 
+def test_a_subscription_may_begin_with_what_is_unread(two: tuple[sync.Room, sync.Room]) -> None:
+    """Then it gets all that the room itself has still to hand out, and takes it from nobody."""
+    ada, bob = two
+    ada.send("one")
+    received(bob.subscribe(unread=True), Message)
+    view = bob.subscribe(unread=True)
+    ada.send("two")
+    for reader in (view, bob):
+        assert [received(reader, Message).data for _ in range(2)] == ["one", "two"]
+
+
 def test_many_threads_share_a_room(two: tuple[sync.Room, sync.Room]) -> None:
     """What each thread sends arrives once and in its order."""
     ada, bob = two
