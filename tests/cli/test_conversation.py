@@ -111,6 +111,7 @@ async def test_a_conversation(demo: str) -> None:
         ada.types("hello\r")
         lines = await ada.reads("Nice to hear from you")
         assert "Ada: hello" in lines
+        assert "Demo joined" not in lines
         ada.types("/peers\r/nonsense\r/help\r")
         lines = await ada.reads("/quit")
         assert any(line.startswith("  Ada ") and line.endswith(" you") for line in lines)

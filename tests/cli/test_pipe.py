@@ -1,5 +1,6 @@
 """``thkmesh chat`` between other programs."""
 
+import asyncio
 import json
 import signal
 from asyncio.subprocess import PIPE
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.programs import present, ran, served, started
+from thkmesh import LinkState, PeerJoined
 from thkmesh.cli import main
+from thkmesh.cli.pipe import delivered
+from thkmesh.testing import World
 
 
 def at(url: str, room: str) -> tuple[str, ...]:
@@ -66,6 +70,33 @@ async def test_lines_reach_who_was_there_without_waiting_for_answers(demo: str) 
         assert (ended.code, ended.out, ended.err) == (0, "", "")
         for number in range(500):
             assert await reader.line() == f"Ada: {number}"
+
+
+def test_answers_are_waited_for_from_when_they_can_come() -> None:
+    """What was said is on its way to everybody, however slow the network, or there is no hope."""
+    world = World(seed=1, delay=0.3)
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby")
+        bob = await world.join("bob", room="lobby")
+        async for event in ada:
+            if isinstance(event, PeerJoined):
+                break
+        await ada.send("hello")
+        await delivered(ada)
+        link = ada.link(bob.me)
+        assert link is not None
+        assert link.state is LinkState.CONNECTED
+        assert link.waiting_bytes == 0
+        world.network.partition("ada", "bob")
+        await asyncio.sleep(30.0)
+        began = world.time
+        await delivered(ada)
+        assert 5.0 < world.time - began < 15.0
+        await bob.leave(patience=0.0)
+        await ada.leave(patience=0.0)
+
+    world.run(main())
 
 
 async def test_a_line_too_long_is_reported_and_the_rest_sent(demo: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from thkmesh import InvalidArgument, LinkState, Lost, MessageTooLarge, Room
 from thkmesh.apps.chat import Chat, ChatMessage, displayed
 
-__all__ = ["relay"]
+__all__ = ["delivered", "relay"]
 
 _STDIN: Final = 0
 _LINE_LIMIT_BYTES: Final = 65_536
@@ -69,12 +69,12 @@ async def _send(chat: Chat) -> bool:
             except (MessageTooLarge, InvalidArgument) as error:
                 unsent += 1
                 print(f"thkmesh: line {number} was not sent: {error}", file=sys.stderr)
-    await _delivered(chat.room)
+    await delivered(chat.room)
     return not unsent
 
 
-async def _delivered(room: Room) -> None:
-    """Wait until nothing waits for a link, but not for ever."""
+async def delivered(room: Room) -> None:
+    """Wait until every link is up and nothing waits for it, but not for ever."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DELIVERY_TIMEOUT):
             while not all(  # noqa: ASYNC110 - a queue of bytes has no event
