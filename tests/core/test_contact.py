@@ -1,11 +1,14 @@
 """The laws of the contact with the server: come back, but not all at once, nor in vain."""
 
+import msgspec
 import pytest
 
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.contact import (
     GREETING_TIMEOUT,
+    PING_LEAST,
+    PING_MOST,
     PONG_TIMEOUT,
     RETRY_BASE,
     RETRY_CAP,
@@ -103,6 +106,16 @@ def test_a_connected_server_is_pinged() -> None:
     assert mine.settle(20.0) == [SendToServer(wire.Ping(1))]
     mine.heard(wire.Pong(1), 20.1)
     assert mine.settle(40.0) == [SendToServer(wire.Ping(2))]
+
+
+@pytest.mark.parametrize(("asked", "done"), [(1e-9, PING_LEAST), (7.5, 7.5), (1e300, PING_MOST)])
+def test_a_server_chooses_the_ping_interval_within_reason(asked: float, done: float) -> None:
+    """It can neither keep us busy with pings, nor have us wait for ever on a dead WebSocket."""
+    mine = contact()
+    mine.heard(msgspec.structs.replace(WELCOME, ping_interval=asked), 0.0)
+    assert mine.deadline == done
+    assert mine.settle(done) == [SendToServer(wire.Ping(1))]
+    assert mine.deadline == min(2 * done, done + PONG_TIMEOUT)
 
 
 def test_an_unanswered_ping_means_lost() -> None:

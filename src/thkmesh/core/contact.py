@@ -33,6 +33,10 @@ RETRY_CAP: Final = 5.0
 GREETING_TIMEOUT: Final = 10.0
 """Seconds from opening the WebSocket to the welcome."""
 
+PING_LEAST: Final = 1.0
+PING_MOST: Final = 60.0
+"""Seconds between pings, whatever a server asks for: none may have us do nothing else."""
+
 PONG_TIMEOUT: Final = 10.0
 """Seconds that a ping may stay unanswered by anything."""
 
@@ -118,7 +122,7 @@ class Contact:
                 self.state = ServerState.CONNECTED
                 self._resume = message.resume
                 self._failures = 0
-                self._ping_interval = message.ping_interval
+                self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
                 self._silent_at = self._ping_at + PONG_TIMEOUT
             case _ if self._ping_at is not None:
