@@ -29,7 +29,6 @@ from thkmesh.core.engine import Candidate, Description, SdpType
 from thkmesh.errors import InvalidMessage
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(PATH.read_text(encoding="utf-8"))
-ERRORS = {error.reason: error for error in (InvalidMessage, wire.UnknownType, wire.Unsigned)}
 
 
 def signal_body(text: str) -> wire.SignalBody:
@@ -63,7 +62,7 @@ def test_texts_say_what_the_vectors_say(section: str) -> None:
             continue
         with pytest.raises(InvalidMessage) as refused:
             DECODERS[section](vector["text"])
-        assert type(refused.value) is ERRORS[vector["error"]], vector
+        assert refused.value.reason == vector["error"], vector
 
 
 @pytest.mark.parametrize("message", TO_SERVER, ids=repr)

@@ -1,5 +1,6 @@
 """Nothing gets past the verifier that is not the words of whom it names."""
 
+import asyncio
 import random
 import re
 import secrets
@@ -11,9 +12,12 @@ from msgspec.structs import replace
 from thkmesh.core import wire
 from thkmesh.core.identity import SessionKey, hello_payload, signal_payload
 from thkmesh.core.link_events import SignalArrived
+from thkmesh.core.session_events import SessionEvent, SignalVerified, SocketLost, Suspected
 from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
 from thkmesh.keys import Identity
-from thkmesh.signaling.verification import Verifier
+from thkmesh.signaling.client import SignalingClient, SignalingSettings
+from thkmesh.signaling.transport import SocketClosed
+from thkmesh.signaling.verification import MalformedBody, Verifier
 
 ROOM = "lobby"
 ME = SessionKey(Identity.generate().id, "00000000000000aa")
@@ -53,6 +57,14 @@ class Speaker:
         key = self.identity.public_key
         signature = self.identity.sign(hello_payload(ROOM, self.key, key, body))
         return wire.PeerReady(ROOM, *self.key, key, body, signature)
+
+    def malformed(self, text: str) -> wire.Signal:
+        """Return a signal to me, genuine but for what it says."""
+        self._said += 1
+        number = self._said
+        signature = self.identity.sign(signal_payload(ROOM, self.key, ME, number, text))
+        ids = (self.key.id, ME.id, self.key.sid, ME.sid)
+        return wire.Restart(ROOM, *ids, number, 0, text, signature)
 
     def signal(self, body: wire.SignedBody, seq: int | None = None) -> wire.Signal:
         """Return a signal to me."""
@@ -156,7 +168,7 @@ def test_a_signal_needs_a_number_and_its_own_envelope() -> None:
         verifier.signal(speaker.signal(wire.RestartBody(1), seq=0))
     fields = speaker.signal(wire.RestartBody(1))
     ids = (fields.from_user_id, ME.id, fields.from_sid, ME.sid)
-    with pytest.raises(InvalidMessage):
+    with pytest.raises(wire.WrongEnvelope):
         verifier.signal(wire.Answer(ROOM, *ids, fields.seq, 0, fields.body, fields.signature))
 
 
@@ -169,6 +181,73 @@ def test_a_signal_of_an_unknown_kind_is_counted_in_its_place() -> None:
     ids = (speaker.key.id, ME.id, speaker.key.sid, ME.sid)
     signal = wire.Restart(ROOM, *ids, 1, 0, text, signature)
     assert verifier.signal(signal) == SignalArrived(1, 0, None)
+
+
+MALFORMED = ["", "[", "{}", '{"kind":"restart"}', '{"kind":"restart","wanted":-1}', "[" * 9_000]
+
+
+@pytest.mark.parametrize("text", MALFORMED)
+def test_a_malformed_signal_is_refused_in_its_place(text: str) -> None:
+    """It is its sender's own fault, but the next ones would wait for its number for ever."""
+    verifier, speaker = Verifier(ROOM, ME), Speaker()
+    verifier.introduce(speaker.introduction())
+    with pytest.raises(MalformedBody) as caught:
+        verifier.signal(speaker.malformed(text))
+    assert caught.value.signal == SignalArrived(1, 0, None)
+    with pytest.raises(InvalidSignature):
+        verifier.signal(replace(speaker.malformed(text), seq=1))
+
+
+class Recording:
+    """A transport, and its one socket, from which some messages come."""
+
+    def __init__(self, *messages: wire.Message) -> None:
+        """Have these to say, then end."""
+        self._texts = [wire.encode(message) for message in messages]
+
+    async def open(self, url: str) -> "Recording":
+        """Return itself."""
+        assert url
+        return self
+
+    def send(self, text: str) -> None:
+        """Take nothing."""
+
+    async def receive(self) -> str:
+        """Return the next message."""
+        if not self._texts:
+            raise SocketClosed(1006, "that was all")
+        return self._texts.pop(0)
+
+    async def close(self, code: int = 1000) -> None:
+        """Do nothing."""
+
+
+async def test_a_malformed_signal_is_reported_and_its_number_passes() -> None:
+    """The application hears of it, and the link gets a number with nothing in it."""
+    me, speaker = Identity.generate(), Speaker()
+    settings = SignalingSettings("ws://server", ROOM, me, ME.sid)
+    text = '{"kind":"restart","wanted":-1}'
+    said = speaker.identity.sign(signal_payload(ROOM, speaker.key, settings.session, 1, text))
+    ids = (speaker.key.id, me.id, speaker.key.sid, ME.sid)
+    signal = wire.Restart(ROOM, *ids, 1, 0, text, said)
+    events: list[SessionEvent] = []
+    ended = asyncio.Event()
+
+    def feed(event: SessionEvent) -> None:
+        events.append(event)
+        if isinstance(event, SocketLost):
+            ended.set()
+
+    client = SignalingClient(settings, Recording(speaker.introduction(), signal), feed)
+    client.open()
+    await ended.wait()
+    suspected, passed = events[1:3]
+    assert isinstance(suspected, Suspected)
+    assert suspected.claimed == speaker.key
+    assert isinstance(suspected.error, InvalidMessage)
+    assert passed == SignalVerified(speaker.key, SignalArrived(1, 0, None))
+    assert client.unknown == 0
 
 
 def test_a_bare_acknowledgement_needs_no_signature() -> None:

@@ -350,6 +350,10 @@ class Unsigned(InvalidMessage):
     reason = "unsigned"
 
 
+class WrongEnvelope(InvalidMessage):
+    """A signal whose envelope is not that of its body."""
+
+
 def encode(message: Message) -> str:
     """Return the JSON text of a message."""
     return _encoder.encode(message).decode()
@@ -395,7 +399,8 @@ def decode_signal_body(signal: Signal) -> SignalBody:
     Raises:
         Unsigned: it has no signed body (the seed's form).
         UnknownType: its ``kind`` is not one of ours; skip it.
-        InvalidMessage: it is malformed, or in the wrong envelope.
+        WrongEnvelope: it is in that of another kind.
+        InvalidMessage: it is malformed.
     """
     if not (signal.body and signal.signature and signal.from_sid and signal.to_sid):
         message = "signals are signed: sids, body and signature are missing"
@@ -403,7 +408,7 @@ def decode_signal_body(signal: Signal) -> SignalBody:
     body = _decode(_signal_body, signal.body)
     if ENVELOPES[type(body)] is not type(signal):
         message = f"a body of kind {body.__struct_config__.tag} in a {type(signal).__name__}"
-        raise InvalidMessage(message)
+        raise WrongEnvelope(message)
     return body
 
 

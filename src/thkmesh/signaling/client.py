@@ -27,7 +27,7 @@ from thkmesh.errors import InvalidMessage, MeshError, PeerError
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.signaling.transport import ABNORMAL, Socket, SocketClosed, Transport
-from thkmesh.signaling.verification import Verifier
+from thkmesh.signaling.verification import MalformedBody, Verifier
 
 __all__ = ["SignalingClient", "SignalingSettings"]
 
@@ -46,7 +46,7 @@ class SignalingSettings:
     identity: Identity
     sid: str
     name: str = ""
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     token: str = ""
 
     @property
@@ -196,6 +196,9 @@ class SignalingClient:
             case wire.Signal():
                 try:
                     signal = self._verifier.signal(message)
+                except MalformedBody as error:
+                    self._feed(Suspected(message.source, error))
+                    return SignalVerified(message.source, error.signal)
                 except PeerError as error:
                     return Suspected(message.source, error)
                 self.unknown += signal.seq > 0 and signal.body is None

@@ -12,7 +12,7 @@ from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, P
 from thkmesh.keys import verify
 from thkmesh.peer import Peer
 
-__all__ = ["Verifier"]
+__all__ = ["MalformedBody", "Verifier"]
 
 _KEY_BYTES = 32
 _REMEMBERED = 1024
@@ -22,6 +22,18 @@ class IncompatiblePeer(PeerError):
     """A peer speaks no version of the protocol that we speak."""
 
     reason = "protocol-mismatch"
+
+
+class MalformedBody(InvalidMessage):
+    """A signal in its sender's own words, which do not follow the protocol.
+
+    ``signal`` is what it is worth all the same: what follows it waits for its number.
+    """
+
+    def __init__(self, text: str, signal: SignalArrived) -> None:
+        """Take the fault and the number."""
+        super().__init__(text)
+        self.signal = signal
 
 
 class Verifier:
@@ -66,7 +78,9 @@ class Verifier:
         What is of a kind we do not know has no body.
 
         Raises:
-            InvalidMessage: it is malformed, unsigned, or for another session.
+            MalformedBody: what is signed is malformed; its number counts all the same.
+            InvalidMessage: it is unsigned, for another session, or in the wrong
+                envelope: that is not signed, so the genuine one may still come.
             InvalidSignature: it is not signed by the peer it names.
         """
         if not (signal.signature or isinstance(signal, wire.Ack)):
@@ -88,4 +102,8 @@ class Verifier:
             body = wire.decode_signal_body(signal)
         except wire.UnknownType:
             body = None  # of a later version: skipped, but what follows it waits for its number
+        except wire.WrongEnvelope:
+            raise
+        except InvalidMessage as error:
+            raise MalformedBody(str(error), SignalArrived(signal.seq, signal.ack, None)) from error
         return SignalArrived(signal.seq, signal.ack, body)

@@ -146,3 +146,24 @@ export class IncompatiblePeer extends PeerError {
   static label = "IncompatiblePeer";
   static reason = "protocol-mismatch";
 }
+
+/** A signal whose envelope is not that of its body. */
+export class WrongEnvelope extends InvalidMessage {
+  static label = "WrongEnvelope";
+}
+
+/** A signal in its sender's own words, which do not follow the protocol. */
+export class MalformedBody extends InvalidMessage {
+  static label = "MalformedBody";
+  /** What it is worth all the same: what follows it waits for its number. */
+  signal;
+
+  /**
+   * @param {string} message
+   * @param {{ type: "signal-arrived", seq: number, ack: number, body: null }} signal
+   */
+  constructor(message, signal) {
+    super(message);
+    this.signal = signal;
+  }
+}

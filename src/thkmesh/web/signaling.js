@@ -7,8 +7,8 @@
  */
 
 import {
-  IdentityMismatch, IncompatiblePeer, InvalidMessage, InvalidSignature, PeerError, UnknownType,
-  Unsigned,
+  IdentityMismatch, IncompatiblePeer, InvalidMessage, InvalidSignature, MalformedBody, PeerError,
+  UnknownType, Unsigned, WrongEnvelope,
 } from "./errors.js";
 import { ABNORMAL } from "./core/closing.js";
 import { helloPayload, partsOf, proofPayload, sessionKey, signalPayload } from "./core/identity.js";
@@ -87,6 +87,7 @@ export class Verifier {
    * @param {any} signal
    * @returns {Promise<{ type: "signal-arrived", seq: number, ack: number,
    *   body: import("./core/wire.js").SignalBody | null }>}
+   * @throws {MalformedBody} what is signed is malformed; its number counts all the same
    * @throws {PeerError} it is not what it claims to be
    */
   async signal(signal) {
@@ -108,7 +109,14 @@ export class Verifier {
       throw new InvalidSignature(`a signal from ${signal.fromUserId} was changed on its way`);
     }
     if (seq === 0) throw new InvalidMessage("a signal without a sequence number");
-    return { type: "signal-arrived", seq, ack, body: knownBody(signal) };
+    try {
+      return { type: "signal-arrived", seq, ack, body: knownBody(signal) };
+    } catch (error) {
+      // The envelope is not signed: in the right one the genuine signal may still come.
+      if (error instanceof WrongEnvelope || !(error instanceof InvalidMessage)) throw error;
+      const worth = /** @type {const} */ ({ type: "signal-arrived", seq, ack, body: null });
+      throw new MalformedBody(error.message, worth);
+    }
   }
 }
 
@@ -316,7 +324,8 @@ export class SignalingClient {
         } catch (error) {
           if (!(error instanceof PeerError)) throw error;
           this.#suspect(source, error);
-          return null;
+          if (!(error instanceof MalformedBody)) return null;
+          return { type: "signal-verified", source, signal: error.signal };
         }
       }
       default:

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { InvalidMessage, UnknownType, Unsigned } from "../errors.js";
+import { InvalidMessage, UnknownType, Unsigned, WrongEnvelope } from "../errors.js";
 import { parseJson } from "./text.js";
 
 /** The protocol version this code speaks. */
@@ -296,7 +296,8 @@ export function decodeToClient(json) {
  * @returns {SignalBody}
  * @throws {Unsigned} it has no signed body
  * @throws {UnknownType} its `kind` is not one of ours; skip it
- * @throws {InvalidMessage} it is malformed, or in the wrong envelope
+ * @throws {WrongEnvelope} it is in that of another kind
+ * @throws {InvalidMessage} it is malformed
  */
 export function decodeSignalBody(message) {
   if (!(message.body && message.signature && message.fromSid && message.toSid)) {
@@ -307,7 +308,7 @@ export function decodeSignalBody(message) {
   const check = /** @type {Check} */ (BODIES[value.kind]);
   const result = { kind: value.kind, ...check(value, "$") };
   if (ENVELOPES[/** @type {keyof typeof ENVELOPES} */ (value.kind)] !== message.type) {
-    throw new InvalidMessage(`a body of kind ${value.kind} in a ${message.type}`);
+    throw new WrongEnvelope(`a body of kind ${value.kind} in a ${message.type}`);
   }
   return result;
 }

@@ -1,0 +1,114 @@
+// What comes over the WebSocket, and what it is worth; see tests/signaling.
+
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+
+import { helloPayload, sessionKey, signalPayload } from "../../src/thkmesh/web/core/identity.js";
+import { Identity } from "../../src/thkmesh/web/keys.js";
+import { SignalingClient } from "../../src/thkmesh/web/signaling.js";
+
+const ROOM = "lobby";
+
+/** A WebSocket of which a test holds the other end. */
+class FakeSocket extends EventTarget {
+  static OPEN = 1;
+  /** @type {FakeSocket | undefined} */
+  static last;
+  readyState = FakeSocket.OPEN;
+  /** @type {string[]} */
+  sent = [];
+
+  /** @param {string} url */
+  constructor(url) {
+    super();
+    this.url = url;
+    FakeSocket.last = this;
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.sent.push(text);
+  }
+
+  close() {}
+
+  /** @param {object} message */
+  say(message) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data: JSON.stringify(message) }));
+  }
+}
+/** What was thrown where nobody could catch it: bugs. @type {unknown[]} */
+const bugs = [];
+const reportError = (/** @type {unknown} */ error) => bugs.push(error);
+Object.assign(globalThis, { WebSocket: FakeSocket, reportError });
+afterEach(() => assert.deepEqual(bugs.splice(0), []));
+
+/** Return a client with an open WebSocket, what it feeds, and a peer that signs. */
+async function client() {
+  const [mine, theirs] = [await Identity.generate(), await Identity.generate()];
+  const me = sessionKey(mine.id, "00000000000000aa");
+  const peer = sessionKey(theirs.id, "00000000000000bb");
+  /** @type {any[]} */
+  const events = [];
+  /** @type {() => void} */
+  let ended = () => {};
+  const end = new Promise((resolve) => {
+    ended = () => resolve(undefined);
+  });
+  const signaling = new SignalingClient(
+    {
+      url: "ws://server/ws", room: ROOM, identity: mine, sid: "00000000000000aa",
+      name: "", metadata: {}, token: "",
+    },
+    (event) => (event.type === "heard" ? ended() : events.push(event)),
+  );
+  signaling.open();
+  const socket = /** @type {FakeSocket} */ (FakeSocket.last);
+  const body = JSON.stringify({ kind: "hello", protocol: [1, 1], name: "Ada" });
+  socket.say({
+    type: "peer-ready", roomId: ROOM, fromUserId: theirs.id, fromSid: "00000000000000bb",
+    key: theirs.publicKey, body,
+    signature: await theirs.sign(helloPayload(ROOM, peer, theirs.publicKey, body)),
+  });
+  const signal = async (/** @type {string} */ type, /** @type {number} */ seq,
+    /** @type {string} */ text) => socket.say({
+    type, roomId: ROOM, fromUserId: theirs.id, fromSid: "00000000000000bb",
+    toUserId: mine.id, toSid: "00000000000000aa", seq, ack: 0, body: text,
+    signature: await theirs.sign(signalPayload(ROOM, peer, me, seq, text)),
+  });
+  // What comes last has been understood when everything before it has.
+  const settled = () => {
+    socket.say({ type: "pong", n: 1 });
+    return end;
+  };
+  return { signaling, socket, events, peer, signal, settled };
+}
+
+for (const text of ["", "[", "{}", '{"kind":"restart"}', '{"kind":"restart","wanted":-1}']) {
+  test(`a malformed signal is reported, and its number passes: ${text}`, async () => {
+    const { signaling, events, peer, signal, settled } = await client();
+    await signal("webrtc-restart", 1, text);
+    await settled();
+    assert.deepEqual(events.map(({ type }) => type),
+      ["introduced", "suspected", "signal-verified"]);
+    assert.equal(events[1].claimed, peer);
+    assert.equal(events[1].error.reason, "invalid-message");
+    assert.deepEqual(events[2], {
+      type: "signal-verified", source: peer,
+      signal: { type: "signal-arrived", seq: 1, ack: 0, body: null },
+    });
+    assert.equal(signaling.unknown, 0);
+  });
+}
+
+test("a signal in the wrong envelope waits for its own, which is not signed", async () => {
+  const { events, peer, signal, settled } = await client();
+  const text = '{"kind":"restart","wanted":2}';
+  await signal("webrtc-answer", 1, text);
+  await signal("webrtc-restart", 1, text);
+  await settled();
+  assert.deepEqual(events.map(({ type }) => type), ["introduced", "suspected", "signal-verified"]);
+  assert.equal(events[1].error.reason, "invalid-message");
+  assert.deepEqual(events[2].signal.body, { kind: "restart", wanted: 2 });
+  assert.equal(events[2].source, peer);
+});
