@@ -310,12 +310,15 @@ class Connection(Protocol):
         Returns False when the channel is not open or its buffer (16 MiB) is
         full; nothing was sent then. Never raises for what the network does.
         """
+        ...
 
     def buffered_bytes(self, channel: int) -> int:
         """Return how many bytes wait in the engine's buffer of a channel."""
+        ...
 
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises, fields may be None."""
+        ...
 
     async def close(self, drain: float = 0.0) -> None:
         """Close; idempotent. Frames already sent get up to ``drain`` seconds to leave.
@@ -331,10 +334,12 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Return the name users choose it by."""
+        ...
 
     @property
     def capabilities(self) -> Capabilities:
         """Return what it can do."""
+        ...
 
     def open(self, config: ConnectionConfig, emit: Callable[[EngineEvent], None]) -> Connection:
         """Make a connection that reports to ``emit``.
@@ -342,6 +347,7 @@ class Engine(Protocol):
         Raises:
             EngineError: the engine can make no more connections.
         """
+        ...
 
     async def close(self) -> None:
         """Close every connection that is still open and let go of the engine."""

@@ -18,9 +18,10 @@ no lone surrogates, integers within ±(2**53 - 1), string keys.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -110,10 +111,10 @@ def _check_json(value: object, depth: int = 0) -> None:
                 message = f"{value} is not JSON: send None or text"
                 raise InvalidArgument(message)
         case list() | tuple():
-            for item in value:
+            for item in cast("Iterable[object]", value):
                 _check_json(item, depth + 1)
         case dict():
-            for key, item in value.items():
+            for key, item in cast("Mapping[object, object]", value).items():
                 if not isinstance(key, str):
                     message = f"JSON keys are text, not {type(key).__name__}"
                     raise InvalidArgument(message)

@@ -49,6 +49,7 @@ class Machine(Protocol[_Event, _Output]):
 
     def handle(self, event: _Event | Tick | Slept, now: float) -> "list[_Output]":
         """Settle what is due at ``now``, then ``event``; return what to do."""
+        ...
 
     @property
     def deadline(self) -> float | None:

@@ -30,6 +30,7 @@ class Socket(Protocol):
         Raises:
             SocketClosed: there will be no more; 1006 when the network broke.
         """
+        ...
 
     async def close(self, code: int = 1000) -> None:
         """Close; idempotent."""
@@ -44,3 +45,4 @@ class Transport(Protocol):
         Raises:
             ServerUnreachable: there is no server, or it refused.
         """
+        ...
