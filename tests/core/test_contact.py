@@ -176,8 +176,14 @@ def test_who_was_in_comes_back(code: int) -> None:
 
 
 def test_leaving_says_goodbye_where_somebody_listens() -> None:
-    """The goodbye goes out when connected; closing is not an error."""
+    """The goodbye goes out to a server that may know us; closing is not an error."""
     mine = contact(joined=True)
     assert mine.leave() == [SendToServer(wire.Leave()), CloseSocket()]
     assert mine.error is None
     assert contact().leave() == [CloseSocket()]
+    hasty = contact()
+    hasty.heard(wire.Challenge(nonce="n", epoch="e", protocol=(1, 1)), 0.0)
+    assert hasty.leave() == [SendToServer(wire.Leave()), CloseSocket()]
+    away = contact(joined=True)
+    away.lost(1006, "", 1.0)
+    assert away.leave() == [CloseSocket()]

@@ -70,9 +70,9 @@ async def test_joining_can_be_given_up_at_any_time(url: str, room: str) -> None:
         return await thkmesh.join(url, room=room)
 
     async with thkmesh.join(url, room=room) as watcher:
-        for delay in range(20):
+        for milliseconds in range(40):
             joining = asyncio.create_task(enter())
-            await asyncio.sleep(delay / 500)
+            await asyncio.sleep(milliseconds / 1000)
             if not joining.cancel():
                 await joining.result().leave()
             await asyncio.wait([joining])

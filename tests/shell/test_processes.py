@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.shell.programs import farewell, run
-from tests.shell.world import Program, received, server
+from tests.shell.world import received, server
 from thkmesh import LeaveReason, LinkChanged, PeerJoined, sync
 
 LONGEST_EXIT = 5.0
@@ -40,9 +40,11 @@ joined = loop.run_until_complete(main())
 """
 
 
-def must_say_goodbye(program: Program, watcher: sync.Room, code: int, complaint: str) -> None:
-    """Check how a program ends once it has printed the time."""
-    with program:
+def must_say_goodbye(
+    source: str, url: str, watcher: sync.Room, code: int = 0, complaint: str = ""
+) -> None:
+    """Check how a program ends that prints the time before; others and the server must hear."""
+    with run(source, url, watcher.name) as program:
         began = program.value()
         assert farewell(watcher) == (["last words"], LeaveReason.LEFT)
         ended_with, printed, complaints = program.end()
@@ -51,6 +53,8 @@ def must_say_goodbye(program: Program, watcher: sync.Room, code: int, complaint:
         assert complaints.endswith(complaint)
         assert complaints.count("Traceback") == int("Error" in complaint or "Inter" in complaint)
         assert complaint or not complaints
+    with sync.join(url, room=watcher.name) as latecomer:
+        assert set(latecomer.peers) == {watcher.me, *watcher.peers} - {latecomer.me}
 
 
 @pytest.mark.parametrize(("end", "expected"), ENDS)
@@ -59,7 +63,7 @@ def test_however_a_program_ends_it_says_goodbye(
 ) -> None:
     """Its last words arrive, the others see that it left, and it ends soon and quietly."""
     source = f"{PLAIN}\nprint(time.monotonic(), flush=True)\n{end}\n"
-    must_say_goodbye(run(source, url, watcher.name), watcher, *expected)
+    must_say_goodbye(source, url, watcher, *expected)
 
 
 @pytest.mark.parametrize("closing", ["", "loop.close()"], ids=["open loop", "closed loop"])
@@ -68,27 +72,22 @@ def test_a_loop_that_does_not_run_is_no_hindrance(
 ) -> None:
     """The same goes for programs with an event loop, left open or closed."""
     source = f"{ASYNC}\nprint(time.monotonic(), flush=True)\n{closing}\n"
-    must_say_goodbye(run(source, url, watcher.name), watcher, 0, "")
+    must_say_goodbye(source, url, watcher)
 
 
 def test_a_frozen_peer_is_no_hindrance(watcher: sync.Room, url: str) -> None:
     """Who does not take our last words does not hold up the end, nor what the others hear."""
     with run("joined = sync.join(url, room=room); time.sleep(60)", url, watcher.name) as frozen:
         received(watcher, LinkChanged)
-        source = """
+        source = f"""
 joined = sync.join(url, room=room)
 for _ in range(2):
     linked(joined)
-print("linked", flush=True)
-sys.stdin.readline()
+os.kill({frozen.process.pid}, signal.SIGSTOP)
 joined.send("last words")
 print(time.monotonic(), flush=True)
 """
-        program = run(source, url, watcher.name)
-        assert program.line() == "linked"
-        frozen.process.send_signal(signal.SIGSTOP)
-        program.tell("go on")
-        must_say_goodbye(program, watcher, 0, "")
+        must_say_goodbye(source, url, watcher)
 
 
 def test_an_exit_among_blocked_threads_says_goodbye(watcher: sync.Room, url: str) -> None:

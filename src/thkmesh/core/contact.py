@@ -97,6 +97,8 @@ class Contact:
         self._ping_at: float | None = None
         self._silent_at: float | None = None
         """When silence means that the WebSocket is dead."""
+        self._known = False
+        """Whether the server has been told who we are, welcomed or not yet."""
 
     @property
     def deadline(self) -> float | None:
@@ -117,9 +119,11 @@ class Contact:
                 if not low <= wire.PROTOCOL <= high:
                     text = f"the server speaks protocol {low} to {high}, we speak {wire.PROTOCOL}"
                     return self._end(ProtocolMismatch(text))
+                self._known = True
                 return [SayHello(nonce, self._resume)]
             case wire.Welcome():
                 self.state = ServerState.CONNECTED
+                self._known = True
                 self._resume = message.resume
                 self._failures = 0
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
@@ -144,6 +148,7 @@ class Contact:
             self.state = ServerState.RECONNECTING
         delay = full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
         self._failures += 1
+        self._known = False
         self._ping_at = self._silent_at = None
         self._retry_at = now + delay
         return []
@@ -168,12 +173,13 @@ class Contact:
     def leave(self) -> list[ContactOutput]:
         """Say goodbye and close."""
         goodbye: list[ContactOutput] = []
-        if self.state is ServerState.CONNECTED:
+        if self._known:
             goodbye.append(SendToServer(wire.Leave()))
         return goodbye + self._end(None)
 
     def _open(self, now: float) -> list[ContactOutput]:
         self._retry_at = None
+        self._known = False
         self._silent_at = now + GREETING_TIMEOUT
         return [OpenSocket()]
 
