@@ -128,8 +128,9 @@ def _url(host: str, port: int, *, tls: bool) -> str:
 def _invitation(url: str, ca_file: Path | None) -> str:
     trust = f" --ca-file {ca_file}" if ca_file else ""
     return (
-        f"THKMesh {__version__}. {demo.NAME} is in the room {demo.ROOM}. "
-        "Join it from another terminal:\n\n"
+        f"THKMesh {__version__}. {demo.NAME} is in the room {demo.ROOM}. Join it in a browser:\n\n"
+        f"    {url}/#{demo.ROOM}\n\n"
+        "or from another terminal:\n\n"
         f"    {_command()} chat --url {url}{trust}\n\n"
         "Ctrl-C stops the server."
     )
