@@ -220,3 +220,13 @@ def test_a_snapshot_tells_states_apart() -> None:
     early = sending(2)
     run(early, Received(2, 0, "x"))
     assert early.snapshot() != sending(2).snapshot()
+
+
+def test_a_sequencer_at_rest_keeps_its_numbers_only() -> None:
+    """What came early is not kept, nor acknowledged: it is sent again and delivered then."""
+    sequencer: Sequencer[str] = Sequencer()
+    assert sequencer.handle(Received(2, 0, "early"), 0.0) == []
+    sequencer.rest()
+    assert sequencer.deadline is None
+    assert sequencer.handle(Received(1, 0, "first"), 1.0) == [Deliver("first")]
+    assert sequencer.handle(Received(2, 0, "early"), 1.0) == [Deliver("early")]

@@ -10,7 +10,11 @@ from thkmesh.core.engine import (
     Capabilities,
     ChannelClosed,
     ChannelOpened,
+    Description,
     FrameReceived,
+    MakeOffer,
+    OperationDone,
+    SdpType,
 )
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
@@ -62,6 +66,9 @@ ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
 HELLO = frames.encode("hello")
+CAPABILITIES = Capabilities(
+    rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144
+)
 
 
 def key(peer: Peer) -> SessionKey:
@@ -74,10 +81,7 @@ class Life:
 
     def __init__(self) -> None:
         """Start it."""
-        capabilities = Capabilities(
-            rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144
-        )
-        self.session = Session(ME, LinkSettings(capabilities), lambda: 0.5)
+        self.session = Session(ME, LinkSettings(CAPABILITIES), lambda: 0.5)
         self.now = 0.0
         self.last: list[SessionOutput] = []
         self.tell(Start())
@@ -289,6 +293,68 @@ def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:
         LinkChanged(BOB, LinkState.RECONNECTING),
         PeerLeft(BOB, LeaveReason.TIMEOUT),
     ]
+
+
+def test_a_peer_that_was_given_up_and_returns_finds_its_link_again() -> None:
+    """It has been away and knows nothing of that: signals and generations go on."""
+    life = in_room(BOB)
+    own = OperationDone(MakeOffer(), Description(SdpType.OFFER, "v=0"))
+    life.engine(BOB, own)
+    life.engine(BOB, ChannelClosed(0))
+    (former,) = life.session.links
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
+    assert life.events() == [PeerLeft(BOB, LeaveReason.TIMEOUT)]
+    generation = former.generation
+    life.tell(SignalVerified(key(BOB), link.SignalArrived(1, 1, wire.RestartBody(wanted=2))))
+    assert life.last == []
+    life.tell(Introduced(BOB))
+    assert life.events() == [PeerJoined(BOB)]
+    assert {o.seq for o in life.last if isinstance(o, link.TransmitSignal)} == {1}
+    (opened,) = [o for o in life.last if isinstance(o, link.OpenConnection)]
+    (ours,) = life.session.links
+    assert ours.generation == generation + 1
+    life.engine(BOB, own, opened.number)
+    assert [o.seq for o in life.last if isinstance(o, link.TransmitSignal)] == [2]
+    assert life.session.deadline is not None
+
+
+def test_a_link_that_was_never_begun_begins_when_its_peer_returns() -> None:
+    """There is no generation to go on from."""
+    life = Life()
+    life.session = Session(key(CAT), LinkSettings(CAPABILITIES), lambda: 0.5)
+    life.tell(Start())
+    life.welcome(BOB)
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
+    life.tell(Introduced(BOB))
+    life.tell(Tick(), after=20.0)
+    (ours,) = life.session.links
+    assert ours.generation == 0
+
+
+def test_who_comes_and_is_given_up_while_we_leave_has_no_link() -> None:
+    """Neither then nor afterwards."""
+    life = in_room(BOB)
+    fill(life, BOB)
+    life.tell(Leave(10.0))
+    life.tell(Introduced(CAT))
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=CAT.id, sid=CAT.sid, reason="timeout")))
+    assert life.events() == [PeerLeft(CAT, LeaveReason.TIMEOUT)]
+    assert [each.to for each in life.session.links] == [key(BOB)]
+
+
+def test_only_so_many_links_are_remembered() -> None:
+    """Whoever comes and goes a thousand times costs no memory; the oldest is a stranger again."""
+    life = Life()
+    life.welcome()
+    peers = [Peer(f"z{n:025}", "1" * 16, "") for n in range(257)]
+    for peer in peers:
+        life.tell(Introduced(peer))
+        gone = wire.PeerLeft(room_id="r", user_id=peer.id, sid=peer.sid, reason="timeout")
+        life.tell(Heard(gone))
+    for peer, generation in ((peers[0], 1), (peers[-1], 2)):
+        life.tell(Introduced(peer))
+        (ours,) = [each for each in life.session.links if each.to == key(peer)]
+        assert ours.generation == generation
 
 
 def test_a_refused_signal_waits_for_the_peer_to_be_listed() -> None:

@@ -19,7 +19,7 @@ from thkmesh.core.engine import (
     StateChanged,
 )
 from thkmesh.errors import ServerUnreachable
-from thkmesh.events import Data, Message
+from thkmesh.events import Data, LinkState, Message
 from thkmesh.room import Room
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.testing import Behaviour, World
@@ -311,5 +311,33 @@ def test_a_wrong_command_is_on_record() -> None:
         await end.refuses(MakeAnswer())
         assert world.time == 1.0
         assert len(world.illegal) == 1
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_was_away_for_long_is_linked_again(seed: int) -> None:
+    """The others gave the session up; it knows nothing of that and goes on where it was."""
+    world = World(seed)
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby")
+        bob = await world.join("bob", room="lobby")
+        await asyncio.sleep(10)
+        world.network.detach("bob")
+        await asyncio.sleep(100)
+        assert ada.peers == ()
+        world.network.attach("bob")
+        await asyncio.sleep(30)
+        for room, other in ((ada, bob), (bob, ada)):
+            view = room.link(other.me)
+            assert view is not None
+            assert view.state is LinkState.CONNECTED
+        await bob.send("back")
+        await ada.send("welcome back")
+        await asyncio.sleep(1)
+        await asyncio.gather(ada.leave(), bob.leave())
+        assert "back" in [event.data async for event in ada if isinstance(event, Message)]
+        assert "welcome back" in [event.data async for event in bob if isinstance(event, Message)]
 
     world.run(main())

@@ -117,6 +117,8 @@ class Link:
             settings: see there.
             dice: returns a random number in [0, 1) for the time of retries.
         """
+        self._me = me
+        self._settings = settings
         self.to = to
         self.polite = me < to
         self.state = LinkState.CONNECTING
@@ -143,6 +145,20 @@ class Link:
         self._retry_at: float | None = None
         self._attempts = 0
         self._connected_at: float | None = None
+
+    def heir(self) -> "Link":
+        """Return the link to the same session, should it come back after this has closed.
+
+        For the other side it may be the same link still: it has only been away. So
+        signals and generations go on being counted, and the next one is opened.
+        """
+        heir = Link(self._me, self.to, self._settings, self._dice)
+        heir._sequencer = self._sequencer
+        heir._negotiator = self._negotiator
+        heir._number = self._number + 1
+        if self.generation:
+            heir._retry_at = 0.0
+        return heir
 
     @property
     def generation(self) -> int:
@@ -467,4 +483,5 @@ class Link:
         self._open = False
         self._heartbeat.stop()
         self._queue.clear()
+        self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

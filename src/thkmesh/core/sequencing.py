@@ -161,6 +161,11 @@ class Sequencer(Generic[_Payload]):
         """How many signals the other session has not acknowledged."""
         return len(self._unacknowledged)
 
+    def rest(self) -> None:
+        """Pause, and keep the numbers only: what came early will be sent again."""
+        self._online = False
+        self._early.clear()
+
     def snapshot(self) -> Snapshot:
         """Return the whole state as a value, for tests."""
         return (

@@ -16,8 +16,9 @@ one to a single peer needs room in that link only. Until then its sender waits,
 in order for each recipient.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
@@ -62,6 +63,9 @@ from thkmesh.peer import Peer
 
 __all__ = ["Session"]
 
+_REMEMBERED: Final = 256
+"""Of so many sessions that were given up it is known where their links stopped."""
+
 
 class Session:
     """My life in one room."""
@@ -80,6 +84,8 @@ class Session:
         self._members = Membership(me)
         self._contact = Contact(dice)
         self._links: dict[SessionKey, Link] = {}
+        # Where the links stopped to those given up, who may be back in the same session.
+        self._lost: OrderedDict[SessionKey, Link] = OrderedDict()
         # The deadline of each link as it last was: asking all of them after every
         # event is what a session would spend most of its time on.
         self._due: dict[SessionKey, float] = {}
@@ -249,11 +255,26 @@ class Session:
                     if self._leave_by is None and key in links_wanted(
                         Topology.MESH, self.me, [key]
                     ):
-                        self._links[key] = Link(self.me, key, self._settings, self._dice)
+                        self._links[key] = self._new_link(key)
                         self._to_link(key, link.Online(), now, out)
                 case Departed(peer=peer, reason=reason):  # pragma: no branch - the last
+                    if reason is LeaveReason.TIMEOUT:
+                        self._remember(key)
                     self._to_link(key, link.Abandon(), now, out)
                     out.append(Emit(PeerLeft(peer, reason)))
+
+    def _new_link(self, key: SessionKey) -> Link:
+        former = self._lost.pop(key, None)
+        if former is not None:
+            return former.heir()
+        return Link(self.me, key, self._settings, self._dice)
+
+    def _remember(self, key: SessionKey) -> None:
+        former = self._links.get(key)
+        if former is not None:
+            self._lost[key] = former
+            if len(self._lost) > _REMEMBERED:
+                self._lost.popitem(last=False)
 
     def _report_server(self, now: float, out: list[SessionOutput]) -> None:
         """Tell of a change in the contact with the server; without it links are offline."""

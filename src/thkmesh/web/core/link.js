@@ -71,6 +71,8 @@ export class Link {
   polite;
   /** @type {LinkState} */
   state = "connecting";
+  #me;
+  #settings;
   #dice;
   #hasty;
   #negotiator;
@@ -101,11 +103,28 @@ export class Link {
    * @param {() => number} dice returns a random number in [0, 1)
    */
   constructor(me, to, settings, dice) {
+    this.#me = me;
+    this.#settings = settings;
     this.to = to;
     this.polite = me < to;
     this.#dice = dice;
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
+  }
+
+  /**
+   * Return the link to the same session, should it come back after this has closed.
+   *
+   * For the other side it may be the same link still: it has only been away. So signals
+   * and generations go on being counted, and the next one is opened.
+   */
+  heir() {
+    const heir = new Link(this.#me, this.to, this.#settings, this.#dice);
+    heir.#sequencer = this.#sequencer;
+    heir.#negotiator = this.#negotiator;
+    heir.#number = this.#number + 1;
+    if (this.generation > 0) heir.#retryAt = 0;
+    return heir;
   }
 
   /** Which attempt to connect this is; 0 before the first. */
@@ -569,6 +588,7 @@ export class Link {
     this.#open = false;
     this.#heartbeat.stop();
     this.#queue.clear();
+    this.#sequencer.rest();
     this.#move("closed", out);
   }
 }

@@ -48,6 +48,12 @@ export class Sequencer {
     this.#online = online;
   }
 
+  /** Pause, and keep the numbers only: what came early will be sent again. */
+  rest() {
+    this.#online = false;
+    this.#early.clear();
+  }
+
   /** When to acknowledge or to resend, in seconds; null while paused or at rest. */
   get deadline() {
     if (!this.#online) return null;

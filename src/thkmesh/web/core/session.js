@@ -42,6 +42,9 @@ import { linksWanted, Topology } from "./topology.js";
  *   | { type: "ended", error: MeshError | null }} SessionOutput
  */
 
+/** Of so many sessions that were given up it is known where their links stopped. */
+const REMEMBERED = 256;
+
 /** My life in one room. */
 export class Session {
   /** My own session. */
@@ -52,6 +55,11 @@ export class Session {
   #contact;
   /** @type {Map<string, Link>} */
   #links = new Map();
+  /**
+   * Where the links stopped to those given up, who may be back in the same session.
+   * @type {Map<string, Link>}
+   */
+  #lost = new Map();
   /** @type {Extract<SessionEvent, { type: "send" }>[]} */
   #waiting = [];
   /** @type {number | null} */
@@ -319,14 +327,31 @@ export class Session {
       if (change.type === "arrived") {
         out.push({ type: "emit", event: { type: "peer-joined", peer } });
         if (this.#leaveBy === null && linksWanted(Topology.MESH, this.me, [key]).has(key)) {
-          this.#links.set(key, new Link(this.me, key, this.#settings, this.#dice));
+          this.#links.set(key, this.#newLink(key));
           this.#toLink(key, { type: "online" }, now, out);
         }
       } else {
+        if (change.reason === "timeout") this.#remember(key);
         this.#toLink(key, { type: "abandon" }, now, out);
         out.push({ type: "emit", event: { type: "peer-left", peer, reason: change.reason } });
       }
     }
+  }
+
+  /** @param {string} key */
+  #newLink(key) {
+    const former = this.#lost.get(key);
+    this.#lost.delete(key);
+    return former?.heir() ?? new Link(this.me, key, this.#settings, this.#dice);
+  }
+
+  /** @param {string} key */
+  #remember(key) {
+    const link = this.#links.get(key);
+    if (link === undefined) return;
+    this.#lost.set(key, link);
+    const [oldest] = this.#lost.keys();
+    if (this.#lost.size > REMEMBERED) this.#lost.delete(/** @type {string} */ (oldest));
   }
 
   /**
