@@ -370,6 +370,16 @@ def test_a_refused_signal_waits_for_the_peer_to_be_listed() -> None:
     assert any(isinstance(o, link.OpenConnection) for o in life.last)
 
 
+def test_a_full_queue_at_the_server_is_tried_again() -> None:
+    """Its owner may return unannounced, for the server has not let it go."""
+    life = in_room(BOB)
+    refused = wire.SignalRefused(to_user_id=BOB.id, to_sid=BOB.sid, reason="queue-full")
+    life.tell(Heard(refused))
+    life.engine(BOB, ChannelClosed(0))
+    life.tell(Tick())
+    assert any(isinstance(o, link.OpenConnection) for o in life.last)
+
+
 def test_signals_reach_their_link_or_nobody() -> None:
     """A verified signal goes to the link of its sender; a stranger's is inert."""
     life = in_room(BOB)

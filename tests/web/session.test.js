@@ -10,6 +10,18 @@ const ME = sessionKey("a".repeat(26), "0".repeat(16));
 const BOB = Object.freeze({ id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} });
 const TO_BOB = sessionKey(BOB.id, BOB.sid);
 
+test("a full queue at the server is tried again", () => {
+  const session = new Session(ME, { rollback: true, iceRestart: true }, () => 0.5);
+  const tell = (/** @type {any} */ event) => /** @type {any[]} */ (session.handle(event, 0));
+  tell({ type: "start" });
+  const message = { type: "welcome", epoch: "one", resume: "s", pingInterval: 20, peers: [] };
+  tell({ type: "welcomed", message, peers: [BOB] });
+  const refused = { type: "signal-refused", toUserId: BOB.id, toSid: BOB.sid, seq: 1 };
+  tell({ type: "heard", message: { ...refused, reason: "queue-full" } });
+  tell({ type: "from-link", to: TO_BOB, event: { type: "renew" } });
+  assert.ok(tell({ type: "tick" }).some(({ type }) => type === "open-connection"));
+});
+
 test("a peer that was given up and returns finds its link again", () => {
   const session = new Session(ME, { rollback: true, iceRestart: true }, () => 0.5);
   const tell = (/** @type {any} */ event) => /** @type {any[]} */ (session.handle(event, 0));

@@ -180,7 +180,8 @@ class Session:
                 key = message.session
                 self._changed(self._members.left(key, LeaveReason(reason), now), now, out)
                 self._to_link(key, link.Offline(), now, out)
-            case wire.SignalRefused():
+            case wire.SignalRefused(reason="unknown-session"):
+                # Any other may be taken later; and nobody would tell us when.
                 self._to_link(message.to, link.Offline(), now, out)
             case _:
                 pass

@@ -209,7 +209,8 @@ export class Session {
       const key = sessionKey(message.userId, message.sid);
       this.#changed(this.#members.left(key, message.reason, now), now, out);
       this.#toLink(key, { type: "offline" }, now, out);
-    } else if (message.type === "signal-refused") {
+    } else if (message.type === "signal-refused" && message.reason === "unknown-session") {
+      // Any other may be taken later; and nobody would tell us when.
       this.#toLink(sessionKey(message.toUserId, message.toSid), { type: "offline" }, now, out);
     }
   }
