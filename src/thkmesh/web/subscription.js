@@ -16,17 +16,20 @@ const OVERHEAD_BYTES = 64;
  * @returns {number}
  */
 function sizeOf(data) {
-  if (typeof data === "string") return OVERHEAD_BYTES + 2 * data.length;
-  if (data instanceof Uint8Array) return OVERHEAD_BYTES + data.byteLength;
-  if (Array.isArray(data)) {
-    return data.reduce((/** @type {number} */ sum, item) => sum + sizeOf(item), OVERHEAD_BYTES);
+  let total = 0;
+  // Not recursive: how deep a peer nests its JSON is up to the peer.
+  const parts = [data];
+  while (parts.length > 0) {
+    const part = parts.pop();
+    total += OVERHEAD_BYTES;
+    if (typeof part === "string") total += 2 * part.length;
+    else if (part instanceof Uint8Array) total += part.byteLength;
+    else if (Array.isArray(part)) for (const item of part) parts.push(item);
+    else if (typeof part === "object" && part !== null) {
+      for (const [key, item] of Object.entries(part)) parts.push(key, item);
+    }
   }
-  if (typeof data === "object" && data !== null) {
-    return Object.entries(data).reduce(
-      (sum, [key, item]) => sum + sizeOf(key) + sizeOf(item), OVERHEAD_BYTES,
-    );
-  }
-  return OVERHEAD_BYTES;
+  return total;
 }
 
 /**
@@ -102,10 +105,14 @@ export class Subscription {
       reader.resolve({ done: false, value: event });
       return;
     }
-    const size = event.type === "message" ? sizeOf(event.data) : 0;
-    if (event.type === "message" && this.#bytes + size > BUFFER_BYTES) {
-      this.#dropped.set(event.peer, (this.#dropped.get(event.peer) ?? 0) + 1);
-      return;
+    const size = event.type === "message" ? sizeOf(event.data) : OVERHEAD_BYTES;
+    if (this.#bytes + size > BUFFER_BYTES) {
+      if (event.type === "message") {
+        this.#dropped.set(event.peer, (this.#dropped.get(event.peer) ?? 0) + 1);
+        return;
+      }
+      // Whoever misbehaves decides how often. Other events are few, and never dropped.
+      if (event.type === "refused") return;
     }
     this.#tellDropped();
     this.#events.push({ size, event });
