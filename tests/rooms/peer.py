@@ -1,0 +1,138 @@
+"""A peer in a process of its own: ``python -m tests.rooms.peer``.
+
+It does what the lines on its standard input say and tells on its standard output
+what happens, one JSON object a line, each with the time ``at`` which it happened
+(CLOCK_MONOTONIC, so the times of several processes compare).
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import thkmesh
+from thkmesh.engines import load
+
+TALK_INTERVAL = 0.02
+
+
+def pack(data: thkmesh.Data) -> dict[str, Any]:
+    """Return application data in a form that tells text, bytes and JSON apart."""
+    match data:
+        case str():
+            return {"text": data}
+        case bytes():
+            return {"bytes": base64.b64encode(data).decode()}
+        case _:
+            return {"json": data}
+
+
+def unpack(packed: dict[str, Any]) -> thkmesh.Data:
+    """Return what was packed."""
+    [(kind, value)] = packed.items()
+    return base64.b64decode(value) if kind == "bytes" else value
+
+
+def describe(event: thkmesh.Event) -> dict[str, Any]:
+    """Return what a line says of an event."""
+    line: dict[str, Any] = {"event": type(event).__name__}
+    peer = getattr(event, "peer", None)
+    if peer is not None:
+        line["peer"] = peer.id
+    match event:
+        case thkmesh.Message(data=data, direct=direct):
+            line |= {"data": pack(data), "direct": direct}
+        case thkmesh.PeerJoined(peer=peer):
+            line |= {"name": peer.name, "sid": peer.sid}
+        case thkmesh.PeerLeft(peer=peer, reason=reason):
+            line |= {"sid": peer.sid, "reason": reason.value}
+        case thkmesh.LinkChanged(state=state):
+            line["state"] = state.value
+        case thkmesh.ServerChanged(state=state):
+            line["state"] = state.value
+        case thkmesh.Lost(count=count):
+            line["count"] = count
+        case thkmesh.Refused(error=error):
+            line["error"] = type(error).__name__
+    return line
+
+
+def tell(event: str, **fields: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+    """Write a line."""
+    sys.stdout.write(json.dumps({"event": event, "at": time.monotonic(), **fields}) + "\n")
+    sys.stdout.flush()
+
+
+class Peer:
+    """One room at a time, and what is done in it."""
+
+    def __init__(self) -> None:
+        """Begin outside."""
+        self._room: thkmesh.Room
+        self._reading: asyncio.Task[None]
+        self._talking: asyncio.Task[None] | None = None
+        self._said = 0
+
+    async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
+        """Join a room, and tell of what happens there from now on."""
+        self._room = await thkmesh.join(**settings)
+        self._reading = asyncio.create_task(self._read())
+        tell("Entered", id=self._room.me.id, sid=self._room.me.sid)
+
+    async def _read(self) -> None:
+        async for event in self._room:
+            tell(**describe(event))
+
+    async def send(self, data: dict[str, Any], to: str | None = None) -> None:
+        """Send a message."""
+        await self._room.send(unpack(data), to=to)
+
+    async def talk(self) -> None:
+        """Send a number to everybody every ``TALK_INTERVAL``, until ``hush``."""
+        self._talking = asyncio.create_task(self._talk())
+
+    async def _talk(self) -> None:
+        while True:
+            await self._room.send(self._said)
+            self._said += 1
+            await asyncio.sleep(TALK_INTERVAL)
+
+    async def hush(self) -> None:
+        """Talk no more; tell how many numbers were sent."""
+        assert self._talking is not None
+        self._talking.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._talking
+        tell("Hushed", said=self._said)
+
+    async def leave(self) -> None:
+        """Leave the room."""
+        await self._room.leave()
+        await self._reading
+        tell("Left")
+
+
+async def _lines() -> AsyncIterator[dict[str, Any]]:
+    reader = asyncio.StreamReader(limit=2**20)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    async for line in reader:
+        yield json.loads(line)
+
+
+async def _main() -> None:
+    # Warm: the engine's library is loaded before anybody measures anything.
+    await load(None).close()
+    peer = Peer()
+    tell("Ready")
+    async for line in _lines():
+        await getattr(peer, line.pop("do"))(**line)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
