@@ -17,6 +17,8 @@ import pytest
 
 from tests.cli.programs import PATIENCE, Served, environment, present, served, started, stop
 from tests.cli.terminal import Terminal
+from thkmesh.cli.chat import leave
+from thkmesh.testing import World
 
 COLUMNS, ROWS = 72, 30
 
@@ -236,3 +238,27 @@ async def _talk_without(server: Served, ada: Person, bob: Person) -> None:
     for each in (ada, bob):
         each.types("/quit\r")
         assert await each.ended() == 0
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_long_goodbye_is_explained(
+    capsys: pytest.CaptureFixture[str], *, reachable: bool
+) -> None:
+    """Whoever leaves while something cannot be delivered is told why it takes time."""
+    world = World(seed=1)
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby")
+        bob = await world.join("bob", room="lobby")
+        await asyncio.sleep(1.0)
+        if not reachable:
+            world.network.partition("ada", "bob")
+            await asyncio.sleep(20.0)
+        await ada.send("hello")
+        await leave(ada)
+        await bob.leave(patience=0.0)
+
+    world.run(main())
+    said = capsys.readouterr().out
+    assert said.count("\n") == (0 if reachable else 1)
+    assert ("Ctrl-C" in said) is not reachable

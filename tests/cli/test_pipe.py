@@ -3,12 +3,13 @@
 import asyncio
 import json
 import signal
+import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
-from tests.cli.programs import present, ran, served, started
+from tests.cli.programs import PATIENCE, present, ran, served, started
 from thkmesh import LinkState, PeerJoined
 from thkmesh.cli import main
 from thkmesh.cli.pipe import delivered
@@ -119,6 +120,17 @@ async def test_input_may_be_a_file(demo: str, tmp_path: Path) -> None:
         async with started("chat", "--url", demo, stdin=stdin.fileno()) as program:
             assert await program.line("Nice to hear")
             assert (await program.end()).code == 0
+
+
+async def test_input_may_be_closed(demo: str) -> None:
+    """Then there is nothing to say, and no descriptor of ours is taken for it."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"{sys.executable} -m thkmesh chat --url {demo} <&-"), stdout=PIPE
+    )
+    async with asyncio.timeout(PATIENCE):
+        out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert out.startswith(b"Demo: Hello")
 
 
 async def test_a_reader_may_have_seen_enough(demo: str) -> None:

@@ -1,5 +1,6 @@
 """``thkmesh chat``: join a room and talk, by hand or through pipes."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -12,10 +13,13 @@ from thkmesh.cli.pipe import relay
 from thkmesh.cli.problem import Problem
 from thkmesh.cli.running import run
 
-__all__ = ["chat"]
+__all__ = ["chat", "leave"]
 
 _HASTE = 1.0
 """Seconds to deliver what could not be delivered before."""
+
+_SILENCE = 0.5
+"""Seconds that leaving may take before it needs a word."""
 
 
 def chat(options: ChatOptions) -> int:
@@ -49,11 +53,21 @@ async def _chat(options: ChatOptions) -> int:
 
         async with joining as room:
             await converse(Chat(room, aiter(room)))
+            await leave(room)
         return 0
     async with joining as room:
         code = await relay(Chat(room, aiter(room)), options.linger)
         await room.leave(patience=_HASTE)
     return code
+
+
+async def leave(room: thkmesh.Room) -> None:
+    """Leave; if that takes long, say why, and what may be done about it."""
+    leaving = asyncio.create_task(room.leave())
+    await asyncio.wait({leaving}, timeout=_SILENCE)
+    if not leaving.done():
+        print("Waiting until what you said is delivered; Ctrl-C does not.", flush=True)
+    await leaving
 
 
 def _is_screen(stream: TextIO | None) -> bool:

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import io
 import sys
 import threading
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import BinaryIO, Final
 
 from thkmesh import InvalidArgument, LinkState, Lost, MessageTooLarge, Room
 from thkmesh.apps.chat import Chat, ChatMessage, displayed
@@ -86,12 +87,19 @@ async def delivered(room: Room) -> None:
                 await asyncio.sleep(_GLANCE)
 
 
+def _stdin() -> BinaryIO:
+    """Return standard input, in a buffer of its own; nothing if it was closed before we began.
+
+    The buffer of ``sys.stdin`` could not be closed at exit while a thread waits in it.
+    """
+    return open(_STDIN, "rb", closefd=False) if sys.stdin else io.BytesIO()
+
+
 async def _lines() -> AsyncIterator[str]:
     """Yield the lines of standard input, as far as they may be sent.
 
-    A thread reads them, because not every input can be waited for. It is a daemon,
-    and has a buffer of its own: ``sys.stdin``'s could not be closed at exit while
-    it waits in there.
+    A thread reads them, because not every input can be waited for. It is a daemon:
+    nothing can wake it at the end.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes] = asyncio.Queue()
@@ -104,7 +112,7 @@ async def _lines() -> AsyncIterator[str]:
     def read() -> None:
         # OSError: there is no input. RuntimeError: the loop is closed, nobody wants it.
         with contextlib.suppress(RuntimeError):
-            with contextlib.suppress(OSError), open(_STDIN, "rb", closefd=False) as stdin:
+            with contextlib.suppress(OSError), _stdin() as stdin:
                 begun = False
                 while piece := stdin.readline(_LINE_LIMIT_BYTES + 2):
                     if not begun:
