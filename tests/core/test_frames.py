@@ -124,7 +124,15 @@ def test_malformed_frames_are_refused(frame: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "frame", [b"\x01\x80", b"\x01\xff???", b'\x01\x03{"type":"new"}', b"\x01\x03{}"]
+    "frame",
+    [
+        b"\x01\x80",
+        b"\x01\xff???",
+        b'\x01\x03{"type":"new"}',
+        b"\x01\x03{}",
+        b'\x01\x03{"type":"ping","n":-1}',
+        b'\x01\x03{"type":"ping","n":9007199254740992}',
+    ],
 )
 def test_what_may_be_skipped_is_skipped(frame: bytes) -> None:
     """Kinds from 0x80 and control messages of a later version are no error."""

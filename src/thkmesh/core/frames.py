@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final, TypeAlias, cast
+from typing import Annotated, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -67,6 +67,9 @@ class Content:
     direct: bool
 
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
 class _Record(msgspec.Struct, frozen=True, tag_field="type"):
     """A control message; ``type`` on the wire is its tag."""
 
@@ -74,13 +77,13 @@ class _Record(msgspec.Struct, frozen=True, tag_field="type"):
 class Ping(_Record, frozen=True, tag="ping"):
     """Are you there?"""
 
-    n: int
+    n: _Count
 
 
 class Pong(_Record, frozen=True, tag="pong"):
     """The answer to the ping of that number."""
 
-    n: int
+    n: _Count
 
 
 class Bye(_Record, frozen=True, tag="bye"):

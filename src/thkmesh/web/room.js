@@ -194,7 +194,8 @@ export class Room extends EventTarget {
     if (typeof to !== "string") {
       throw new InvalidArgument("to is a peer, a peer's id, or absent for everybody");
     }
-    const peer = this.peers.find(({ id }) => id === to);
+    // The newest: an older session of the same peer may still be parting.
+    const peer = this.peers.reverse().find(({ id }) => id === to);
     if (peer === undefined) throw new UnknownPeer(`nobody with the id ${to} is in the room`);
     return sessionKey(peer.id, peer.sid);
   }

@@ -186,7 +186,7 @@ export class SignalingClient {
   /** Let go of the WebSocket, once what was said is on its way; nothing more is fed. */
   close() {
     const socket = this.#socket;
-    this.#outgoing = this.#outgoing.then(() => socket?.close(1000));
+    this.#outgoing = this.#outgoing.then(() => socket?.close(1000)).catch(reportError);
     this.#incoming = this.#incoming.then(() => {
       if (this.#socket === socket) this.#socket = null;
     });
@@ -260,7 +260,7 @@ export class SignalingClient {
       const text = JSON.stringify(await make());
       // Without a WebSocket it is dropped, as the network might.
       if (socket?.readyState === WebSocket.OPEN) socket.send(text);
-    });
+    }).catch(reportError); // or one fault would keep back all that follows
   }
 
   /** @param {() => void | Promise<void>} work done after all former work */

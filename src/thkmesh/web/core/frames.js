@@ -44,9 +44,6 @@ function wellFormed(text) {
  * @param {number} depth
  */
 function checkJson(value, depth) {
-  if (depth > DEEPEST) {
-    throw new InvalidArgument(`JSON nested deeper than ${DEEPEST}: send it as text`);
-  }
   switch (typeof value) {
     case "string":
       wellFormed(value);
@@ -63,6 +60,9 @@ function checkJson(value, depth) {
       return;
     case "object":
       if (value === null) return;
+      if (depth > DEEPEST) {
+        throw new InvalidArgument(`JSON nested deeper than ${DEEPEST}: send it as text`);
+      }
       if (Array.isArray(value)) {
         for (const item of value) checkJson(item, depth + 1);
         return;
@@ -220,7 +220,7 @@ function controlOf(value) {
   switch (value.type) {
     case "ping":
     case "pong":
-      return Number.isSafeInteger(value.n) ? { type: value.type, n: value.n } : null;
+      return Number.isSafeInteger(value.n) && value.n >= 0 ? { type: value.type, n: value.n } : null;
     case "bye":
       return { type: "bye" };
     default:
