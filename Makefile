@@ -30,7 +30,7 @@ run: setup ## Serve a demo room and the dashboard on http://HOST:PORT
 
 # ---- verify ------------------------------------------------------------------
 
-test: setup-host setup ## Run the tests
+test: setup-host setup setup-npm ## Run the tests
 	@exec $(bin)/python -m pytest --durations=20 $(PYTEST)
 
 test-nightly: setup-host setup ## Run the long tests

@@ -92,6 +92,7 @@ attendance.addEventListener("click", () => {
   attendance.setAttribute("aria-expanded", String(open));
   found("aside", "people").classList.toggle("open", open);
 });
+found("main", "loading").remove();
 addEventListener("popstate", show);
 addEventListener("hashchange", show);
 show();
