@@ -102,6 +102,15 @@ def test_a_newer_session_replaces_the_older() -> None:
     assert members.ready(again) == [Departed(ADA, LeaveReason.REPLACED), Arrived(again)]
 
 
+def test_the_replaced_are_gone_at_once() -> None:
+    """The server's word that a session was replaced counts, whatever its link says."""
+    members = in_room(ADA)
+    members.link(key(ADA), 0.0, alive=True)
+    changes = members.left(key(ADA), LeaveReason.REPLACED, 1.0)
+    assert changes == [Departed(ADA, LeaveReason.REPLACED)]
+    assert members.ready(ADA) == []
+
+
 def test_a_living_link_keeps_a_peer_the_server_lost() -> None:
     """The server's time-out does not remove a peer whose link lives; the link's end does."""
     members = in_room(ADA, BOB)
