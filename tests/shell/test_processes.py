@@ -7,7 +7,7 @@ import pytest
 
 from tests.shell.programs import farewell, run
 from tests.shell.world import received, server
-from thkmesh import LeaveReason, LinkChanged, PeerJoined, sync
+from thkmesh import LeaveReason, LinkChanged, Message, PeerJoined, sync
 
 LONGEST_EXIT = 5.0
 """Seconds from the last line of a program to its end: 2 for goodbyes, else for a busy machine."""
@@ -169,6 +169,43 @@ with sync.join(url, room=room) as joined:
         assert (code, printed) == (-signal.SIGINT, "")
         assert complaints.endswith("KeyboardInterrupt\n")
         assert complaints.count("Traceback") == 1
+
+
+FULL = """
+joined = sync.join(url, room=room)
+for _ in range(2):
+    linked(joined)
+print("linked", flush=True)
+sys.stdin.readline()
+(frozen,) = (peer for peer in joined.peers if peer.name == "frozen")
+while joined.link(frozen).waiting_bytes < 16 * 1024 * 1024:
+    joined.send(bytes(65_536), to=frozen)
+try:
+    print("full", flush=True)
+    joined.send("interrupted")
+except KeyboardInterrupt:
+    print("not sent", flush=True)
+sys.stdin.readline()
+joined.send("sent")
+joined.leave()
+"""
+
+
+def test_an_interrupted_send_was_not_sent(watcher: sync.Room, url: str) -> None:
+    """What Ctrl-C interrupts while it waits for a full link goes to nobody, also not later."""
+    source = "joined = sync.join(url, room=room, name='frozen'); time.sleep(60)"
+    with run(source, url, watcher.name) as frozen, run(FULL, url, watcher.name) as sender:
+        assert sender.line() == "linked"
+        frozen.process.send_signal(signal.SIGSTOP)
+        sender.tell("go on")
+        assert sender.line() == "full"
+        time.sleep(0.5)
+        sender.process.send_signal(signal.SIGINT)
+        assert sender.line() == "not sent"
+        frozen.process.send_signal(signal.SIGCONT)
+        sender.tell("go on")
+        assert received(watcher, Message).data == "sent"
+        assert sender.end() == (0, "", "")
 
 
 def test_ctrl_c_while_joining_ends_it(watcher: sync.Room, url: str) -> None:
