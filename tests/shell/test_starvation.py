@@ -2,7 +2,10 @@
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+
+import pytest
 
 from tests.shell.programs import run
 from tests.shell.world import PATIENCE, Program, received
@@ -113,10 +116,15 @@ def test_a_blocked_loop_costs_no_link_and_no_message(url: str, room: str) -> Non
 
 
 SLEEPER = f"""
-import json
+import ctypes, json
 {PEERS}
+def hold_the_interpreter():
+    for line in sys.stdin:
+        ctypes.PyDLL(None).usleep(int(float(line) * 1e6))
+
 with sync.join(url, room=room) as joined:
     linked_to(joined, 2)
+    threading.Thread(target=hold_the_interpreter, daemon=True).start()
     print("linked", flush=True)
     _, befallen = notes(joined, 2)
     joined.send("awake")
@@ -125,11 +133,17 @@ with sync.join(url, room=room) as joined:
 """
 
 
-def stopped(program: Program, duration: float) -> None:
+def stop(program: Program, duration: float) -> None:
     """Let a process not run for a while."""
     program.process.send_signal(signal.SIGSTOP)
     time.sleep(duration)
     program.process.send_signal(signal.SIGCONT)
+
+
+def hold(program: Program, duration: float) -> None:
+    """Let C code in a process hold the interpreter for a while."""
+    program.tell(str(duration))
+    time.sleep(duration)
 
 
 def changes_until_awake(reader: sync.Room) -> list[LinkState]:
@@ -147,15 +161,18 @@ def changes_until_awake(reader: sync.Room) -> list[LinkState]:
                 pass
 
 
-def test_a_short_sleep_is_not_noticed(url: str, room: str) -> None:
-    """A process that was stopped for 3 s blames nobody, and nobody blames it."""
+@pytest.mark.parametrize("sleep", [stop, hold])
+def test_a_short_sleep_is_not_noticed(
+    url: str, room: str, sleep: Callable[[Program, float], None]
+) -> None:
+    """A process that could not run for 3 s blames nobody, and nobody blames it."""
     with (
         sync.join(url, room=room) as ada,
         sync.join(url, room=room) as bob,
         run(SLEEPER, url, room) as sleeper,
     ):
         assert sleeper.line() == "linked"
-        stopped(sleeper, 3.0)
+        sleep(sleeper, 3.0)
         ada.send("end")
         bob.send("end")
         assert sleeper.value() == []
@@ -171,7 +188,7 @@ def test_after_a_long_sleep_links_recover_by_themselves(url: str, room: str) -> 
         run(SLEEPER, url, room) as sleeper,
     ):
         assert sleeper.line() == "linked"
-        stopped(sleeper, 10.0)
+        stop(sleeper, 10.0)
         for each in (ada, bob):
             received(each, LinkChanged, lambda event: event.state is LinkState.RECONNECTING)
             each.send("end")
