@@ -11,6 +11,9 @@ from thkmesh import LeaveReason, Message, sync
 # --- fork ---------------------------------------------------------------------------
 
 IN_THE_CHILD = """
+import warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # Python says it too
+
 def refusals():
     async def join():
         await thkmesh.join(url, room=room)
