@@ -127,7 +127,7 @@ class Room:
         It is delivered to those who are in the room now, in the order of sending,
         as soon as their links are up. Returns when the message is accepted; that
         takes as long as too much is waiting already. Cancelled before that, the
-        message is not sent.
+        message is not sent; while the answer is on its way, it may have been.
 
         Args:
             data: ``str``, ``bytes``, or a JSON value; up to 64 KiB encoded.
