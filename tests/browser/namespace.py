@@ -57,8 +57,11 @@ def in_namespace(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
             _ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
             _ip("addr", "add", f"{ADDRESS}/24", "dev", "veth0")
             _ip("addr", "add", "10.77.0.2/24", "dev", "veth1")
-            _ip("link", "set", "veth0", "up")
-            _ip("link", "set", "veth1", "up")
+            for device in ("veth0", "veth1"):
+                # An IPv6 address that appears seconds later aborts what Chromium loads
+                # at that moment: ERR_NETWORK_CHANGED.
+                _ip("link", "set", device, "addrgenmode", "none")
+                _ip("link", "set", device, "up")
             # Firefox offers the address of the default route only.
             _ip("route", "add", "default", "via", "10.77.0.2", "dev", "veth0")
             results.append(asyncio.run(main()))
