@@ -171,6 +171,9 @@ class Stage:
         complaints = listen(page)
         try:
             yield page
+        except BaseException as error:
+            error.add_note(f"{page.url} complained: {complaints}")
+            raise
         finally:
             await context.close()
         unexpected = [line for line in complaints if not any(part in line for part in expected)]

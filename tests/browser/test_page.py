@@ -259,3 +259,50 @@ def test_the_title_counts_what_was_not_seen(stage: Stage) -> None:
             await expect(ada).to_have_title("lobby · THKMesh")
 
     stage.perform(play())
+
+
+def test_who_reads_what_was_said_before_is_not_dragged_away(stage: Stage) -> None:
+    """New messages wait below, with a button that leads to them."""
+
+    async def play() -> None:
+        async with stage.server() as server, stage.page() as ada, stage.page() as bob:
+            await enter(ada, server, "Ada")
+            await enter(bob, server, "Bob")
+            await linked(bob, 1)
+            log, newer = ada.get_by_role("log"), ada.get_by_role("button", name="New messages")
+            for number in range(30):
+                await say(bob, f"message {number}")
+            await expect(log.get_by_text("message 29")).to_be_in_viewport()
+            await expect(newer).to_be_hidden()
+            await log.evaluate("(log) => log.scrollTo(0, 0)")
+            await say(bob, "news")
+            await expect(newer).to_be_visible()
+            await expect(log.get_by_text("message 0")).to_be_in_viewport()
+            await newer.click()
+            await expect(log.get_by_text("news")).to_be_in_viewport()
+            await expect(newer).to_be_hidden()
+
+    stage.perform(play())
+
+
+def test_another_room_is_another_conversation(stage: Stage) -> None:
+    """Changing the address changes the room; nothing of the former shows, or is lost."""
+
+    async def play() -> None:
+        async with stage.server() as server, stage.page() as ada, stage.page() as bob:
+            await enter(ada, server, "Ada", "one")
+            await enter(bob, server, "Bob", "one")
+            await linked(bob, 1)
+            await say(ada, "in one")
+            await ada.goto(f"{server.url}#two")
+            await expect(ada.get_by_role("heading", name="two")).to_be_visible()
+            await expect(bob.get_by_role("log")).to_contain_text("Ada left")
+            await expect(field(ada)).to_be_enabled()
+            assert await texts(ada) == []
+            await say(ada, "in two")
+            await ada.goto(f"{server.url}#one")
+            await linked(ada, 1)
+            assert await texts(ada) == ["in one"]
+            assert await texts(bob) == ["in one"]
+
+    stage.perform(play())

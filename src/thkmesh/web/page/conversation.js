@@ -35,17 +35,20 @@ export class Conversation {
   /**
    * @param {HTMLElement} log
    * @param {HTMLElement} newer leads to the end when messages have come unseen
+   * @param {AbortSignal} over when the log shows another conversation
    */
-  constructor(log, newer) {
+  constructor(log, newer, over) {
     this.#log = log;
     this.#newer = newer;
-    newer.addEventListener("click", () => this.#toEnd());
+    newer.addEventListener("click", () => this.#toEnd(), { signal: over });
     log.addEventListener("scroll", () => {
       if (this.#atEnd) this.#newer.hidden = true;
-    }, { passive: true });
-    new ResizeObserver(() => {
+    }, { passive: true, signal: over });
+    const resized = new ResizeObserver(() => {
       if (this.#newer.hidden) this.#toEnd();
-    }).observe(log);
+    });
+    resized.observe(log);
+    over.addEventListener("abort", () => resized.disconnect());
   }
 
   /**

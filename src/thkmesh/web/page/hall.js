@@ -32,11 +32,13 @@ export class Hall {
   #visit;
   #notices = new Notices(found("div", "notices"));
   #people = new People(found("ul", "peers"));
-  #conversation = new Conversation(found("div", "log"), found("button", "newer"));
   #message = found("textarea", "message");
   #send = found("button", "send");
-  /** Undoes what the constructor listens to. */
+  /** Undoes all listening. */
   #over = new AbortController();
+  #conversation = new Conversation(
+    found("div", "log"), found("button", "newer"), this.#over.signal,
+  );
   /** @type {KeptMessage[]} */
   #unkept = [];
   /** @type {Map<string, number>} */
@@ -74,6 +76,7 @@ export class Hall {
   leave() {
     this.#keep();
     this.#over.abort();
+    clearTimeout(this.#typingTimer);
     this.#visit.leave();
     this.#people.clear();
     this.#conversation.clear();
@@ -94,7 +97,9 @@ export class Hall {
     if (inside && chat !== null) {
       this.#notices.show("server", null);
       this.#welcomeAlone();
-      if (matchMedia("(pointer: fine)").matches) this.#message.focus();
+      // A keyboard on the screen would cover what has been said.
+      const typing = matchMedia("(pointer: fine)").matches;
+      (typing ? this.#message : found("div", "log")).focus();
     } else {
       this.#people.clear();
       this.#tellTyping();
@@ -236,6 +241,7 @@ export class Hall {
       this.#say(await chat.say(content), alone ? "nobody else was here" : "");
       setText(found("p", "unsent"), "");
     } catch (error) {
+      if (this.#over.signal.aborted) return;
       if (this.#message.value === "") this.#message.value = content;
       setText(found("p", "unsent"), unsent(error));
     }
@@ -253,6 +259,7 @@ export class Hall {
    * @param {string} note
    */
   #say({ id, author, content, timestamp, direct }, note) {
+    if (this.#over.signal.aborted) return;
     const mine = author === this.#visit.chat?.room.me;
     const name = this.#nameOf(author);
     this.#conversation.say({ key: author.id, name, content, timestamp, mine, note });

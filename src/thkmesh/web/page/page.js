@@ -21,7 +21,7 @@ const memory = new Memory(storage());
 const notices = new Notices(found("div", "notices"));
 const invitation = found("dialog", "invitation");
 const attendance = found("button", "attendance");
-const entrance = new Entrance(memory, (room) => go(`#${room}`));
+const entrance = new Entrance(memory, go);
 /** @type {Hall | null} */
 let hall = null;
 
@@ -40,7 +40,7 @@ function show() {
   const room = asked === null ? null : roomOf(asked);
   if (room !== null && room === hall?.name) return;
   if (room !== null && location.search.includes("room=")) {
-    history.replaceState(null, "", new URL(`#${room}`, base));
+    history.replaceState(null, "", addressOf(room));
   }
   hall?.leave();
   hall = null;
@@ -64,9 +64,16 @@ function show() {
   }
 }
 
-/** @param {string} address relative to the page */
-function go(address) {
-  history.pushState(null, "", new URL(address, base));
+/** @param {string | null} room null for the way in */
+function addressOf(room) {
+  const address = new URL(room === null ? "" : `#${room}`, base);
+  if (identity === "stable") address.searchParams.set("identity", identity);
+  return address;
+}
+
+/** @param {string | null} room */
+function go(room) {
+  history.pushState(null, "", addressOf(room));
   show();
 }
 
@@ -74,7 +81,7 @@ for (const id of /** @type {const} */ (["home", "leave"])) {
   found("a", id).addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return; // into another tab
     event.preventDefault();
-    go("");
+    go(null);
   });
 }
 found("button", "invite").addEventListener("click", () => {
