@@ -8,6 +8,8 @@ from tests.browser.guests import enter, field, introduce, notice
 from tests.browser.payloads import PAYLOADS
 from tests.browser.stage import Stage
 from tests.server.world import Client
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.wire import Leave
 
 WITNESS = """
     globalThis.hits = 0;
@@ -106,8 +108,9 @@ def test_names_are_text(stage: Stage) -> None:
                     name.replace("\t", " ").strip().split("#")[0] for name in batch
                 }
                 for client in clients:
-                    await client.send('{"type":"leave"}')
-                    await client.cut()
+                    await client.send(Leave())
+                    # Cut off at once, the goodbye might be lost with the connection.
+                    assert await client.closed() is CloseCode.NORMAL
                 await expect(rows).to_have_count(1)
             await unharmed(victim)
 

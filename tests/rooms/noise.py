@@ -136,7 +136,7 @@ class Noise:
             case 5:
                 body = wire.RestartBody(which)
             case _:
-                return self.UNKNOWN_KIND, wire.Restart
+                return self.garbage(), wire.Restart
         return wire.encode_body(body), wire.ENVELOPES[type(body)]
 
     def candidate(self) -> wire.CandidateInit:

@@ -29,6 +29,7 @@ from tests.rooms.liar import (
 )
 from tests.rooms.members import Admit, Member, admission, connected
 from tests.rooms.processes import Server
+from tests.rooms.rogue import identity
 from thkmesh import (
     IdentityMismatch,
     InvalidMessage,
@@ -134,7 +135,7 @@ SIGNALS: dict[str, tuple[Lie, type[PeerError]]] = {
     "no signature": (setting("signature", None), wire.Unsigned),
     "addressee's session": (setting("toSid", STRANGER), InvalidMessage),
     "room": (setting("roomId", "other"), InvalidMessage),
-    "envelope": (setting("type", "webrtc-answer", "offer"), InvalidMessage),
+    "envelope": (setting("type", "webrtc-answer", "offer"), wire.WrongEnvelope),
 }
 
 
@@ -168,30 +169,35 @@ async def test_two_peers_cannot_be_taken_for_each_other(server: Server) -> None:
     """Introductions with each other's ids are refused; so are signals in another's name."""
     ids: dict[str, str] = {}
 
+    def learn(words: Words) -> list[Words]:
+        # The victim comes last: its welcome has both.
+        introduced = introductions_in(words)
+        ids.update({each["fromUserId"]: each["fromSid"] for each in introduced})
+        return introduced
+
+    def other(name: str) -> dict[str, str]:
+        [another] = set(ids) - {name}
+        return {"fromUserId": another, "fromSid": ids[another]}
+
     def swap(words: Words) -> Sequence[Words]:
-        for each in introductions_in(words):
-            ids[each["fromUserId"]] = each["fromSid"]
-            for name in set(ids) - {each["fromUserId"]}:
-                each |= {"fromUserId": name, "fromSid": ids[name]}
+        for each in learn(words):
+            each.update(other(each["fromUserId"]))
         return (words,)
 
     def rename(words: Words) -> Sequence[Words]:
-        for each in introductions_in(words):
-            ids[each["fromUserId"]] = each["fromSid"]
+        learn(words)
         if is_signal(words):
-            other = max(ids) if words["fromUserId"] == min(ids) else min(ids)
-            words |= {"fromUserId": other, "fromSid": ids[other]}
+            words.update(other(words["fromUserId"]))
         return (words,)
 
     for lie, error in ((swap, IdentityMismatch), (rename, InvalidSignature)):
         ids.clear()
         async with admission() as admit:
             ways = (LyingTransport(), LyingTransport(), LyingTransport(lie))
-            one, other, victim = await enter(admit, server, *ways)
-            await connected(one, other)
+            one, two, victim = await enter(admit, server, *ways)
+            await connected(one, two)
             await victim.until(lambda: error in refusals(victim), SOON)  # noqa: B023
-            await one.room.send("secret")
-            await still_talking(one, other)
+            await still_talking(one, two)
         assert set(refusals(victim)) <= {error, InvalidSignature}
         assert not victim.of(Message)
 
@@ -348,10 +354,9 @@ class ManInTheMiddle:
 
     def __init__(self, room: str, members: list[Identity]) -> None:
         """Know the two before they meet."""
-        low, high = sorted((Identity.generate(), Identity.generate()), key=lambda each: each.id)
-        one, other = sorted(identity.id for identity in members)
+        one, other = sorted(member.id for member in members)
         # Who is polite stays as it was.
-        self.masks = {one: low, other: high}
+        self.masks = {one: identity(polite=True, to=other), other: identity(polite=False, to=one)}
         self._room = room
 
     def down(self, words: Words) -> Sequence[Words]:
@@ -397,10 +402,10 @@ async def test_a_man_in_the_middle_has_other_ids(server: Server) -> None:
             await admit(
                 url=server.url,
                 room=room,
-                identity=identity,
+                identity=each,
                 transport=LyingTransport(man.down, man.up),
             )
-            for identity in identities
+            for each in identities
         ]
         for member, friend in ((one, other), (other, one)):
             await member.until(lambda: bool(member.linked()), SOON)  # noqa: B023
