@@ -22,11 +22,15 @@ class Diary:
     interval: float | None = None
     seen: list[tuple[Event, float]] = field(default_factory=list)
     outputs: dict[str, list[str]] = field(default_factory=dict)
+    faults: set[Event] = field(default_factory=set)
+    """What it fails at."""
     deadline: float | None = None
 
     def handle(self, event: Event, now: float) -> list[str]:
         """Write it down."""
         self.seen.append((event, now))
+        if event in self.faults:
+            raise ZeroDivisionError
         if self.interval is not None:
             self.deadline = now + self.interval
         return self.outputs.get(event, []) if isinstance(event, str) else []
@@ -121,6 +125,25 @@ def test_what_fails_is_told_and_stops_nothing_else() -> None:
         )
     assert raised.group_contains(ZeroDivisionError)
     assert done == ["good"]
+
+
+def test_a_machine_that_raises_stops_only_itself() -> None:
+    """Who feeds it hears of the bug; what waited behind that event, and time, go on."""
+    diary = Diary(interval=2.0, outputs={"go": ["one"]})
+    diary.faults.add("bad")
+
+    def scenario(_: VirtualLoop, driver: Driver[str, str]) -> None:
+        feeds.append(driver.feed)
+        with pytest.raises(ZeroDivisionError):
+            driver.feed("go")
+
+    def perform(output: str) -> None:
+        feeds[0]("bad")
+        feeds[0](f"after {output}")
+
+    feeds: list[Callable[[str], None]] = []
+    seen = drive(diary, scenario, until=3, perform=perform)
+    assert seen == [("go", 0), ("bad", 0), ("after one", 0), (Tick(), 0), (Tick(), 2)]
 
 
 def test_what_is_fed_while_performing_waits() -> None:

@@ -52,8 +52,14 @@ class Mailbox(Generic[_Item]):
     def _drain(self) -> None:
         # Disarmed first: an item put from now on arms again, at worst for nothing.
         self._armed = False
-        for _ in range(len(self._items)):
-            self._deliver(self._items.popleft())
+        count = len(self._items)
+        try:
+            while count:
+                count -= 1
+                self._deliver(self._items.popleft())
+        finally:
+            if count:  # A delivery raised, which is a bug of ours; the others still come.
+                self._loop.call_soon(self._drain, context=self._context)
 
 
 def _size(event: Event) -> int:

@@ -86,8 +86,10 @@ class Driver(Generic[_Event, _Output]):
             while self._waiting:
                 self._step(self._waiting.popleft())
         finally:
+            # A machine that raises has a bug, which is for who feeds it to know; what
+            # waits behind that event, and the timer, are no part of it.
             self._running = False
-        self._arm()
+            self._arm()
 
     def close(self) -> None:
         """Stop; nothing is performed from now on."""
@@ -116,6 +118,8 @@ class Driver(Generic[_Event, _Output]):
     def _arm(self) -> None:
         """Set the one timer to the machine's deadline, or the pulse if that is sooner."""
         deadline = self._machine.deadline
+        if self._waiting:
+            deadline = self._loop.time()
         if self._closed or deadline is None:
             if self._timer is not None:
                 self._timer.cancel()

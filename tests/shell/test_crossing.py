@@ -101,6 +101,28 @@ def test_what_is_put_while_delivering_waits_its_turn() -> None:
     assert order == [1, "another", 2, 3]
 
 
+def test_a_delivery_that_fails_holds_up_no_other() -> None:
+    """The loop is told of the bug, and what was put behind it arrives all the same."""
+    loop = asyncio.new_event_loop()
+    got: list[int] = []
+    told: list[object] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def deliver(number: int) -> None:
+        if number == 1:
+            raise ZeroDivisionError
+        got.append(number)
+
+    box = Mailbox(loop, deliver)
+    for number in range(4):
+        box.put(number)
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.close()
+    assert got == [0, 2, 3]
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
 def test_a_closed_loop_takes_nothing() -> None:
     """Whoever puts learns that nobody will get it."""
     loop = asyncio.new_event_loop()

@@ -71,9 +71,11 @@ export class Driver {
     try {
       this.#run();
     } finally {
+      // A machine that throws has a bug, which is for who feeds it to know; what waits
+      // behind that event, and the timer, are no part of it.
       this.#running = false;
+      this.#arm();
     }
-    this.#arm();
   }
 
   /** Stop; nothing is performed from now on. */
@@ -98,12 +100,12 @@ export class Driver {
   }
 
   #arm() {
-    const { deadline } = this.#machine;
+    const time = now();
+    const deadline = this.#waiting.length ? time : this.#machine.deadline;
     if (this.#closed || deadline === null) {
       this.#disarm();
       return;
     }
-    const time = now();
     const due = Math.max(this.#earliest, Math.min(deadline, time + PULSE));
     // An earlier timer just wakes us once for nothing.
     if (this.#timer !== undefined && time <= this.#due && this.#due <= due) return;
