@@ -1,6 +1,7 @@
 """The laws of a link: it connects, it mends itself, and what is queued survives."""
 
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -25,7 +26,16 @@ from thkmesh.core.engine import (
     SdpType,
     StateChanged,
 )
-from thkmesh.core.link import BATCHING, DRAIN, RETRY_BASE, SETTLE_TIMEOUT, STEADY
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.link import (
+    BATCHING,
+    DRAIN,
+    RETRY_BASE,
+    SETTLE_TIMEOUT,
+    STEADY,
+    WISH_INTERVAL,
+    WISHES,
+)
 from thkmesh.core.link_events import (
     Abandon,
     CloseConnection,
@@ -264,6 +274,99 @@ def test_without_the_server_a_broken_link_waits_for_it() -> None:
     assert world.low.states == [CONNECTED, RECONNECTING, CONNECTED]
 
 
+def test_a_silent_connection_is_heard_again() -> None:
+    """What stalls while the server is away is kept and asked on, and goes on when it is heard."""
+    world = LinkWorld().connect()
+    for end in (world.low, world.high):
+        world.tell(end, Offline())
+    world.network = False
+    world.tell(world.low, Enqueue(frames.encode("lost on the way")))
+    world.run(60.0)
+    assert world.low.states == world.high.states == [CONNECTED, RECONNECTING]
+    world.tell(world.low, Enqueue(frames.encode("kept")))
+    world.network = True
+    world.run(INTERVAL)
+    assert world.low.states == world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+    assert world.low.link.generation == 1
+    assert world.high.heard == ["kept"]
+    world.connect().run(30.0)
+    assert world.low.link.generation == 1
+    assert world.low.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_what_is_lost_for_good_is_not_asked_on() -> None:
+    """Pings end with the connection: when the engine gives it up, and when it is replaced."""
+    world = LinkWorld().connect()
+    world.tell(world.low, Offline())
+    world.network = world.wire_up = False
+    world.run(20.0)
+    asked = len(world.low.frames)
+    world.run(20.0)
+    assert len(world.low.frames) > asked
+    world.report(world.low, StateChanged(ConnectionState.FAILED))
+    asked = len(world.low.frames)
+    world.run(20.0)
+    assert len(world.low.frames) == asked
+    world.report(world.low, FrameReceived(0, frames.encode("late")))
+    assert world.low.link.state is RECONNECTING
+
+
+def test_a_replaced_connection_is_not_taken_up_again() -> None:
+    """Once the next generation is asked for, a word from the former does not stop it."""
+    world = LinkWorld().connect()
+    world.network = world.wire_up = False
+    world.run(INTERVAL + PATIENCE + 1.0)
+    assert world.high.said(TransmitSignal)[-1].envelope is wire.Restart
+    world.report(world.high, FrameReceived(0, frames.encode("late")))
+    assert world.high.link.state is RECONNECTING
+    assert world.high.heard == ["late"]
+
+
+def test_connections_are_not_to_be_had_without_end() -> None:
+    """Who asks for one after the other gets so many, and then one from time to time."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+
+    def ask() -> None:
+        wanted = world.low.link.generation + 1
+        body = wire.RestartBody(wanted)
+        world.tell(world.low, SignalArrived(next(numbers), 0, body))
+
+    numbers = itertools.count(1 + max(each.seq for each in world.high.said(TransmitSignal)))
+    for _ in range(WISHES + 5):
+        ask()
+    assert world.low.link.generation == 1 + WISHES
+    errors = world.low.said(Misbehaved)
+    assert [str(each.error) for each in errors] == ["asks for connections without end"] * 5
+    world.run(WISH_INTERVAL)
+    ask()
+    assert world.low.link.generation == 2 + WISHES
+
+
+def test_offers_of_new_generations_are_counted_too() -> None:
+    """The lower opens generations by offering; beyond the limit its offers are ignored."""
+    world = LinkWorld().connect().run(WISH_INTERVAL)
+    world.wire_up = False
+    number = max(each.seq for each in world.low.said(TransmitSignal))
+    for step in range(1, WISHES + 6):
+        body = wire.OfferBody(1 + step, 1 + step, wire.SeedDescription("offer", "v=0\r\n"))
+        world.tell(world.high, SignalArrived(number + step, 0, body))
+    assert world.high.link.generation == 1 + WISHES
+    assert len(world.high.said(Misbehaved)) == 5
+
+
+def test_the_end_of_candidates_is_not_news_to_who_is_connected() -> None:
+    """A search that goes on for seconds, as for STUN servers that do not answer, ends unsaid."""
+    world = LinkWorld().connect()
+    sent = len(world.low.said(TransmitSignal))
+    world.report(world.low, CandidateFound(Candidate("", "0", 0, "low1")))
+    world.run(1.0)
+    assert len(world.low.said(TransmitSignal)) == sent
+    world.report(world.low, CandidateFound(Candidate("candidate:2", "0", 0, "low1")))
+    world.run(1.0)
+    assert len(world.low.said(TransmitSignal)) == sent + 1
+
+
 def test_a_steady_link_is_mended_at_once_again() -> None:
     """A connection that lived long resets the waits; one that did not, does not."""
     world = LinkWorld(dice=0.999).connect()
@@ -370,12 +473,26 @@ def test_leaving_delivers_what_is_queued_and_says_goodbye() -> None:
     """The goodbye comes after the last message, then the connection drains and closes."""
     world = LinkWorld().connect()
     world.tell(world.low, Enqueue(frames.encode("last words")))
-    world.tell(world.low, Depart())
+    world.tell(world.low, Depart(10.0))
     assert world.high.heard == ["last words"]
     assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
-    assert world.low.closed == [(1, DRAIN)]
+    assert world.low.closed == [(1, 10.0)]
     assert world.low.link.state is LinkState.CLOSED
     assert world.low.link.deadline is None
+
+
+def test_draining_takes_what_is_left_of_the_patience() -> None:
+    """The whole of leaving has one time limit, but what is handed on gets a moment at least."""
+    for patience, waiting, drain in ((10.0, 4.0, 6.0), (1.0, 0.0, DRAIN), (5.0, 4.0, DRAIN)):
+        world = LinkWorld().connect()
+        world.low.held_bytes = WINDOW_BYTES
+        for _ in range(40):
+            world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
+        world.tell(world.low, Depart(patience))
+        world.run(waiting)
+        world.low.held_bytes = 0
+        world.report(world.low, BufferLow(0))
+        assert world.low.closed == [(1, drain)]
 
 
 def test_leaving_waits_until_the_queue_is_empty() -> None:
@@ -384,7 +501,7 @@ def test_leaving_waits_until_the_queue_is_empty() -> None:
     world.low.held_bytes = WINDOW_BYTES
     for _ in range(40):
         world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
-    world.tell(world.low, Depart())
+    world.tell(world.low, Depart(10.0))
     assert world.high.said(SaidGoodbye) == []
     world.low.held_bytes = 0
     world.report(world.low, BufferLow(0))
@@ -395,7 +512,7 @@ def test_leaving_waits_until_the_queue_is_empty() -> None:
 def test_leaving_an_unconnected_link_just_closes_it() -> None:
     """Nobody is there to say goodbye to, so nothing is waited for."""
     world = LinkWorld()
-    world.tell(world.low, Depart())
+    world.tell(world.low, Depart(10.0))
     assert world.low.closed == []
     assert world.low.states == [LinkState.CLOSED]
 
@@ -404,22 +521,27 @@ def test_leaving_delivers_what_waits_for_the_link_to_open() -> None:
     """Who says something and leaves at once, as a pipe does, is heard nevertheless."""
     world = LinkWorld()
     world.tell(world.low, Enqueue(frames.encode("in passing")))
-    world.tell(world.low, Depart())
+    world.tell(world.low, Depart(10.0))
     assert world.low.states == []
     world.connect()
     assert world.high.heard == ["in passing"]
     assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
-    assert world.low.closed == [(1, DRAIN)]
+    assert world.low.closed == [(1, 10.0)]
 
 
-def test_a_connection_that_breaks_while_leaving_ends_it() -> None:
+@pytest.mark.parametrize("stalled", [False, True])
+def test_a_connection_that_breaks_while_leaving_ends_it(*, stalled: bool) -> None:
     """There is no next generation for who is leaving."""
     world = LinkWorld().connect()
     world.low.held_bytes = WINDOW_BYTES
     for _ in range(40):
         world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
-    world.tell(world.low, Depart())
-    world.report(world.low, ChannelClosed(0))
+    world.tell(world.low, Depart(100.0))
+    if stalled:
+        world.network = False
+        world.run(INTERVAL + PATIENCE)
+    else:
+        world.report(world.low, ChannelClosed(0))
     assert world.low.link.state is LinkState.CLOSED
 
 

@@ -1,7 +1,14 @@
 """The laws of membership: two witnesses, and a goodbye is final."""
 
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.membership import PARTING, RETURN_GRACE, Arrived, Departed, Membership
+from thkmesh.core.membership import (
+    MEMBER_LIMIT,
+    PARTING,
+    RETURN_GRACE,
+    Arrived,
+    Departed,
+    Membership,
+)
 from thkmesh.events import LeaveReason
 from thkmesh.peer import Peer
 
@@ -41,6 +48,18 @@ def test_i_am_not_among_the_others() -> None:
     assert in_room(Peer(ME.id, ME.sid)).peers == ()
 
 
+def test_there_are_so_many_and_no_more() -> None:
+    """Others beyond the limit are ignored, until somebody goes; who is here may be replaced."""
+    crowd = [Peer(f"{number:026}", "1" * 16) for number in range(MEMBER_LIMIT + 1)]
+    members = in_room(*crowd)
+    assert members.peers == tuple(crowd[:-1])
+    assert members.ready(crowd[-1]) == []
+    again = Peer(crowd[0].id, "2" * 16)
+    assert members.ready(again) == [Departed(crowd[0], LeaveReason.REPLACED), Arrived(again)]
+    members.goodbye(key(crowd[1]))
+    assert members.ready(crowd[-1]) == [Arrived(crowd[-1])]
+
+
 def test_a_goodbye_is_final() -> None:
     """Who said goodbye is gone at once, and no late list brings it back."""
     members = in_room(ADA, BOB)
@@ -73,6 +92,20 @@ def test_last_words_are_waited_for() -> None:
                 assert members.link(key(ADA), 10.9, alive=True) == []
                 departed = members.link(key(ADA), 10.9, alive=False)
         assert departed == [Departed(ADA, LeaveReason.LEFT)]
+
+
+def test_who_is_parting_may_have_more_to_say() -> None:
+    """Each message over the link is followed by as much time for the next."""
+    members = in_room(ADA)
+    members.link(key(ADA), 0.0, alive=True)
+    members.heard(key(ADA), 9.0)
+    assert members.deadline is None
+    members.left(key(ADA), LeaveReason.LEFT, 10.0)
+    for second in range(11, 15):
+        members.heard(key(ADA), second - 0.1)
+        assert members.settle(float(second)) == []
+    members.heard(key(BOB), 14.0)
+    assert members.settle(14.9 + PARTING) == [Departed(ADA, LeaveReason.LEFT)]
 
 
 def test_who_is_parting_is_not_replaced() -> None:

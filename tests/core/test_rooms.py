@@ -19,6 +19,7 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     PEER_READY_LIMIT_BYTES,
+    PEERS_LIMIT,
     CreateRoom,
     Dropped,
     HelloAccepted,
@@ -128,14 +129,19 @@ def test_introductions_are_small() -> None:
     assert world.closed[beyond] == (CloseCode.INVALID, "introduction-too-large")
 
 
-def test_ten_of_the_largest_introductions_fit_into_a_welcome() -> None:
+@pytest.mark.parametrize(
+    ("peers", "limit"), [(10, wire.SIGNALING_LIMIT_BYTES), (PEERS_LIMIT, wire.WELCOME_LIMIT_BYTES)]
+)
+def test_the_largest_introductions_fit_into_a_welcome(peers: int, limit: int) -> None:
     """A room cannot be made unenterable by those who are in it."""
-    world = World()
-    for letter in "abcdefghi":
-        who = A._replace(id=letter * 26)
-        world.join(who, body="x" * 5900)
-    tenth = world.join(A._replace(id="j" * 26))
-    assert max(len(text.encode()) for text in world.texts[tenth]) < wire.SIGNALING_LIMIT_BYTES
+    world = World(RoomRules(max_peers=peers))
+    space = PEER_READY_LIMIT_BYTES - len(encode(ready(A)).encode())
+    for number in range(peers - 1):
+        world.join(A._replace(id=f"{number:026}"), body="x" * space)
+    last = world.join(A._replace(id="z" * 26))
+    welcome = len(world.texts[last][-1].encode())
+    assert len(world.welcomed(last).peers) == peers - 1
+    assert 0.97 * (peers - 1) * PEER_READY_LIMIT_BYTES < welcome < limit
 
 
 # --- before and instead of the hello ----------------------------------------------------

@@ -161,8 +161,17 @@ def test_names_are_readable_and_many() -> None:
     assert all(len(name) <= 20 for name in names)
 
 
-@pytest.mark.parametrize("limits", [{"outgoing_messages": 257}, {"outgoing_bytes": 256 * 1024}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"outgoing_messages": 257},
+        {"outgoing_bytes": 256 * 1024},
+        {"max_peers": 100, "outgoing_bytes": 512 * 1024},
+        {"max_peers": 0},
+        {"max_peers": 101},
+    ],
+)
 def test_settings_that_cannot_work_are_refused(limits: dict[str, int]) -> None:
-    """Who was away must be able to take in what waited."""
+    """A welcome must hold a full room, and who was away must take in what waited."""
     with pytest.raises(InvalidArgument):
         ServerSettings(**limits)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
 from thkmesh.core.identity import is_room
+from thkmesh.core.room_events import PEERS_LIMIT
 from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
 
 __all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "parse"]
@@ -164,9 +165,10 @@ def _port(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if text.isdecimal() and 2 <= int(text) <= 1000:
+    if text.isdecimal() and 2 <= int(text) <= PEERS_LIMIT:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} will not do: use a number from 2 to 1000")
+    message = f"{text!r} will not do: use a number from 2 to {PEERS_LIMIT}"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _seconds(text: str) -> float:

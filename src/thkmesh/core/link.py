@@ -15,8 +15,11 @@ A connection is given up when the engine says failed, its control channel closes
 without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
 does not settle within ``SETTLE_TIMEOUT``. The first retry is immediate; later
 ones wait, because both ends and the network need a breath. Retrying needs the
-server, so while it is away a link only waits; the connection, if it still
-works, is not touched.
+server, so while it is away a link only waits. Until the retry a connection that
+has just fallen silent is kept and asked on: if it is heard again, all is well.
+
+The other side may want new connections too, but each costs us one: how many it
+may have is bounded (``Allowance``), whoever of the two opens them.
 
 Every connection of this link has a number. Events of another number than the
 current one are inert: results of a discarded connection cannot touch its heir.
@@ -27,6 +30,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thkmesh.core import engine, frames, sequencing, wire
+from thkmesh.core.allowance import Allowance
 from thkmesh.core.backoff import full_jitter
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
 from thkmesh.core.heartbeat import Heartbeat
@@ -88,7 +92,11 @@ BATCH_LIMIT: Final = 32
 """Candidates in one signal; a receiver takes 64."""
 
 DRAIN: Final = 2.0
-"""Seconds that a closing connection has to deliver what the engine holds."""
+"""Seconds that a closing connection has at least to deliver what the engine holds."""
+
+WISHES: Final = 16
+WISH_INTERVAL: Final = 2.0
+"""New connections that the other side may ask for at once, and seconds for one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +142,14 @@ class Link:
         self._budget = CandidateBudget()
         self._overfed = False
         self._heartbeat = Heartbeat()
+        self._wishes = Allowance(WISHES, WISH_INTERVAL)
         self._queue = SendQueue()
         self._number = 0
         self._open = False
+        self._silent = False  # given up for its silence alone, and not replaced yet
         self._online = False
         self._leaving = False
+        self._leave_by = 0.0
         self._batch: list[wire.CandidateInit] = []
         self._batch_due: float | None = None
         self._pending_since: float | None = None
@@ -155,6 +166,7 @@ class Link:
         heir = Link(self._me, self.to, self._settings, self._dice)
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
+        heir._wishes = self._wishes
         heir._number = self._number + 1
         if self.generation:
             heir._retry_at = 0.0
@@ -209,10 +221,10 @@ class Link:
             case Measured(number=number, held_bytes=held):
                 if number == self._number:
                     self._queue.measured(held)
-                    self._pump(out, measure=held <= LOW_WATER_BYTES)
+                    self._pump(now, out, measure=held <= LOW_WATER_BYTES)
             case Enqueue(frame=frame):
                 self._queue.put(frame)
-                self._pump(out)
+                self._pump(now, out)
             case SignalArrived(seq=seq, ack=ack, body=body):
                 self._sequence(sequencing.Received(seq, ack, body), now, out)
             case Online():
@@ -224,8 +236,8 @@ class Link:
                 self._negotiate(event, now, out)
             case Renew():
                 self._give_up(now, out)
-            case Depart():
-                self._depart(out)
+            case Depart(patience=patience):
+                self._depart(patience, now, out)
             case Abandon():
                 self._close(out, drain=0.0)
             case Tick() | Slept():  # pragma: no branch - the last
@@ -248,7 +260,7 @@ class Link:
     def _settle(self, now: float, out: list[LinkOutput]) -> None:
         """Do all that ``now`` has made due."""
         if self._heartbeat.stalled(now):
-            self._give_up(now, out)
+            self._stalled(now, out)
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._control(frames.Ping(ping), out)
@@ -332,6 +344,8 @@ class Link:
     def _flush(self, now: float, out: list[LinkOutput]) -> None:
         """Send the candidates that have gathered, as one signal."""
         self._batch_due = None
+        if self._open and all(each.candidate == engine.END_OF_CANDIDATES for each in self._batch):
+            self._batch.clear()  # Who is connected has no use for the end of the search.
         if self._batch:
             body = wire.CandidatesBody(self.generation, tuple(self._batch))
             self._batch.clear()
@@ -352,7 +366,7 @@ class Link:
                 case sequencing.Transmit(envelope=envelope, seq=seq, ack=ack, body=body):
                     out.append(TransmitSignal(self.to, envelope, seq, ack, body))
                 case sequencing.Deliver(payload=payload):
-                    if payload is not None:
+                    if payload is not None and self._affordable(payload, now, out):
                         self._negotiate(BodyReceived(payload), now, out)
                 case sequencing.Overflow():
                     # The other end acknowledges nothing; a retry later finds room again.
@@ -361,16 +375,29 @@ class Link:
                     if violation:
                         out.append(Misbehaved(self.to, InvalidMessage(reason)))
 
+    def _affordable(self, body: wire.SignalBody, now: float, out: list[LinkOutput]) -> bool:
+        """Tell whether a signal that costs us a connection may have one."""
+        match body:
+            case wire.OfferBody(generation=wanted) | wire.RestartBody(wanted=wanted):
+                if wanted <= self.generation or self._wishes.take(now):
+                    return True
+            case _:
+                return True
+        out.append(Misbehaved(self.to, InvalidMessage("asks for connections without end")))
+        return False
+
     # --- the connection -----------------------------------------------------------
 
     def _reported(self, event: engine.EngineEvent, now: float, out: list[LinkOutput]) -> None:
         match event:
             case engine.FrameReceived(data=data):
                 self._heartbeat.heard()
+                if self._silent and self._retry_at is not None:
+                    self._up(now, out)
                 self._frame(data, now, out)
             case engine.BufferLow(channel=engine.CONTROL):
                 self._queue.measured(LOW_WATER_BYTES)
-                self._pump(out)
+                self._pump(now, out)
             case engine.ChannelOpened(channel=engine.CONTROL):
                 self._connected(now, out)
             case engine.ChannelClosed(channel=engine.CONTROL):
@@ -387,16 +414,28 @@ class Link:
                 pass
 
     def _connected(self, now: float, out: list[LinkOutput]) -> None:
+        self._queue.measured(0)
+        self._up(now, out)
+
+    def _up(self, now: float, out: list[LinkOutput]) -> None:
         self._open = True
+        self._silent = False
         self._retry_at = None
         self._connected_at = now
         self._heartbeat.start(now)
-        self._queue.measured(0)
         self._move(LinkState.CONNECTED, out)
-        self._pump(out)
+        self._pump(now, out)
+
+    def _stalled(self, now: float, out: list[LinkOutput]) -> None:
+        """Give up a connection from which nothing comes, but go on asking until the retry."""
+        self._give_up(now, out)
+        if self.state is LinkState.RECONNECTING:
+            self._silent = True
+            self._heartbeat.start(now)
 
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = False
+        self._silent = False
         self._heartbeat.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
@@ -450,11 +489,11 @@ class Link:
 
     def _control(self, control: frames.Control, out: list[LinkOutput]) -> None:
         """Send a control frame past the queue; it is small and cannot wait."""
-        if self._open:
+        if self._open or self._silent:
             frame = frames.encode_control(control)
             out.append(SendFrame(self.to, self._number, engine.CONTROL, frame))
 
-    def _pump(self, out: list[LinkOutput], *, measure: bool = True) -> None:
+    def _pump(self, now: float, out: list[LinkOutput], *, measure: bool = True) -> None:
         """Hand on what fits the engine's window."""
         if not self._open:
             return
@@ -465,17 +504,18 @@ class Link:
             if measure:
                 out.append(MeasureBuffer(self.to, self._number))
         elif self._leaving:
-            self._close(out, drain=DRAIN)
+            self._close(out, drain=max(DRAIN, self._leave_by - now))
 
     # --- the end ------------------------------------------------------------------
 
-    def _depart(self, out: list[LinkOutput]) -> None:
+    def _depart(self, patience: float, now: float, out: list[LinkOutput]) -> None:
         self._leaving = True
+        self._leave_by = now + patience
         if not self._open and not self._queue:
             self._close(out, drain=0.0)
             return
         self._queue.put(frames.encode_control(frames.Bye()))
-        self._pump(out)
+        self._pump(now, out)
 
     def _close(self, out: list[LinkOutput], *, drain: float) -> None:
         if self._number:

@@ -88,7 +88,9 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Depart:
-    """Say goodbye after what is queued, then close."""
+    """Say goodbye after what is queued, then close; all that within ``patience`` seconds."""
+
+    patience: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ what is heard                         what follows
 peer-ready, or listed in a welcome    present
 goodbye over the link                 gone at once, and it stays gone: a late
                                       list that still has it is ignored
-peer-left, left                       the same, ``PARTING`` later: its last messages
-                                      and its goodbye may still be on their way over
-                                      the link. The link's end is the end of waiting
+peer-left, left                       the same, ``PARTING`` after its last message:
+                                      others and its goodbye may still be on their way
+                                      over the link, whose end is the end of waiting
 peer-left, replaced                   gone at once; the newer session counts
 peer-left, timeout                    unlisted: gone unless its link lives
 a welcome of the same server life     who is missing in it is unlisted
@@ -32,10 +32,14 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.events import LeaveReason
 from thkmesh.peer import Peer
 
-__all__ = ["PARTING", "RETURN_GRACE", "Arrived", "Departed", "Membership"]
+__all__ = ["MEMBER_LIMIT", "PARTING", "RETURN_GRACE", "Arrived", "Departed", "Membership"]
+
+MEMBER_LIMIT: Final = 256
+"""Others beyond so many are ignored: each costs a connection, and a server may invent them."""
 
 PARTING: Final = 1.0
-"""Seconds that the goodbye over a link may come later than the server's word of it."""
+"""Seconds that the goodbye over a link may come later than the server's word of it, or
+than the last message before it."""
 
 RETURN_GRACE: Final = 30.0
 """Seconds that peers have to come back to a server that restarted."""
@@ -135,6 +139,8 @@ class Membership:
         for other in [other for other in self._members if other.id == peer.id]:
             if self._members[other].parting_until is None:
                 changes += self._depart(other, LeaveReason.REPLACED)
+        if len(self._members) >= MEMBER_LIMIT:
+            return changes
         self._members[key] = _Member(peer)
         return [*changes, Arrived(peer)]
 
@@ -157,6 +163,12 @@ class Membership:
         if reason is LeaveReason.LEFT:
             member.parting_until = now + PARTING
         return self.settle(now)
+
+    def heard(self, key: SessionKey, now: float) -> None:
+        """Take note of a message: who is parting may have more to say."""
+        member = self._members.get(key)
+        if member is not None and member.parting_until is not None:
+            member.parting_until = now + PARTING
 
     def _forget(self, key: SessionKey) -> None:
         self._gone[key] = None

@@ -9,6 +9,7 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
 __all__ = [
+    "PEERS_LIMIT",
     "PEER_READY_LIMIT_BYTES",
     "Close",
     "CreateRoom",
@@ -26,7 +27,10 @@ __all__ = [
 ]
 
 PEER_READY_LIMIT_BYTES = 6 * 1024
-"""The largest introduction: ten of them fit into one welcome of 64 KiB."""
+"""The largest introduction."""
+
+PEERS_LIMIT = 100
+"""The largest room: so many introductions fit into one welcome."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class RoomRules:
     """The limits and times of the rooms; times in seconds.
 
     Attributes:
-        max_peers: sessions in a room, those that are away included.
+        max_peers: sessions in a room, those that are away included; 1 to ``PEERS_LIMIT``.
         max_rooms: rooms in all; no more come into being beyond it.
         hello_timeout: how long a connection may take to introduce itself.
         idle_timeout: how long a session's connection may be silent.

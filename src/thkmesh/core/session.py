@@ -231,6 +231,7 @@ class Session:
         match output:
             case link.ContentArrived(content=content):
                 assert peer is not None, "a link closes with the departure of its peer"
+                self._members.heard(source.to, now)
                 out.append(Emit(Message(peer, content.data, content.direct)))
             case link.Moved(state=state):
                 if peer is not None:
@@ -322,7 +323,7 @@ class Session:
             return
         self._leave_by = now + patience
         for key in list(self._links):
-            self._to_link(key, link.Depart(), now, out)
+            self._to_link(key, link.Depart(patience), now, out)
 
     def _conclude(self, now: float, out: list[SessionOutput]) -> None:
         """End once every link has closed after ``Leave``, or the server said never."""

@@ -37,7 +37,10 @@ VERSIONS = (PROTOCOL, PROTOCOL)
 """The lowest and highest protocol version this code speaks."""
 
 SIGNALING_LIMIT_BYTES = 64 * 1024
-"""The largest WebSocket message, either way (close code 1009 beyond it)."""
+"""The largest WebSocket message, either way (close code 1009 beyond it), but for a welcome."""
+
+WELCOME_LIMIT_BYTES = 1024 * 1024
+"""The largest message to a client: a welcome introduces everybody."""
 
 # --- field types ----------------------------------------------------------------
 

@@ -21,6 +21,8 @@ from typing import Protocol
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
+    PEER_READY_LIMIT_BYTES,
+    PEERS_LIMIT,
     Close,
     CreateRoom,
     Dropped,
@@ -68,6 +70,9 @@ __all__ = [
 
 logger = logging.getLogger("thkmesh.server")
 
+_WELCOME_REST_BYTES = 4096
+"""What a welcome takes beside the introductions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings(RoomRules):
@@ -95,11 +100,15 @@ class ServerSettings(RoomRules):
         """Check what has to fit into what.
 
         Raises:
-            InvalidArgument: a client that was away would be cut off on its return.
+            InvalidArgument: a welcome could not hold a full room, or a client that was
+                away would be cut off on its return.
         """
+        if not 1 <= self.max_peers <= PEERS_LIMIT:
+            raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
+        welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
         if (
             self.outgoing_messages < self.away_messages + 2
-            or self.outgoing_bytes < self.away_bytes + SIGNALING_LIMIT_BYTES
+            or self.outgoing_bytes < self.away_bytes + welcome_bytes
         ):
             raise InvalidArgument("outgoing limits must hold a welcome and what waits for the away")
 

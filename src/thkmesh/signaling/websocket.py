@@ -7,7 +7,7 @@ from collections import deque
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
+from thkmesh.core.wire import WELCOME_LIMIT_BYTES
 from thkmesh.errors import ServerUnreachable
 from thkmesh.signaling.transport import ABNORMAL, SocketClosed
 
@@ -39,7 +39,7 @@ class WebSocketTransport:
                 url,
                 ssl=(self._tls or True) if url.startswith("wss:") else None,
                 compression=None,
-                max_size=SIGNALING_LIMIT_BYTES,
+                max_size=WELCOME_LIMIT_BYTES,
                 # Ours: pages cannot send WebSocket pings, so the protocol has its own.
                 ping_interval=None,
                 open_timeout=OPEN_TIMEOUT,

@@ -43,6 +43,8 @@ import { Subscription } from "./subscription.js";
  */
 
 const LEAVE_PATIENCE = 10.0;
+/** Seconds that connections have to drain before the server is told that we left. */
+const DRAIN_FIRST = 5.0;
 const CONTROL = 0;
 
 /**
@@ -68,6 +70,11 @@ export class Room extends EventTarget {
   #connections = new Map();
   /** @type {Set<Promise<void>>} */
   #closing = new Set();
+  /** Done when the server has been told that we left; null while that is not owed. */
+  /** @type {Promise<void> | null} */
+  #parted = null;
+  /** Tells it now, if that is still owed. */
+  #sayGoodbye = () => {};
   /** @type {Map<number, { resolve: (value: void) => void, reject: (e: Error) => void }>} */
   #sending = new Map();
   #tokens = 0;
@@ -278,7 +285,9 @@ export class Room extends EventTarget {
 
   /** The page goes away: say goodbye while there is still time, unless it may come back. */
   #goodbye = (/** @type {PageTransitionEvent} */ { persisted }) => {
-    if (!persisted) this.#driver.feed({ type: "leave", patience: 0 });
+    if (persisted) return;
+    this.#driver.feed({ type: "leave", patience: 0 });
+    this.#sayGoodbye();
   };
 
   // --- performing -------------------------------------------------------------------
@@ -339,13 +348,14 @@ export class Room extends EventTarget {
         this.#client.open();
         break;
       case "close-socket":
-        this.#client.close();
+        if (!this.#parted) this.#client.close();
         break;
       case "say-hello":
         this.#client.hello(output.nonce, output.resume);
         break;
       case "send-to-server":
-        this.#client.send(output.message);
+        if (output.message.type === "leave") this.#part(output.message);
+        else this.#client.send(output.message);
         break;
       case "ended":
         void this.#end(output.error);
@@ -394,6 +404,27 @@ export class Room extends EventTarget {
     this.#closing.add(closed);
   }
 
+  /**
+   * Leave the server when the connections have drained, or should have: else its word
+   * that we have left might overtake our last messages.
+   * @param {{ type: "leave" }} goodbye
+   */
+  #part(goodbye) {
+    /** @type {Promise<void>} */
+    const said = new Promise((resolve) => {
+      this.#sayGoodbye = () => {
+        this.#sayGoodbye = () => {};
+        clearTimeout(timer);
+        this.#client.send(goodbye);
+        this.#client.close();
+        resolve();
+      };
+    });
+    const timer = setTimeout(() => this.#sayGoodbye(), DRAIN_FIRST * 1000);
+    this.#parted = said;
+    void Promise.all(this.#closing).then(() => this.#sayGoodbye());
+  }
+
   /** @param {MeshEvent} event */
   #emit(event) {
     this.#options.log(describe(event));
@@ -412,6 +443,7 @@ export class Room extends EventTarget {
     removeEventListener("pageshow", this.#wakeUp);
     removeEventListener("pagehide", this.#goodbye);
     this.#driver.close();
+    await this.#parted;
     await Promise.all(this.#closing);
     await this.#client.flushed();
     this.#release();

@@ -5,6 +5,7 @@
  */
 
 import { InvalidMessage } from "../errors.js";
+import { Allowance } from "./allowance.js";
 import { fullJitter } from "./backoff.js";
 import { decode, encodeControl } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -23,8 +24,12 @@ export const RETRY_CAP = 15.0;
 export const STEADY = 30.0;
 /** Seconds that candidates wait for each other, unless they are complete. */
 export const BATCHING = 0.02;
-/** Seconds that a closing connection has to deliver what the engine holds. */
+/** Seconds that a closing connection has at least to deliver what the engine holds. */
 export const DRAIN = 2.0;
+/** New connections that the other side may ask for at once. */
+export const WISHES = 16;
+/** Seconds after which it may ask for one more. */
+export const WISH_INTERVAL = 2.0;
 /** Candidates a signal carries at most. */
 const BATCH_LIMIT = 32;
 
@@ -43,7 +48,7 @@ const CONTROL = 0;
  *   | { type: "enqueue", frame: Uint8Array }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
- *   | { type: "depart" }
+ *   | { type: "depart", patience: number }
  *   | { type: "abandon" }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} LinkEvent
@@ -78,11 +83,15 @@ export class Link {
   #negotiator;
   #sequencer = new Sequencer(false);
   #heartbeat = new Heartbeat();
+  #wishes = new Allowance(WISHES, WISH_INTERVAL);
   #queue = new SendQueue();
   #number = 0;
   #open = false;
+  /** Given up for its silence alone, and not replaced yet. */
+  #silent = false;
   #online = false;
   #leaving = false;
+  #leaveBy = 0;
   /** @type {import("./wire.js").CandidateInit[]} */
   #batch = [];
   /** @type {number | null} */
@@ -122,6 +131,7 @@ export class Link {
     const heir = new Link(this.#me, this.to, this.#settings, this.#dice);
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
+    heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
     if (this.generation > 0) heir.#retryAt = 0;
     return heir;
@@ -196,12 +206,12 @@ export class Link {
       case "measured":
         if (event.number === this.#number) {
           this.#queue.measured(event.heldBytes);
-          this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
+          this.#pump(now, out, event.heldBytes <= LOW_WATER_BYTES);
         }
         break;
       case "enqueue":
         this.#queue.put(event.frame);
-        this.#pump(out);
+        this.#pump(now, out);
         break;
       case "signal-arrived": {
         const { seq, ack, body } = event;
@@ -222,7 +232,7 @@ export class Link {
         this.#giveUp(now, out);
         break;
       case "depart":
-        this.#depart(out);
+        this.#depart(event.patience, now, out);
         break;
       case "abandon":
         this.#close(out, 0);
@@ -251,7 +261,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #settle(wakeUp, now, out) {
-    if (this.#heartbeat.stalled(now)) this.#giveUp(now, out);
+    if (this.#heartbeat.stalled(now)) this.#stalled(now, out);
     const n = this.#heartbeat.ping(now);
     if (n !== null) this.#control({ type: "ping", n }, out);
     if (this.#batchDue !== null && now >= this.#batchDue) this.#flush(now, out);
@@ -348,6 +358,8 @@ export class Link {
    */
   #flush(now, out) {
     this.#batchDue = null;
+    // Who is connected has no use for the end of the search.
+    if (this.#open && this.#batch.every(({ candidate }) => candidate === "")) this.#batch = [];
     if (this.#batch.length > 0) {
       const candidates = this.#batch;
       this.#batch = [];
@@ -379,7 +391,7 @@ export class Link {
           break;
         }
         case "deliver":
-          if (output.payload !== null) {
+          if (output.payload !== null && this.#affordable(output.payload, now, out)) {
             this.#negotiate({ type: "received", body: output.payload }, now, out);
           }
           break;
@@ -392,6 +404,20 @@ export class Link {
           break;
       }
     }
+  }
+
+  /**
+   * Tell whether a signal that costs us a connection may have one.
+   * @param {SignalBody} body
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #affordable(body, now, out) {
+    if (body.kind !== "offer" && body.kind !== "restart") return true;
+    const wanted = body.kind === "offer" ? body.generation : body.wanted;
+    if (wanted <= this.generation || this.#wishes.take(now)) return true;
+    this.#misbehaved("asks for connections without end", out);
+    return false;
   }
 
   /**
@@ -413,12 +439,13 @@ export class Link {
     switch (event.type) {
       case "frame-received":
         this.#heartbeat.heard();
+        if (this.#silent && this.#retryAt !== null) this.#up(now, out);
         this.#frame(event.data, now, out);
         break;
       case "buffer-low":
         if (event.channel !== CONTROL) break;
         this.#queue.measured(LOW_WATER_BYTES);
-        this.#pump(out);
+        this.#pump(now, out);
         break;
       case "channel-opened":
         if (event.channel === CONTROL) this.#connected(now, out);
@@ -444,18 +471,40 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #connected(now, out) {
+    this.#queue.measured(0);
+    this.#up(now, out);
+  }
+
+  /**
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #up(now, out) {
     this.#open = true;
+    this.#silent = false;
     this.#retryAt = null;
     this.#connectedAt = now;
     this.#heartbeat.start(now);
-    this.#queue.measured(0);
     this.#move("connected", out);
-    this.#pump(out);
+    this.#pump(now, out);
+  }
+
+  /**
+   * Give up a connection from which nothing comes, but go on asking until the retry.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #stalled(now, out) {
+    this.#giveUp(now, out);
+    if (this.state !== "reconnecting") return;
+    this.#silent = true;
+    this.#heartbeat.start(now);
   }
 
   /** @param {LinkOutput[]} out */
   #disconnected(out) {
     this.#open = false;
+    this.#silent = false;
     this.#heartbeat.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
   }
@@ -538,7 +587,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #control(control, out) {
-    if (this.#open) this.#sendFrame(encodeControl(control), out);
+    if (this.#open || this.#silent) this.#sendFrame(encodeControl(control), out);
   }
 
   /**
@@ -551,30 +600,36 @@ export class Link {
 
   /**
    * Hand on what fits the engine's window.
+   * @param {number} now
    * @param {LinkOutput[]} out
    * @param {boolean} [measure]
    */
-  #pump(out, measure = true) {
+  #pump(now, out, measure = true) {
     if (!this.#open) return;
     for (const frame of this.#queue.take()) this.#sendFrame(frame, out);
     if (this.#queue.mustMeasure) {
       if (measure) out.push({ type: "measure-buffer", to: this.to, number: this.#number });
     } else if (this.#leaving) {
-      this.#close(out, DRAIN);
+      this.#close(out, Math.max(DRAIN, this.#leaveBy - now));
     }
   }
 
   // --- the end ------------------------------------------------------------------------
 
-  /** @param {LinkOutput[]} out */
-  #depart(out) {
+  /**
+   * @param {number} patience seconds
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #depart(patience, now, out) {
     this.#leaving = true;
+    this.#leaveBy = now + patience;
     if (!this.#open && this.#queue.length === 0) {
       this.#close(out, 0);
       return;
     }
     this.#queue.put(encodeControl({ type: "bye" }));
-    this.#pump(out);
+    this.#pump(now, out);
   }
 
   /**

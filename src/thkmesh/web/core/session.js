@@ -292,6 +292,7 @@ export class Session {
       case "content-arrived":
         // A link closes with the departure of its peer, so there is one.
         if (peer !== null) {
+          this.#members.heard(source.to, now);
           const { data, direct } = output.content;
           out.push({ type: "emit", event: { type: "message", peer, data, direct } });
         }
@@ -427,7 +428,9 @@ export class Session {
       return;
     }
     this.#leaveBy = now + patience;
-    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "depart" }, now, out);
+    for (const key of [...this.#links.keys()]) {
+      this.#toLink(key, { type: "depart", patience }, now, out);
+    }
   }
 
   /**

@@ -15,7 +15,6 @@ export const PROTOCOL = 1;
 /** The lowest and highest protocol version this code speaks. */
 export const VERSIONS = Object.freeze([PROTOCOL, PROTOCOL]);
 /** The largest WebSocket message, either way. */
-export const SIGNALING_LIMIT_BYTES = 64 * 1024;
 
 /** @typedef {(value: any, path: string) => any} Check returns the value, or throws */
 /** @typedef {{ check: Check, absent?: any, optional: boolean }} Field */
