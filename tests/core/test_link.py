@@ -22,6 +22,7 @@ from thkmesh.core.engine import (
     Description,
     FrameReceived,
     MakeOffer,
+    OperationDone,
     OperationFailed,
     SdpType,
     StateChanged,
@@ -30,6 +31,7 @@ from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.link import (
     BATCHING,
     DRAIN,
+    FIRST_BATCHING,
     RETRY_BASE,
     SETTLE_TIMEOUT,
     STEADY,
@@ -112,6 +114,24 @@ def test_candidates_wait_for_those_to_come() -> None:
     assert envelopes(world)[before:] == []
     world.run(BATCHING)
     assert envelopes(world)[before:] == ["IceCandidate"]
+
+
+def test_the_first_candidates_wait_less_than_later_ones() -> None:
+    """What is found at once leaves soon after its description, and the rest in fewer signals."""
+    world = LinkWorld()
+    world.engine = False
+    world.tell(world.low, Online())
+    offer = Description(SdpType.OFFER, "v=0\r\na=ice-ufrag:low1\r\n")
+    world.report(world.low, OperationDone(MakeOffer(), offer))
+    sent = ["Offer"]
+    for number, patience in enumerate((FIRST_BATCHING, BATCHING, BATCHING)):
+        candidate = Candidate(f"candidate:{number}", "0", 0, "low1")
+        world.report(world.low, CandidateFound(candidate))
+        world.run(0.9 * patience)
+        assert envelopes(world) == sent
+        world.run(0.1 * patience)
+        sent.append("IceCandidate")
+        assert envelopes(world) == sent
 
 
 def test_many_candidates_travel_in_several_signals() -> None:

@@ -85,8 +85,13 @@ RETRY_CAP: Final = 15.0
 STEADY: Final = 30.0
 """A connection that lived this long was a good one: the next retry is immediate."""
 
+FIRST_BATCHING: Final = 0.005
+"""Seconds that the first candidates of a description wait for each other: the addresses
+of this host, which are found at once and mostly suffice. An engine may say only much
+later that they are complete."""
+
 BATCHING: Final = 0.02
-"""Seconds that candidates wait for each other, unless they are complete."""
+"""Seconds that later candidates wait for each other, unless they are complete."""
 
 BATCH_LIMIT: Final = 32
 """Candidates in one signal; a receiver takes 64."""
@@ -152,6 +157,7 @@ class Link:
         self._leave_by = 0.0
         self._batch: list[wire.CandidateInit] = []
         self._batch_due: float | None = None
+        self._batching = FIRST_BATCHING
         self._pending_since: float | None = None
         self._retry_at: float | None = None
         self._attempts = 0
@@ -297,6 +303,7 @@ class Link:
                         self._collect(candidates, now, out)
                     case SendBody(body=body):
                         self._flush(now, out)
+                        self._batching = FIRST_BATCHING
                         self._signal(body, now, out)
                     case Broken():
                         self._give_up(now, out)
@@ -339,7 +346,7 @@ class Link:
         if complete or len(self._batch) >= BATCH_LIMIT:
             self._flush(now, out)
         elif self._batch_due is None:
-            self._batch_due = now + BATCHING
+            self._batch_due = now + self._batching
 
     def _flush(self, now: float, out: list[LinkOutput]) -> None:
         """Send the candidates that have gathered, as one signal."""
@@ -349,6 +356,7 @@ class Link:
         if self._batch:
             body = wire.CandidatesBody(self.generation, tuple(self._batch))
             self._batch.clear()
+            self._batching = BATCHING
             self._signal(body, now, out)
 
     def _signal(self, body: wire.SignalBody, now: float, out: list[LinkOutput]) -> None:
