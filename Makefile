@@ -58,7 +58,7 @@ cover: setup ## Measure that tests/core reaches every branch of core
 	$(bin)/coverage run --branch --source=src/thkmesh/core -m pytest tests/core $(PYTEST)
 	$(bin)/coverage report --fail-under=100
 
-bench: setup ## Run the benchmarks
+bench: setup-host setup benchmarks/web/node_modules/.stamp ## Run the benchmarks
 	@scripts/setup-venv.sh $(VENV) $(PYTHON) requirements/dev.txt requirements/bench.txt
 	@exec $(bin)/python -m benchmarks $(BENCH)
 
@@ -75,10 +75,12 @@ $(VENV)/.stamp-dev: requirements/dev.txt pyproject.toml scripts/setup-venv.sh
 setup-npm: node_modules/.stamp
 
 node_modules/.stamp: package-lock.json .npmrc
+benchmarks/web/node_modules/.stamp: benchmarks/web/package-lock.json benchmarks/web/.npmrc
+node_modules/.stamp benchmarks/web/node_modules/.stamp:
 	@command -v npm >/dev/null || scripts/setup-host.sh
-	@echo "Installing package-lock.json into node_modules ..." >&2
-	@lock=; if command -v flock >/dev/null; then lock="flock .npmrc"; fi; \
-	$$lock sh -c '[ $@ -nt package-lock.json ] || { npm ci --ignore-scripts --loglevel=error >&2 && touch $@; }'
+	@echo "Installing $< into $(@D) ..." >&2
+	@cd $(<D); lock=; if command -v flock >/dev/null; then lock="flock .npmrc"; fi; \
+	$$lock sh -c '[ node_modules/.stamp -nt package-lock.json ] || { npm ci --ignore-scripts --loglevel=error >&2 && touch node_modules/.stamp; }'
 
 setup-host: ## Install the programs the tests drive (Debian)
 	@scripts/setup-host.sh
@@ -90,8 +92,9 @@ lock: setup ## Lock the requirements again; LOCK=--upgrade takes newer ones
 	$(pip-compile) $(LOCK) --output-file=requirements/dev.txt pyproject.toml requirements/dev.in
 	$(pip-compile) $(LOCK) --output-file=requirements/bench.txt requirements/bench.in
 	npm install --package-lock-only --ignore-scripts
+	cd benchmarks/web && npm install --package-lock-only --ignore-scripts
 
 clean: ## Remove everything that can be made again
-	rm -rf $(VENV) node_modules build build-types dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) node_modules benchmarks/web/node_modules build build-types dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

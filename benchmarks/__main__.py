@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import join, throughput
+from benchmarks import join, pages, throughput
 
-COMMANDS = {"join": join, "throughput": throughput}
+COMMANDS = {"join": join, "pages": pages, "throughput": throughput}
 
 
 def main() -> None:
