@@ -23,6 +23,7 @@ def test_nothing_has_to_be_said() -> None:
         tls_cert=None,
         tls_key=None,
         tls_self_signed=False,
+        allowed_origins=[],
         max_peers=10,
         log_level="warning",
     )
@@ -61,6 +62,27 @@ def test_everything_can_be_said() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://example.org", "https://example.org"),
+        ("HTTPS://Example.ORG/", "https://example.org"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("http://localhost:5173", "http://localhost:5173"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_understood_as_browsers_write_it(given: str, origin: str) -> None:
+    """In lower case, without a path, without a port that goes without saying."""
+    options = parse(["serve", "--allow-origin", "http://a.example", "--allow-origin", given])
+    assert isinstance(options, ServeOptions)
+    assert options.allowed_origins == ["http://a.example", origin]
+
+
 def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """THKMESH_URL stands in for --url."""
     monkeypatch.setenv("THKMESH_URL", "http://mesh.example")
@@ -83,6 +105,17 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
         ("serve --max-peers 1", "from 2"),
         ("serve --max-peers many", "from 2"),
         ("serve --log-level loud", "loud"),
+        ("serve --allow-origin example.org", "'example.org' is no origin"),
+        ("serve --allow-origin localhost:5173", "is no origin"),
+        ("serve --allow-origin https://example.org/app", "is no origin"),
+        ("serve --allow-origin https://example.org?x", "is no origin"),
+        ("serve --allow-origin https://example.org#x", "is no origin"),
+        ("serve --allow-origin https://ada@example.org", "is no origin"),
+        ("serve --allow-origin https://*.example.org", "is no origin"),
+        ("serve --allow-origin https://example.org:many", "is no origin"),
+        ("serve --allow-origin https://[::1", "is no origin"),
+        ("serve --allow-origin https://", "is no origin"),
+        ("serve --allow-origin null", "is no origin"),
         ("chat --room a/b", "cannot name a room"),
         ("chat --room " + "x" * 65, "cannot name a room"),
         ("chat --name " + "x" * 65, "64 characters"),

@@ -1,9 +1,12 @@
 """``thkmesh serve``: when it is ready, how it ends, and what it says of mistakes."""
 
+import asyncio
 import json
 import re
 import signal
 import socket
+import urllib.error
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests.cli.programs import ran, served, started
+from tests.cli.programs import PATIENCE, ran, served, started
 from thkmesh.server.tls import write_self_signed
 
 HAS_IPV6 = socket.has_ipv6 and Path("/proc/net/if_inet6").exists()
@@ -146,6 +149,36 @@ async def test_mistakes_are_said_in_one_sentence(
     ended = await ran("serve", "--port", "0", *given)
     assert (ended.code, ended.out) == (code, "")
     assert complaint in ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("origins", "page", "status"),
+    [
+        ((), "http://localhost:5173", 403),
+        (("http://localhost:5173",), "http://localhost:5173", 201),
+        (("http://localhost:5173",), "http://localhost:5174", 403),
+        (("http://a.example", "https://b.example:443/"), "https://b.example", 201),
+        (("*",), "https://c.example", 201),
+    ],
+)
+async def test_pages_of_the_origins_it_is_told_are_let_in(
+    origins: tuple[str, ...], page: str, status: int
+) -> None:
+    """Those of its own always are; others only if their origin was named, or all were."""
+    async with served(*(f"--allow-origin={origin}" for origin in origins)) as server:
+
+        def asked(origin: str) -> int:
+            headers = {"Origin": origin}
+            request = urllib.request.Request(f"{server.url}/api/rooms", b"", headers)
+            try:
+                with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                    return answer.status  # type: ignore[no-any-return]
+            except urllib.error.HTTPError as refusal:
+                with refusal:
+                    return refusal.code
+
+        assert await asyncio.to_thread(asked, page) == status
+        assert await asyncio.to_thread(asked, server.url) == 201
 
 
 async def test_the_log_is_written_where_it_does_not_disturb() -> None:

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ __all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "
 DEFAULT_URL: Final = "http://localhost:8765"
 DEFAULT_ROOM: Final = "lobby"
 LINGER: Final = 2.0
+_ORIGIN: Final = re.compile(
+    r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?"
+)
+_PORTS: Final = {"http": "80", "https": "443"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class ServeOptions:
     tls_cert: Path | None
     tls_key: Path | None
     tls_self_signed: bool
+    allowed_origins: list[str]
     max_peers: int
     log_level: str
 
@@ -103,6 +109,15 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     add("--tls-key", type=Path, metavar="FILE", help="its key, PEM, if not in the same file")
     add("--tls-self-signed", action="store_true", help="make a certificate for this run")
     add(
+        "--allow-origin",
+        type=_origin,
+        action="append",
+        default=[],
+        dest="allowed_origins",
+        metavar="ORIGIN",
+        help="let in pages from elsewhere, like https://example.org; * is all; may be repeated",
+    )
+    add(
         "--max-peers",
         type=_count,
         default=10,
@@ -162,6 +177,18 @@ def _port(text: str) -> int:
     if text.isdecimal() and int(text) <= 65535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no port: use a number from 0 to 65535")
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it (RFC 6454, section 6.2)."""
+    if text == "*":
+        return text
+    match = _ORIGIN.fullmatch(text.lower())
+    if match is None:
+        hint = "use something like https://example.org or http://localhost:5173, or *"
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is no origin: {hint}")
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(scheme) else "")
 
 
 def _count(text: str) -> int:

@@ -81,7 +81,9 @@ async def _serve(options: ServeOptions, cert: Path | None, key: Path | None) -> 
         ended_by = await serve_until_stopped(
             options.host,
             options.port,
-            settings=ServerSettings(max_peers=options.max_peers),
+            settings=ServerSettings(
+                max_peers=options.max_peers, allowed_origins=tuple(options.allowed_origins)
+            ),
             tls_cert=cert,
             tls_key=key,
             on_ready=on_ready,
