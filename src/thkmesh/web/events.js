@@ -35,5 +35,17 @@
  * @typedef {PeerJoined | PeerLeft | Message | Lost | LinkChanged | ServerChanged
  *   | Refused} MeshEvent
  */
+/** @typedef {{ [E in MeshEvent as E["type"]]: CustomEvent<E> }} DispatchedEvents */
+/**
+ * An `EventTarget` whose listeners know what they get.
+ * @typedef {{
+ *   addEventListener<K extends keyof DispatchedEvents>(type: K,
+ *     listener: (event: DispatchedEvents[K]) => void,
+ *     options?: boolean | AddEventListenerOptions): void,
+ *   removeEventListener<K extends keyof DispatchedEvents>(type: K,
+ *     listener: (event: DispatchedEvents[K]) => void,
+ *     options?: boolean | EventListenerOptions): void,
+ * } & EventTarget} MeshEventTarget
+ */
 
 export {};

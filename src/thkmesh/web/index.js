@@ -17,14 +17,30 @@ import { InvalidArgument, WrongContext } from "./errors.js";
 import { Identity, randomSid, requireCrypto } from "./keys.js";
 import { Room } from "./room.js";
 
-export * from "./errors.js";
+export {
+  EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument, InvalidMessage,
+  InvalidSignature, JoinError, MeshError, MessageTooLarge, PeerError, ProtocolMismatch, Replaced,
+  RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer, UnknownType, Unsigned,
+  WrongContext,
+} from "./errors.js";
 export { Identity } from "./keys.js";
 export { Room } from "./room.js";
 export { Subscription } from "./subscription.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./events.js").PeerJoined} PeerJoined */
+/** @typedef {import("./events.js").PeerLeft} PeerLeft */
+/** @typedef {import("./events.js").Message} Message */
+/** @typedef {import("./events.js").Lost} Lost */
+/** @typedef {import("./events.js").LinkChanged} LinkChanged */
+/** @typedef {import("./events.js").ServerChanged} ServerChanged */
+/** @typedef {import("./events.js").Refused} Refused */
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").Data} Data */
+/** @typedef {import("./events.js").Json} Json */
+/** @typedef {import("./events.js").LinkState} LinkState */
+/** @typedef {import("./events.js").ServerState} ServerState */
+/** @typedef {import("./events.js").LeaveReason} LeaveReason */
 /** @typedef {import("./room.js").LinkView} LinkView */
 
 const NAME_LIMIT = 64;

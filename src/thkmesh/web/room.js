@@ -51,7 +51,9 @@ const CONTROL = 0;
  * A room we are in; made by `join`. Also an `EventTarget`: each event is dispatched as
  * a `CustomEvent` under its type, with the event as `detail`.
  */
-export class Room extends EventTarget {
+export class Room extends /** @type {new () => import("./events.js").MeshEventTarget} */ (
+  EventTarget
+) {
   /** The room's name. */
   name;
   /** What the others see of us. @type {Peer} */

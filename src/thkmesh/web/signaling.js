@@ -134,6 +134,17 @@ function knownBody(signal) {
   }
 }
 
+/**
+ * Return why a WebSocket may not have opened; browsers do not tell.
+ * @param {string} url
+ */
+function unreachable(url) {
+  const page = globalThis.location;
+  return page === undefined || page.host === new URL(url).host
+    ? `no server at ${url}`
+    : `no server at ${url}, or one that does not let in pages of ${page.origin}`;
+}
+
 /** One session's WebSocket, whichever it is at the moment. */
 export class SignalingClient {
   #settings;
@@ -177,7 +188,7 @@ export class SignalingClient {
       this.#then(() => (this.#socket === socket ? this.#received(data) : undefined));
     });
     socket.addEventListener("close", ({ code, reason }) => {
-      const why = reason || (opened ? "the connection broke" : `no server at ${socket.url}`);
+      const why = reason || (opened ? "the connection broke" : unreachable(socket.url));
       // After what has come before it has been verified.
       this.#then(() => this.#lost(socket, code, why));
     });
