@@ -12,7 +12,7 @@ LOCK   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-nightly cover bench docs setup setup-host setup-npm lock clean
+.PHONY: help run npm test test-nightly cover bench docs setup setup-host setup-npm lock clean
 .PHONY: check check-lint check-types check-layers check-web
 
 bin := $(VENV)/bin
@@ -27,6 +27,9 @@ help: ## Show this list
 
 run: setup ## Serve a demo room and the dashboard on http://HOST:PORT
 	@exec $(bin)/thkmesh serve --demo --host $(HOST) --port $(PORT)
+
+npm: setup-npm ## Pack the browser client for npm, in dist
+	@scripts/build-npm.sh
 
 # ---- verify ------------------------------------------------------------------
 
@@ -95,6 +98,6 @@ lock: setup ## Lock the requirements again; LOCK=--upgrade takes newer ones
 	cd benchmarks/web && npm install --package-lock-only --ignore-scripts
 
 clean: ## Remove everything that can be made again
-	rm -rf $(VENV) node_modules benchmarks/web/node_modules build build-types dist htmlcov .coverage .coverage.* .hypothesis
+	rm -rf $(VENV) node_modules benchmarks/web/node_modules build dist htmlcov .coverage .coverage.* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,14 @@
-"""What holds for every test."""
+"""What holds for every test, and what tests of several folders share."""
 
+import json
 import signal
+import subprocess
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
 
 # Time limits belong to pytest-timeout: a busy machine is no counter-example.
 settings.register_profile("default", deadline=None, print_blob=True)
@@ -13,3 +19,29 @@ settings.load_profile("default")
 # that a test starts and ends with it (POSIX, Shell Command Language, section 2.11).
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+@pytest.fixture(scope="session")
+def tarball() -> Path:
+    """The npm package, built from this checkout and packed."""
+    done = subprocess.run(
+        [ROOT / "scripts" / "build-npm.sh"], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return ROOT / done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def application(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of somebody's application, with the npm package and no network."""
+    folder = tmp_path_factory.mktemp("application")
+    manifest = {"name": "application", "private": True, "type": "module"}
+    (folder / "package.json").write_text(json.dumps(manifest), encoding="utf-8")
+    command: list[str | Path] = [
+        "npm",
+        "install",
+        "--offline",
+        "--ignore-scripts",
+        "--loglevel=error",
+        tarball,
+    ]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder

@@ -305,4 +305,4 @@ def test_python_and_javascript_have_one_version() -> None:
     """The package's version is the same one, in the spelling of each registry."""
     python = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     version = re.sub(r"\.dev(\d+)$", r"-dev.\1", python["project"]["version"])
-    assert f'"version": "{version}"' in (ROOT / "package.json").read_text(encoding="utf-8")
+    assert f'"version": "{version}"' in (ROOT / "npm/package.json").read_text(encoding="utf-8")

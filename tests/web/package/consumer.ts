@@ -1,0 +1,204 @@
+// What a TypeScript program may say, and what its compiler must not let it say.
+
+import {
+  Identity, InvalidArgument, join, JoinError, MeshError, PeerError, Room, RoomFull, Subscription,
+} from "thkmesh";
+import type {
+  Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent, Message, Peer,
+  ServerState,
+} from "thkmesh";
+import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
+import type { ChatEntry, ChatMessage } from "thkmesh/chat";
+
+/** True for two types that are the same; `any` is the same as `any` alone. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2
+  ? true : false;
+
+function must<_Holds extends true>(): void {}
+
+// --- joining ------------------------------------------------------------------------
+
+export async function joining(): Promise<Room> {
+  const everything: JoinOptions = {
+    room: "lobby",
+    url: "https://mesh.example",
+    name: "Ada",
+    metadata: { robot: true },
+    identity: await Identity.generate(),
+    token: "secret",
+    iceServers: [{ urls: "stun:stun.example" }],
+    privacy: "relay",
+    timeout: 3,
+    receive: false,
+    log: (line) => line.toUpperCase(),
+  };
+  must<Same<ReturnType<typeof join>, Promise<Room>>>();
+  // @ts-expect-error a room has to be named
+  await join({ name: "Ada" });
+  // @ts-expect-error by text
+  await join({ room: 7 });
+  // @ts-expect-error an identity is of a tab, stable, or given
+  await join({ room: "lobby", identity: "forever" });
+  // @ts-expect-error "none" is no privacy
+  await join({ room: "lobby", privacy: "none" });
+  // @ts-expect-error seconds are a number
+  await join({ room: "lobby", timeout: "10s" });
+  // @ts-expect-error there is no such option
+  await join({ room: "lobby", server: "https://mesh.example" });
+  return join(everything);
+}
+
+// --- sending ------------------------------------------------------------------------
+
+export async function sending(room: Room, peer: Peer, signal: AbortSignal): Promise<void> {
+  await room.send("text");
+  await room.send(new Uint8Array([1, 2, 3]));
+  await room.send(new ArrayBuffer(8));
+  await room.send({ position: [1, 2.5, null], moving: true });
+  await room.send(null, { to: peer });
+  await room.send(0, { to: peer.id, signal });
+  must<Same<ReturnType<Room["send"]>, Promise<void>>>();
+  // @ts-expect-error nothing is no message
+  await room.send();
+  // @ts-expect-error undefined is not JSON
+  await room.send(undefined);
+  // @ts-expect-error a function is not JSON
+  await room.send(() => "text");
+  // @ts-expect-error a symbol inside is not JSON either
+  await room.send({ inside: Symbol("no") });
+  // @ts-expect-error a number names nobody
+  await room.send("text", { to: 7 });
+}
+
+// --- receiving ----------------------------------------------------------------------
+
+/** Every kind of event, and what each of them has. */
+function told(event: MeshEvent): string {
+  switch (event.type) {
+    case "peer-joined":
+      must<Same<typeof event.peer, Peer>>();
+      return event.peer.name;
+    case "peer-left":
+      must<Same<typeof event.reason, LeaveReason>>();
+      // @ts-expect-error nobody is abducted
+      return event.reason === "abducted" ? "?" : event.peer.id;
+    case "message":
+      must<Same<typeof event, Message>>();
+      must<Same<typeof event.data, Data>>();
+      must<Same<typeof event.direct, boolean>>();
+      // @ts-expect-error it may be bytes, or a number
+      return event.data.toUpperCase();
+    case "lost":
+      must<Same<typeof event, Lost>>();
+      return event.count.toFixed();
+    case "link-changed":
+      must<Same<typeof event.state, LinkState>>();
+      return event.state;
+    case "server-changed":
+      must<Same<typeof event.state, ServerState>>();
+      must<Same<typeof event.error, MeshError | null>>();
+      return event.error?.message ?? event.state;
+    case "refused":
+      must<Same<typeof event.error, PeerError>>();
+      must<Same<typeof event.peer, Peer | null>>();
+      return event.error.reason;
+    default: {
+      const none: never = event; // these are all
+      return none;
+    }
+  }
+}
+
+export async function receiving(room: Room): Promise<void> {
+  for await (const event of room) {
+    must<Same<typeof event, MeshEvent>>();
+    // @ts-expect-error not every event has data
+    console.log(event.data);
+    // @ts-expect-error no event is called so
+    if (event.type === "massage") return;
+    if (event.type === "message" && typeof event.data === "string") event.data.toUpperCase();
+    if (event.type === "message" && event.data instanceof Uint8Array) event.data.byteLength;
+    console.log(told(event));
+  }
+  const subscription: Subscription = room.subscribe();
+  for await (const event of subscription) must<Same<typeof event, MeshEvent>>();
+  subscription.close();
+  room.addEventListener("link-changed", ({ detail }) => {
+    must<Same<typeof detail.state, LinkState>>();
+    // @ts-expect-error that is in a message
+    console.log(detail.data);
+  });
+  // @ts-expect-error the events of a room are in order, not in an array
+  room[0];
+}
+
+// --- looking, and leaving -------------------------------------------------------------
+
+export async function looking(room: Room): Promise<void> {
+  must<Same<typeof room.name, string>>();
+  must<Same<typeof room.me, Peer>>();
+  must<Same<typeof room.peers, Peer[]>>();
+  must<Same<typeof room.server, ServerState>>();
+  must<Same<typeof room.closed, boolean>>();
+  for (const peer of room.peers) {
+    must<Same<ReturnType<typeof room.link>, LinkView | null>>();
+    // @ts-expect-error there may be no link
+    room.link(peer).state;
+    const stats = await room.stats(peer);
+    must<Same<NonNullable<typeof stats>["rtt"], number | null>>();
+    room.reconnect(peer);
+  }
+  // @ts-expect-error who is there is not ours to say
+  room.peers = [];
+  await room.leave({ patience: 1 });
+  await room.leave();
+}
+
+// --- errors -------------------------------------------------------------------------
+
+export function errors(error: unknown): string {
+  if (error instanceof RoomFull) {
+    const above: JoinError & MeshError & Error = error;
+    return above.message;
+  }
+  if (error instanceof PeerError) return error.reason;
+  // @ts-expect-error only what a peer did has a reason
+  if (error instanceof InvalidArgument) return error.reason;
+  if (error instanceof MeshError) return error.name;
+  return "our bug";
+}
+
+// --- chat ---------------------------------------------------------------------------
+
+export async function chatting(room: Room): Promise<void> {
+  const chat = new Chat(room);
+  must<Same<ReturnType<typeof chat.say>, Promise<ChatMessage>>>();
+  await chat.say("hello");
+  await chat.say("hello", { to: room.me });
+  await chat.showTyping();
+  for await (const entry of chat) {
+    must<Same<typeof entry, ChatEntry>>();
+    if (entry.type === "chat-message") {
+      must<Same<typeof entry.timestamp, Date>>();
+      console.log(chat.nameOf(entry.author), displayed(entry.content));
+    } else if (entry.type === "typing-changed") {
+      must<Same<typeof entry.typing, boolean>>();
+    }
+    // @ts-expect-error a chat decodes messages
+    if (entry.type === "message") return;
+  }
+  must<Same<typeof chat.history, ChatEntry[]>>();
+  must<Same<typeof chat.typing, Peer[]>>();
+  const limit: number = HISTORY_LENGTH;
+  console.log(chat.history.length, "of", limit);
+  // @ts-expect-error a room's name is no room
+  new Chat("lobby");
+  // @ts-expect-error only text can be said
+  await chat.say(7);
+}
+
+// --- values -------------------------------------------------------------------------
+
+export const json: Json = { deep: [{ deeper: [null, true, 1, "text"] }] };
+// @ts-expect-error a date is not JSON
+export const date: Json = new Date();
