@@ -9,11 +9,12 @@ import asyncio
 import sys
 import threading
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from playwright.async_api import Browser, ConsoleMessage, Dialog, Page, async_playwright, expect
+from starlette.routing import BaseRoute
 
 from tests.browser.chromium import ARGUMENTS, program
 from tests.browser.namespace import in_namespace
@@ -35,10 +36,13 @@ expect.set_options(timeout=_PATIENCE_MS)
 class WebServer:
     """A server on a port that stays the same when it is stopped and started again."""
 
-    def __init__(self, settings: ServerSettings | None, host: str) -> None:
+    def __init__(
+        self, settings: ServerSettings | None, host: str, routes: Sequence[BaseRoute]
+    ) -> None:
         """Be not started."""
         self._settings = settings
         self._host = host
+        self._routes = routes
         self._port = 0
         self._running: asyncio.Task[object] | None = None
 
@@ -55,7 +59,13 @@ class WebServer:
     async def start(self) -> None:
         """Listen."""
         ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        serving = serve(self._host, self._port, settings=self._settings, on_ready=ready.set_result)
+        serving = serve(
+            self._host,
+            self._port,
+            settings=self._settings,
+            extra_routes=self._routes,
+            on_ready=ready.set_result,
+        )
         self._running = asyncio.create_task(serving)
         either: set[asyncio.Future[Any]] = {ready, self._running}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -146,10 +156,14 @@ class Stage:
 
     @asynccontextmanager
     async def server(
-        self, settings: ServerSettings | None = None, *, host: str = "127.0.0.1"
+        self,
+        settings: ServerSettings | None = None,
+        *,
+        host: str = "127.0.0.1",
+        routes: Sequence[BaseRoute] = (),
     ) -> AsyncIterator[WebServer]:
-        """Have a server."""
-        server = WebServer(settings, host)
+        """Have a server, with pages of our own beside its own."""
+        server = WebServer(settings, host, routes)
         await server.start()
         try:
             yield server
