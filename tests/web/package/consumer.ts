@@ -50,11 +50,21 @@ export async function joining(): Promise<Room> {
 
 // --- sending ------------------------------------------------------------------------
 
-export async function sending(room: Room, peer: Peer, signal: AbortSignal): Promise<void> {
+interface Reading { celsius: number }
+
+type Position = { x: number, y: number };
+
+export async function sending(
+  room: Room, peer: Peer, signal: AbortSignal, reading: Reading, position: Position,
+): Promise<void> {
   await room.send("text");
   await room.send(new Uint8Array([1, 2, 3]));
   await room.send(new ArrayBuffer(8));
   await room.send({ position: [1, 2.5, null], moving: true });
+  await room.send(position);
+  await room.send({ ...reading });
+  // @ts-expect-error an interface may have more than this one says
+  await room.send(reading);
   await room.send(null, { to: peer });
   await room.send(0, { to: peer.id, signal });
   must<Same<ReturnType<Room["send"]>, Promise<void>>>();
