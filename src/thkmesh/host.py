@@ -19,17 +19,24 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from thkmesh.core.engine import Engine
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import LinkSettings
+from thkmesh.core.session import Session
 from thkmesh.engines import load
 from thkmesh.errors import WrongContext
 from thkmesh.runner import Runner
 
-__all__ = ["Host", "InlineHost", "Lease", "MeshThread", "forked", "require_context"]
+__all__ = ["Host", "InlineHost", "Lease", "MeshThread", "Mind", "forked", "require_context"]
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for goodbyes."""
+
+
+Mind: TypeAlias = Callable[[SessionKey, LinkSettings, Callable[[], float]], Session]
+"""Makes the mind of a session, of these dice: ``Session``, or what watches one."""
 
 
 class Host(Protocol):
@@ -40,8 +47,8 @@ class Host(Protocol):
         """The loop they run on."""
         ...
 
-    def dice(self) -> float:
-        """Return a random number in [0, 1)."""
+    def session(self, me: SessionKey, settings: LinkSettings) -> Session:
+        """Return the mind of a new session."""
         ...
 
     def engine(self, name: str | None) -> Engine:
@@ -62,10 +69,11 @@ class Host(Protocol):
 class InlineHost:
     """Runs sessions on the application's own loop: for tests on virtual time."""
 
-    def __init__(self, engine: Engine, dice: Callable[[], float]) -> None:
-        """Use ``engine`` and ``dice`` for all, on the running loop."""
+    def __init__(self, engine: Engine, dice: Callable[[], float], mind: Mind = Session) -> None:
+        """Use ``engine``, ``dice`` and ``mind`` for all, on the running loop."""
         self._engine = engine
         self._dice = dice
+        self._mind = mind
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -73,9 +81,9 @@ class InlineHost:
         """The loop they run on."""
         return self._loop
 
-    def dice(self) -> float:
-        """Return a random number in [0, 1)."""
-        return self._dice()
+    def session(self, me: SessionKey, settings: LinkSettings) -> Session:
+        """Return the mind of a new session."""
+        return self._mind(me, settings, self._dice)
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine."""
@@ -139,9 +147,9 @@ class MeshThread:
         """The loop they run on."""
         return self._loop
 
-    def dice(self) -> float:
-        """Return a random number in [0, 1)."""
-        return random.random()  # noqa: S311 - for the times of retries
+    def session(self, me: SessionKey, settings: LinkSettings) -> Session:
+        """Return the mind of a new session."""
+        return Session(me, settings, random.random)
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine of that name, made on first use.

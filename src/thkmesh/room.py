@@ -303,7 +303,7 @@ class Room:
                 engine=engine,
                 transport=self._transport,
                 face=self,
-                dice=self._host.dice,
+                mind=self._host.session,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, who joins must hear of it
             if not isinstance(error, MeshError):

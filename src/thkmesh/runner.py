@@ -118,7 +118,7 @@ class Runner:
         engine: Engine,
         transport: Transport,
         face: Face,
-        dice: Callable[[], float],
+        mind: Callable[[SessionKey, LinkSettings], Session],
     ) -> None:
         """Begin outside the room, on the running loop; ``start`` enters it."""
         self.me = signaling.me
@@ -126,8 +126,8 @@ class Runner:
         self._config = self._config_with(())
         self._engine = engine
         self._face = face
-        self._session = Session(
-            signaling.session, LinkSettings(engine.capabilities, hasty=connecting.hasty), dice
+        self._session = mind(
+            signaling.session, LinkSettings(engine.capabilities, hasty=connecting.hasty)
         )
         self._driver: Driver[SessionEvent, SessionOutput] = Driver(
             self._session, self._perform, logger=_log

@@ -20,6 +20,9 @@ from thkmesh.core.engine import (
     SdpType,
     Stats,
 )
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import LinkSettings
+from thkmesh.core.session import Session
 from thkmesh.host import Host
 from thkmesh.runner import Runner
 
@@ -137,9 +140,9 @@ class WatchingHost:
         """The loop of the session."""
         return self._host.loop
 
-    def dice(self) -> float:
-        """Return a random number in [0, 1)."""
-        return self._host.dice()
+    def session(self, me: SessionKey, settings: LinkSettings) -> Session:
+        """Return the mind of a new session."""
+        return self._host.session(me, settings)
 
     def engine(self, name: str | None) -> Engine:
         """Return the engine, watched."""

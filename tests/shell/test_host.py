@@ -9,6 +9,11 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.shell.world import PATIENCE
+from thkmesh.core.contact import RETRY_BASE
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link import LinkSettings
+from thkmesh.core.session_events import SocketLost
+from thkmesh.engines.simulated import Behaviour
 from thkmesh.errors import InvalidArgument
 from thkmesh.host import Lease, forked, require_context
 
@@ -87,11 +92,15 @@ def test_an_engine_is_made_once_a_thread() -> None:
 
 
 def test_dice_are_fair_enough() -> None:
-    """Retries are spread by them, so no two throws should agree."""
+    """Retries of sessions are spread by them, so no two should agree."""
     lease = Lease()
-    throws = {lease.host.dice() for _ in range(100)}
-    assert len(throws) == 100
-    assert all(0 <= throw < 1 for throw in throws)
+    me, settings = SessionKey("a" * 26, "0" * 16), LinkSettings(Behaviour().capabilities)
+    sessions = [lease.host.session(me, settings) for _ in range(100)]
+    for session in sessions:
+        session.handle(SocketLost(1006, ""), 0.0)
+    retries = {session.deadline for session in sessions}
+    assert len(retries) == 100
+    assert all(retry is not None and 0 <= retry < RETRY_BASE for retry in retries)
     assert ended(lease).wait(PATIENCE)
 
 

@@ -76,9 +76,11 @@ class Replayer:
 class Storm:
     """One run; ``blow`` does it all and checks the laws."""
 
-    def __init__(self, seed: int, *, hosts: int = 4, troubles: int = 10) -> None:
-        """Make the world of a seed."""
-        self.world = World(seed, delay=0.02, jitter=0.03)
+    def __init__(
+        self, seed: int, *, hosts: int = 4, troubles: int = 10, world: World | None = None
+    ) -> None:
+        """Make the world of a seed, or take one."""
+        self.world = world or World(seed, delay=0.02, jitter=0.03)
         self.dice = self.world.dice("storm")
         self.members = [Member(f"h{n}") for n in range(hosts)]
         self.troubles = troubles

@@ -32,9 +32,10 @@ from contextvars import Context
 from random import Random
 from typing import Any, TypeVar
 
+from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
-from thkmesh.host import InlineHost
+from thkmesh.host import InlineHost, Mind
 from thkmesh.keys import Identity
 from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
@@ -63,6 +64,7 @@ class World:
         disconnect_every: float | None = None,
         behaviour: Behaviour | None = None,
         settings: ServerSettings | None = None,
+        mind: Mind = Session,
     ) -> None:
         """Make a world; nothing happens before ``run``.
 
@@ -76,6 +78,7 @@ class World:
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
             settings: of the signaling server; None means the defaults.
+            mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
         self.network = SimulatedNetwork(
@@ -92,6 +95,7 @@ class World:
         self._digest = hashlib.sha256()
         self._entropy = self.dice("entropy")
         self._behaviour = behaviour
+        self._mind = mind
         self._loop: VirtualLoop | None = None
         self._contexts: dict[str, Context] = {}
         self._lives: dict[str, int] = {}
@@ -169,7 +173,7 @@ class World:
         return await self.spawn(host, self._enter(host, settings))
 
     async def _enter(self, host: str, settings: RoomSettings) -> Room:
-        inline = InlineHost(self.engine(host), self.dice("session").random)
+        inline = InlineHost(self.engine(host), self.dice("session").random, self._mind)
         room = Room(settings, inline, self.transport(host))
         await room.enter()
         return room
