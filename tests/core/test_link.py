@@ -637,3 +637,17 @@ def test_frames_while_closed_are_not_sent() -> None:
     before = len(world.low.said(SendFrame))
     world.report(world.low, FrameReceived(0, frames.encode_control(frames.Ping(1))))
     assert len(world.low.said(SendFrame)) == before
+
+
+def test_sleep_gives_acknowledgements_time_to_be_read() -> None:
+    """What was owed before it is not sent again at once: an answer may have come meanwhile."""
+    world = LinkWorld()
+    world.wire_up = False
+    world.tell(world.low, Online())
+    sent = len(world.low.said(TransmitSignal))
+    assert sent > 0
+    world.now += 60.0
+    world.tell(world.low, Slept(60.0))
+    assert len(world.low.said(TransmitSignal)) == sent
+    world.run(2.0)
+    assert len(world.low.said(TransmitSignal)) == 2 * sent

@@ -46,7 +46,7 @@ class CandidateBudget:
                 added = [candidate.candidate]
             case _:
                 return True
-        known = self._known.union(" ".join(each.split()[:_FIELDS]) for each in added)
+        known = self._known.union(" ".join(each.split(" ")[:_FIELDS]) for each in added)
         within = len(known) <= CANDIDATE_LIMIT
         if within:
             self._known = known

@@ -211,7 +211,7 @@ class Link:
             return []
         out: list[LinkOutput] = []
         if isinstance(event, Slept):
-            self._slept(event.duration)
+            self._slept(event, now, out)
         self._settle(now, out)
         self._take(event, now, out)
         self._watch(now)
@@ -258,10 +258,11 @@ class Link:
         if self.generation == 0:
             self._negotiate(Begin(force=self._hasty), now, out)
 
-    def _slept(self, duration: float) -> None:
-        self._heartbeat.slept(duration)
+    def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
+        self._heartbeat.slept(event.duration)
         if self._pending_since is not None:
-            self._pending_since += duration
+            self._pending_since += event.duration
+        self._sequence(event, now, out)
 
     def _settle(self, now: float, out: list[LinkOutput]) -> None:
         """Do all that ``now`` has made due."""

@@ -16,6 +16,10 @@ export const RETRY_BASE = 0.25;
 export const RETRY_CAP = 5.0;
 /** Seconds from opening the WebSocket to the welcome. */
 export const GREETING_TIMEOUT = 10.0;
+/** Seconds between pings at least, whatever a server asks for. */
+export const PING_LEAST = 1.0;
+/** Seconds between pings at most. */
+export const PING_MOST = 60.0;
 /** Seconds that a ping may stay unanswered by anything. */
 export const PONG_TIMEOUT = 10.0;
 
@@ -56,6 +60,8 @@ export class Contact {
   #pingAt = null;
   /** When silence means that the WebSocket is dead. @type {number | null} */
   #silentAt = null;
+  /** Whether the server has been told who we are, welcomed or not yet. */
+  #known = false;
 
   /** @param {() => number} dice returns random numbers in [0, 1) */
   constructor(dice) {
@@ -87,6 +93,7 @@ export class Contact {
     if (message.type === "challenge") {
       const [low, high] = message.protocol;
       if (low <= PROTOCOL && PROTOCOL <= high) {
+        this.#known = true;
         return [{ type: "say-hello", nonce: message.nonce, resume: this.#resume }];
       }
       const text = `the server speaks protocol ${low} to ${high}, we speak ${PROTOCOL}`;
@@ -94,9 +101,10 @@ export class Contact {
     }
     if (message.type === "welcome") {
       this.state = "connected";
+      this.#known = true;
       this.#resume = message.resume;
       this.#failures = 0;
-      this.#pingInterval = message.pingInterval;
+      this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
     if (this.#pingAt !== null) this.#silentAt = this.#pingAt + PONG_TIMEOUT;
@@ -121,6 +129,7 @@ export class Contact {
     if (joined) this.state = "reconnecting";
     const delay = fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
     this.#failures += 1;
+    this.#known = false;
     this.#pingAt = this.#silentAt = null;
     this.#retryAt = now + delay;
     return [];
@@ -164,7 +173,7 @@ export class Contact {
   leave() {
     /** @type {ContactOutput[]} */
     const goodbye = [];
-    if (this.state === "connected") {
+    if (this.#known) {
       goodbye.push({ type: "send-to-server", message: { type: "leave" } });
     }
     return [...goodbye, ...this.#end(null)];
@@ -176,6 +185,7 @@ export class Contact {
    */
   #open(now) {
     this.#retryAt = null;
+    this.#known = false;
     this.#silentAt = now + GREETING_TIMEOUT;
     return [{ type: "open-socket" }];
   }

@@ -7,6 +7,7 @@
 import { InvalidMessage } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { fullJitter } from "./backoff.js";
+import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { decode, encodeControl } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
@@ -52,6 +53,7 @@ const CONTROL = 0;
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
  *   | { type: "enqueue", frame: Uint8Array }
+ *   | { type: "begin", force: boolean }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
  *   | { type: "depart", patience: number }
@@ -88,6 +90,8 @@ export class Link {
   #hasty;
   #negotiator;
   #sequencer = new Sequencer(false);
+  #budget = new CandidateBudget();
+  #overfed = false;
   #heartbeat = new Heartbeat();
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
   #queue = new SendQueue();
@@ -188,11 +192,8 @@ export class Link {
     /** @type {LinkOutput[]} */
     const out = [];
     if (this.state === "closed") return out;
-    if (event.type === "slept") {
-      this.#heartbeat.slept(event.duration);
-      if (this.#pendingSince !== null) this.#pendingSince += event.duration;
-    }
-    this.#settle(event.type === "slept" ? event : { type: "tick" }, now, out);
+    if (event.type === "slept") this.#slept(event, now, out);
+    this.#settle(now, out);
     this.#take(event, now, out);
     this.#watch(now);
     return out;
@@ -232,6 +233,7 @@ export class Link {
         this.#online = false;
         this.#sequence({ type: "pause" }, now, out);
         break;
+      case "begin":
       case "change":
         this.#negotiate(event, now, out);
         break;
@@ -262,12 +264,22 @@ export class Link {
   }
 
   /**
-   * Do all that `now` has made due.
-   * @param {{ type: "tick" } | { type: "slept", duration: number }} wakeUp
+   * @param {Extract<LinkEvent, { type: "slept" }>} event
    * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #settle(wakeUp, now, out) {
+  #slept(event, now, out) {
+    this.#heartbeat.slept(event.duration);
+    if (this.#pendingSince !== null) this.#pendingSince += event.duration;
+    this.#sequence(event, now, out);
+  }
+
+  /**
+   * Do all that `now` has made due.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #settle(now, out) {
     if (this.#heartbeat.stalled(now)) this.#stalled(now, out);
     const n = this.#heartbeat.ping(now);
     if (n !== null) this.#control({ type: "ping", n }, out);
@@ -282,7 +294,7 @@ export class Link {
         this.#negotiate({ type: "replace" }, now, out);
       }
     }
-    this.#sequence(wakeUp, now, out);
+    this.#sequence({ type: "tick" }, now, out);
   }
 
   /**
@@ -303,30 +315,62 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #negotiate(event, now, out) {
-    for (const output of this.#negotiator.handle(event)) {
-      switch (output.type) {
-        case "open-connection":
-          this.#renewConnection(out);
-          break;
-        case "send-body":
-          if (output.body.kind === "candidates") {
-            this.#collect(output.body.candidates, now, out);
-          } else {
-            this.#flush(now, out);
-            this.#batching = FIRST_BATCHING;
-            this.#signal(output.body, now, out);
-          }
-          break;
-        case "broken":
-          this.#giveUp(now, out);
-          break;
-        case "ignored":
-          if (output.violation) this.#misbehaved(output.reason, out);
-          break;
-        default:
-          out.push({ type: "perform", to: this.to, number: this.#number, operation: output });
+    const events = [event];
+    for (let next = events.pop(); next; next = events.pop()) {
+      for (const output of this.#negotiator.handle(next)) {
+        const declined = this.#negotiated(output, now, out);
+        if (declined !== null) events.push(declined);
       }
     }
+  }
+
+  /**
+   * Do what the negotiator wants; return what is to be told it in place of the engine.
+   * @param {import("./negotiation.js").NegotiationOutput} output
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   * @returns {import("./negotiation.js").NegotiationEvent | null}
+   */
+  #negotiated(output, now, out) {
+    switch (output.type) {
+      case "open-connection":
+        this.#renewConnection(out);
+        break;
+      case "send-body":
+        if (output.body.kind === "candidates") {
+          this.#collect(output.body.candidates, now, out);
+        } else {
+          this.#flush(now, out);
+          this.#batching = FIRST_BATCHING;
+          this.#signal(output.body, now, out);
+        }
+        break;
+      case "broken":
+        this.#giveUp(now, out);
+        break;
+      case "ignored":
+        if (output.violation) this.#misbehaved(output.reason, out);
+        break;
+      default:
+        if (!this.#budget.allows(output)) return this.#decline(output, out);
+        out.push({ type: "perform", to: this.to, number: this.#number, operation: output });
+    }
+    return null;
+  }
+
+  /**
+   * Answer in place of the engine, which is spared; tell of it once.
+   * @param {Operation} operation
+   * @param {LinkOutput[]} out
+   * @returns {import("./negotiation.js").NegotiationEvent}
+   */
+  #decline(operation, out) {
+    const reason = `more than ${CANDIDATE_LIMIT} candidates`;
+    if (!this.#overfed) {
+      this.#overfed = true;
+      this.#misbehaved(reason, out);
+    }
+    return { type: "operation-failed", operation, reason };
   }
 
   /**
@@ -338,6 +382,8 @@ export class Link {
       out.push({ type: "close-connection", to: this.to, number: this.#number, drain: 0 });
     }
     this.#number += 1;
+    this.#budget = new CandidateBudget();
+    this.#overfed = false;
     this.#batch = [];
     this.#batchDue = null;
     this.#retryAt = null;

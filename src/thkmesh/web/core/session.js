@@ -5,7 +5,7 @@
 
 import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
 import { Contact } from "./contact.js";
-import { sessionKey } from "./identity.js";
+import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
 import { linksWanted, Topology } from "./topology.js";
@@ -60,6 +60,12 @@ export class Session {
    * @type {Map<string, Link>}
    */
   #lost = new Map();
+  /**
+   * The deadline of each link as it last was: asking all of them after every event is
+   * what a session would spend most of its time on.
+   * @type {Map<string, number>}
+   */
+  #due = new Map();
   /** @type {Extract<SessionEvent, { type: "send" }>[]} */
   #waiting = [];
   /** @type {number | null} */
@@ -99,7 +105,7 @@ export class Session {
   get deadline() {
     if (this.#ended) return null;
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
-    for (const link of this.#links.values()) times.push(link.deadline);
+    for (const time of this.#due.values()) times.push(time);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -250,9 +256,8 @@ export class Session {
   #settle(now, out) {
     out.push(...this.#contact.settle(now));
     this.#changed(this.#members.settle(now), now, out);
-    for (const [key, link] of [...this.#links]) {
-      const { deadline } = link;
-      if (deadline !== null && deadline <= now) this.#toLink(key, { type: "tick" }, now, out);
+    for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
+      this.#toLink(key, { type: "tick" }, now, out);
     }
     if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
   }
@@ -277,7 +282,11 @@ export class Session {
   #toLink(key, event, now, out) {
     const target = this.#links.get(key);
     if (target === undefined) return;
-    for (const output of target.handle(event, now)) this.#fromLink(target, output, now, out);
+    const outputs = target.handle(event, now);
+    const due = target.deadline;
+    if (due === null) this.#due.delete(key);
+    else this.#due.set(key, due);
+    for (const output of outputs) this.#fromLink(target, output, now, out);
   }
 
   /**
@@ -410,7 +419,8 @@ export class Session {
   #refusal(to) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
     if (to !== null && !this.#members.has(to)) {
-      return new UnknownPeer(`no session ${to} is in the room`);
+      const { id, sid } = partsOf(to);
+      return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
     }
     return null;
   }

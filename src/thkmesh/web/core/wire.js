@@ -14,7 +14,6 @@ import { parseJson } from "./text.js";
 export const PROTOCOL = 1;
 /** The lowest and highest protocol version this code speaks. */
 export const VERSIONS = Object.freeze([PROTOCOL, PROTOCOL]);
-/** The largest WebSocket message, either way. */
 
 /** @typedef {(value: any, path: string) => any} Check returns the value, or throws */
 /** @typedef {{ check: Check, absent?: any, optional: boolean }} Field */
