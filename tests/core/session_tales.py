@@ -1,0 +1,326 @@
+"""Stories for the vectors of the session: the server, members, sending and leaving."""
+
+from collections.abc import Callable
+
+from tests.core.session_stories import (
+    ADA,
+    CAT,
+    HELLO,
+    ME,
+    ZOE,
+    Story,
+    key,
+    sdp,
+)
+from tests.core.session_traces import Recorder
+from thkmesh.core import engine, frames, wire
+from thkmesh.core import link_events as link
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.membership import PARTING, RETURN_GRACE
+from thkmesh.core.sending import LOW_WATER_BYTES, QUEUE_BYTES, WINDOW_BYTES
+from thkmesh.core.session_events import (
+    Cancel,
+    Heard,
+    Leave,
+    Send,
+    SignalVerified,
+    SocketLost,
+    Start,
+    Suspected,
+)
+from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature
+from thkmesh.signaling.verification import IncompatiblePeer, MalformedBody
+
+__all__ = ["TALES"]
+
+BYE = frames.encode_control(frames.Bye())
+CODES = (*CloseCode, 1001, 1006, 1011, 4999)
+
+
+# --- the server -------------------------------------------------------------------
+
+
+def _close_codes(recorder: Recorder) -> None:
+    """Each code before and after the first welcome, with a reason and without."""
+    for code in CODES:
+        for joined in (False, True):
+            for reason in ("", "because"):
+                story = Story(recorder)
+                if joined:
+                    story.enter(ADA)
+                else:
+                    story.tell(Start())
+                story.send(1)
+                story.tell(SocketLost(code, reason), 0.5)
+                story.tell(Tick(), 6.0)
+
+
+def _retries(recorder: Recorder) -> None:
+    """A server that is away, silent, too new, or asks for odd pings."""
+    story = Story(recorder)
+    story.tell(Start())
+    for _ in range(8):
+        story.tell(SocketLost(1006, "refused"))
+        story.run(5.0)
+    story.run(30.0)  # nobody greets us
+    story.welcome(ping_interval=0.01)
+    story.run(3.5)
+    story.tell(Heard(wire.Pong(1)))
+    story.run(15.0)  # a server that fell silent
+    story.tell(Heard(wire.Pong(2)))  # from nowhere
+    story.welcome(ADA, epoch="two", ping_interval=3600.0)
+    story.run(61.0)
+    story.tell(Heard(wire.Error("rate", "slower", 1.5)))
+    story.tell(Heard(wire.Challenge(nonce="n", epoch="two", protocol=(1, 1))))
+    for low, high in ((2, 3), (0, 0)):
+        story = Story(recorder)
+        story.tell(Start())
+        story.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(low, high))))
+        story.send(1)
+
+
+def _leaving_the_server(recorder: Recorder) -> None:
+    """It is told if it has heard of us, in whatever state we are."""
+    challenge = Heard(wire.Challenge(nonce="n", epoch="one", protocol=(1, 1)))
+    for stage in range(5):
+        story = Story(recorder)
+        if stage:
+            story.tell(Start())
+        if stage > 1:
+            story.tell(challenge)
+        if stage > 2:
+            story.welcome()
+        if stage > 3:
+            story.tell(SocketLost(1006, ""))
+            story.tell(Heard(wire.Pong(1)))
+        story.tell(Leave(1.0))
+        story.send(1)
+        story.tell(Tick(), 1.0)
+    story = Story(recorder)
+    story.enter()
+    story.tell(SocketLost(1006, ""))
+    story.run(1.0)
+    story.tell(challenge)
+    story.tell(Leave(1.0))
+
+
+def _suspicions(recorder: Recorder) -> None:
+    """What was not what it claims to be is told, with who it claims to be if known."""
+    story = Story(recorder)
+    story.enter(ADA)
+    arrived = link.SignalArrived(1, 0, None)
+    for error in (
+        InvalidMessage("x"),
+        InvalidSignature("x"),
+        IdentityMismatch("x"),
+        IncompatiblePeer("x"),
+        wire.UnknownType("x"),
+        wire.Unsigned("x"),
+        wire.WrongEnvelope("x"),
+        MalformedBody("x", arrived),
+    ):
+        for claimed in (key(ADA), key(CAT), None):
+            story.tell(Suspected(claimed, error))
+
+
+def _refusals(recorder: Recorder) -> None:
+    """A refused signal stops its link; but not one that may be taken later."""
+    for reason in ("queue-full", "unknown-session", "whatever"):
+        story = Story(recorder)
+        story.enter(ZOE)
+        story.perform()
+        story.refused(ZOE, reason)
+        story.refused(CAT, reason)
+        story.run(8.0)
+        story.introduce(ZOE)
+        story.run(20.0)
+
+
+# --- members ----------------------------------------------------------------------
+
+
+def _members(recorder: Recorder) -> None:
+    """They come, are replaced, part, are given up and come back."""
+    story = Story(recorder)
+    story.enter(ADA, CAT, ZOE)
+    story.introduce(ADA)
+    newer = type(ADA)(ADA.id, "f" * 16, "Ada again")
+    story.introduce(newer)
+    story.introduce(ADA)
+    story.left(CAT)
+    story.introduce(type(CAT)(CAT.id, "e" * 16, "Cat again"))
+    story.run(PARTING)
+    story.introduce(CAT)
+    story.connect(ZOE)
+    story.left(ZOE, "timeout")
+    story.engine(ZOE, engine.ChannelClosed(engine.CONTROL))
+    story.introduce(ZOE)
+    story.perform()
+    story.left(ZOE, "timeout")
+    story.introduce(ZOE)
+    story.left(newer, "replaced")
+    story.left(ADA, "replaced")
+    story.run(5.0)
+    story.welcome()
+    story.introduce(type(ADA)(ME.id, ME.sid, "me"))
+
+
+def _partings(recorder: Recorder) -> None:
+    """The server's word, the goodbye and the end of the link, in any order."""
+    story = Story(recorder)
+    story.enter(ADA, CAT, ZOE)
+    story.connect(ADA, CAT, ZOE)
+    story.left(ADA)
+    story.run(PARTING / 2)
+    story.frame(ADA, frames.encode("last words", direct=True))
+    story.run(PARTING / 2)
+    story.frame(ADA, BYE)
+    story.left(CAT)
+    story.engine(CAT, engine.ChannelClosed(engine.CONTROL))
+    story.frame(ZOE, BYE)
+    story.left(ZOE)
+    story.welcome(ADA, CAT, ZOE)
+
+
+def _restarts(recorder: Recorder) -> None:
+    """A server that comes back empty; some come back to it, some do not."""
+    story = Story(recorder)
+    story.enter(ADA, CAT, ZOE)
+    story.connect(ADA, CAT)
+    story.tell(SocketLost(CloseCode.RESTARTING, "restart"))
+    story.send(1)
+    story.run(1.0)
+    story.welcome(epoch="two")
+    story.introduce(ADA)
+    story.engine(CAT, engine.ChannelClosed(engine.CONTROL))
+    story.tell(Slept(2.0))
+    story.run(RETURN_GRACE + 2.0)
+    story.welcome(epoch="two")
+
+
+def _return_without_a_beginning(recorder: Recorder) -> None:
+    """A link that the other side was to begin goes on from nothing."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.left(ADA, "timeout")
+    story.introduce(ADA)
+    story.run(20.0)
+    story.connect(ADA)
+    story.left(ADA, "timeout")
+    story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+    story.introduce(ADA)
+    story.run(1.0)
+
+
+# --- sending ----------------------------------------------------------------------
+
+
+def _full_links(recorder: Recorder) -> None:
+    """Senders wait in order for the links they need; they may cancel; a leaver frees them."""
+    story = Story(recorder)
+    story.enter(ADA, CAT)
+    story.connect(CAT)
+    story.send(1, ADA, bytes(QUEUE_BYTES))
+    for token, to in ((2, None), (3, ADA), (4, CAT), (5, None), (6, ZOE)):
+        story.send(token, to)
+    story.tell(Cancel(2))
+    story.tell(Cancel(2))
+    story.left(ADA)
+    story.run(PARTING)
+    story.tell(Cancel(3))
+    story = Story(recorder)
+    story.enter(ADA)
+    story.send(1, ADA, bytes(QUEUE_BYTES))
+    story.send(2)
+    story.send(3, ADA)
+    story.connect(ADA)
+    story.send(4, ADA, bytes(QUEUE_BYTES))
+    story.send(5)
+    story.send(6)
+    story.tell(SocketLost(CloseCode.REPLACED, ""))
+
+
+def _backpressure(recorder: Recorder) -> None:
+    """Only a window is handed on; the engine is asked how much it holds."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    frame = bytes(WINDOW_BYTES // 2)
+    for token in range(7):
+        story.send(token, ADA, frame)
+    story.link(ADA, link.Measured(1, WINDOW_BYTES))
+    story.link(ADA, link.Measured(1, WINDOW_BYTES // 2))
+    story.link(ADA, link.Measured(7, 0))
+    story.engine(ADA, engine.BufferLow(engine.BULK))
+    story.engine(ADA, engine.BufferLow(engine.CONTROL))
+    story.link(ADA, link.Measured(1, LOW_WATER_BYTES))
+    story.link(ADA, link.Measured(1, 0))
+    story.send(8, ADA, bytes(WINDOW_BYTES))
+    story.send(9, ADA)
+    story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+    story.link(ADA, link.Measured(1, 0))
+    story.send(10)
+    story.signal(ADA, wire.OfferBody(2, 2, wire.SeedDescription("offer", sdp("A2"))))
+    story.perform()
+    story.open(ADA)
+
+
+# --- leaving ----------------------------------------------------------------------
+
+
+def _leavings(recorder: Recorder) -> None:
+    """With patience, with too little, hurried, and while others come and go."""
+    for patience, later in ((5.0, None), (5.0, 50.0), (50.0, 1.0), (0.0, None), (9.0, 9.0)):
+        story = Story(recorder)
+        story.enter(ADA, CAT)
+        story.connect(ADA, CAT)
+        story.send(1, ADA, bytes(2 * WINDOW_BYTES))
+        story.send(2)
+        story.tell(Leave(patience))
+        story.send(3)
+        if later is not None:
+            story.tell(Leave(later))
+        story.tell(SocketLost(1006, ""))
+        story.introduce(ZOE)
+        story.left(ZOE, "timeout")
+        if patience == later:
+            continue
+        story.run(2.0)
+        story.tell(Slept(0.5))
+        story.link(ADA, link.Measured(1, 0))
+        story.run(10.0)
+    story = Story(recorder)
+    story.enter(ADA, ZOE)
+    story.tell(Leave(3.0))
+    story = Story(recorder)
+    story.enter(ADA, ZOE)
+    story.send(1)
+    story.tell(Leave(3.0))
+    story.engine(ZOE, engine.StateChanged(engine.ConnectionState.FAILED))
+    story.tell(SignalVerified(key(ADA), link.SignalArrived(1, 0, wire.RestartBody(1))))
+    story.run(10.0)
+    story.tell(Send(2, None, HELLO))
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    story.send(1, ADA, bytes(WINDOW_BYTES))
+    story.tell(Leave(50.0))
+    story.run(9.0)  # it falls silent meanwhile
+
+
+TALES: tuple[Callable[[Recorder], None], ...] = (
+    _close_codes,
+    _retries,
+    _leaving_the_server,
+    _suspicions,
+    _refusals,
+    _members,
+    _partings,
+    _restarts,
+    _return_without_a_beginning,
+    _full_links,
+    _backpressure,
+    _leavings,
+)
+"""In the order in which they are told."""
