@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.browser.firefox import SHOWN_ADDRESSES, Firefox
 from tests.browser.stage import Stage
 
 
@@ -14,3 +15,11 @@ def stage() -> Iterator[Stage]:
     stage.open()
     yield stage
     stage.close()
+
+
+@pytest.fixture(scope="session")
+def firefox(stage: Stage) -> Iterator[Firefox]:
+    """One Firefox on the stage, which starts slowly; who uses it loads a page of its own."""
+    firefox = stage.perform(Firefox.start(SHOWN_ADDRESSES))
+    yield firefox
+    stage.perform(firefox.close())

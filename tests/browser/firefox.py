@@ -11,19 +11,21 @@ import re
 import shutil
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-__all__ = ["Firefox"]
+__all__ = ["SHOWN_ADDRESSES", "Firefox"]
 
 START_TIMEOUT = 60.0
 CALL_TIMEOUT = 45.0
 
-_PREFERENCES = {
+_PREFERENCES: dict[str, object] = {
     "app.update.auto": False,
     "browser.shell.checkDefaultBrowser": False,
     "browser.startup.homepage_override.mstone": "ignore",
@@ -35,6 +37,16 @@ _PREFERENCES = {
     "remote.active-protocols": 1,
     "toolkit.telemetry.reportingpolicy.firstRun": False,
 }
+
+
+_NONE: Mapping[str, object] = MappingProxyType({})
+
+SHOWN_ADDRESSES = {"media.peerconnection.ice.obfuscate_host_addresses": False}
+"""Preferences with which candidates have addresses in place of multicast DNS names.
+
+A name is answered for once a second at most (RFC 6762, section 6), so connecting two
+browsers of one machine can take that long, or several attempts.
+"""
 
 
 class Firefox:
@@ -54,8 +66,11 @@ class Firefox:
         self._drain: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls) -> "Firefox":
+    async def start(cls, preferences: Mapping[str, object] = _NONE) -> "Firefox":
         """Start a process with a fresh profile, and open a page.
+
+        Args:
+            preferences: those that are not as in all tests.
 
         Raises:
             RuntimeError: Firefox is missing, or does not come up.
@@ -64,7 +79,8 @@ class Firefox:
         if program is None:
             raise RuntimeError("Firefox is missing: make setup-host installs firefox-esr")
         folder = Path(tempfile.mkdtemp(prefix="thkmesh-firefox-"))
-        lines = (f'user_pref("{k}", {json.dumps(v)});' for k, v in _PREFERENCES.items())
+        wanted = {**_PREFERENCES, **preferences}
+        lines = (f'user_pref("{k}", {json.dumps(v)});' for k, v in wanted.items())
         (folder / "user.js").write_text("\n".join(lines))
         process = await asyncio.create_subprocess_exec(
             program,

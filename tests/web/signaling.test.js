@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { helloPayload, sessionKey, signalPayload } from "../../src/thkmesh/web/core/identity.js";
+import { helloPayload, partsOf, sessionKey, signalPayload } from "../../src/thkmesh/web/core/identity.js";
 import { Identity } from "../../src/thkmesh/web/keys.js";
 import { SignalingClient } from "../../src/thkmesh/web/signaling.js";
 
@@ -81,7 +81,7 @@ async function client() {
     socket.say({ type: "pong", n: 1 });
     return end;
   };
-  return { signaling, socket, events, peer, signal, settled };
+  return { signaling, socket, events, me, peer, signal, settled };
 }
 
 for (const text of ["", "[", "{}", '{"kind":"restart"}', '{"kind":"restart","wanted":-1}']) {
@@ -112,3 +112,16 @@ test("a signal in the wrong envelope waits for its own, which is not signed", as
   assert.deepEqual(events[2].signal.body, { kind: "restart", wanted: 2 });
   assert.equal(events[2].source, peer);
 });
+
+for (const fields of [{}, { fromSid: "00000000000000bb", toSid: "00000000000000aa" }]) {
+  test(`the seed's signal is unsigned, whoever it is for: ${JSON.stringify(fields)}`, async () => {
+    const { socket, events, me, peer, settled } = await client();
+    socket.say({
+      type: "webrtc-offer", roomId: ROOM, ...fields,
+      fromUserId: partsOf(peer).id, toUserId: partsOf(me).id, offer: { type: "offer", sdp: "v=0" },
+    });
+    await settled();
+    assert.deepEqual(events.map(({ type }) => type), ["introduced", "suspected"]);
+    assert.equal(events[1].error.name, "Unsigned");
+  });
+}

@@ -42,6 +42,17 @@ import { Subscription } from "./subscription.js";
  * @property {(line: string) => void} log
  */
 
+/**
+ * What a room's session runs on; tests put one of their own in between.
+ * @typedef {object} Host
+ * @property {(config: import("./engine.js").Config,
+ *   emit: (event: import("./engine.js").EngineEvent) => void) => Connection} open
+ *   makes a connection
+ * @property {(driver: Driver<SessionEvent, SessionOutput>) => void} adopt takes in a session
+ */
+/** @type {Host} */
+const HOST = { open: (config, emit) => new Connection(config, emit), adopt: () => {} };
+
 const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
 const DRAIN_FIRST = 5.0;
@@ -65,6 +76,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Driver<SessionEvent, SessionOutput>} */
   #driver;
   #client;
+  #host;
   #release;
   /** @type {RTCIceServer[]} */
   #iceServers;
@@ -100,9 +112,11 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * Use `join`.
    * @param {import("./signaling.js").SignalingSettings} settings
    * @param {RoomOptions} options
+   * @param {Host} [host]
    */
-  constructor(settings, options) {
+  constructor(settings, options, host = HOST) {
     super();
+    this.#host = host;
     this.name = settings.room;
     const { identity, sid, name, metadata } = settings;
     this.me = Object.freeze({ id: identity.id, sid, name, metadata: Object.freeze(metadata) });
@@ -112,6 +126,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const links = { ...CAPABILITIES, hasty: options.hasty };
     this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
     this.#driver = new Driver(this.#session, (output) => this.#perform(output));
+    host.adopt(this.#driver);
     this.#client = new SignalingClient(settings, (event) => this.#feed(event));
     this.#ended = new Promise((resolve) => {
       this.#over = resolve;
@@ -389,7 +404,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       lowWaterBytes: LOW_WATER_BYTES,
     };
     try {
-      this.#connections.set(to, { number, connection: new Connection(config, emit) });
+      this.#connections.set(to, { number, connection: this.#host.open(config, emit) });
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       this.#options.log(`no connection to ${to}: ${error.message}`);

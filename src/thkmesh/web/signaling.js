@@ -93,6 +93,9 @@ export class Verifier {
   async signal(signal) {
     const { seq, ack } = signal;
     const source = sessionKey(signal.fromUserId, signal.fromSid);
+    if (!(signal.signature || signal.type === "webrtc-ack")) {
+      throw new Unsigned(`an unsigned signal from ${signal.fromUserId}`);
+    }
     if (signal.roomId !== this.#room || sessionKey(signal.toUserId, signal.toSid) !== this.#me) {
       throw new InvalidMessage("a signal for another session");
     }
@@ -100,9 +103,6 @@ export class Verifier {
     const key = this.#keys.get(source);
     if (key === undefined) {
       throw new InvalidSignature(`a signal from ${signal.fromUserId}, not introduced`);
-    }
-    if (!signal.signature) {
-      throw new Unsigned(`an unsigned signal from ${signal.fromUserId}`);
     }
     const payload = signalPayload(this.#room, source, this.#me, seq, signal.body);
     if (!(await verify(key, signal.signature, payload))) {
