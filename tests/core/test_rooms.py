@@ -281,6 +281,29 @@ def test_a_return_within_the_grace_period_is_invisible() -> None:
     assert world.heard(b) == []
 
 
+def test_a_page_that_goes_away_takes_its_session_with_it() -> None:
+    """Nobody waits for who cannot come back; who comes back nevertheless arrives."""
+    world = World(RoomRules(max_peers=2))
+    a, b = world.join(A), world.join(B)
+    world.forget([b])
+    world.feed(Dropped(a, leaving=True))
+    assert world.heard(b) == [PeerLeft("lobby", *A, "timeout")]
+    world.feed(Dropped(a))
+    again = world.join(A)
+    assert not world.welcomed(again).resumed
+    assert world.heard(b) == [ready(A)]
+
+
+def test_the_last_page_that_goes_away_leaves_an_empty_room() -> None:
+    """The room vanishes a minute after it, as after any other."""
+    world = World()
+    world.feed(Dropped(world.join(A), leaving=True))
+    world.wait(59.9)
+    assert world.rooms.room_count == 1
+    world.wait(0.1)
+    assert world.rooms.room_count == 0
+
+
 def test_a_return_with_other_words_is_told() -> None:
     """A session that introduces itself anew is announced anew."""
     world = World()

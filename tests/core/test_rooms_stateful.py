@@ -7,6 +7,7 @@ twice, signals arrive once at the one session they name or are refused, nobody i
 given up before its grace is over, and in the end nothing is left behind.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from tests.core.room_world import World, offer
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept
-from thkmesh.core.room_events import Received, RoomRules, Send, Skipped
+from thkmesh.core.room_events import Dropped, Received, RoomRules, Send, Skipped
 from thkmesh.core.wire import (
     Leave,
     PeerLeft,
@@ -148,6 +149,17 @@ class Presence(RuleBasedStateMachine):
             self.dropped[belief.room, belief.who] = self.world.now
             self.world.drop(conn)
             self.listen()
+
+    @rule(index=anybody)
+    def vanish(self, index: int) -> None:
+        """The page of somebody who is in a room goes away."""
+        conn = self.somebody(index)
+        if conn is not None:
+            belief = self.beliefs.pop(conn)
+            self.dropped[belief.room, belief.who] = -math.inf  # nobody has to wait
+            self.world.feed(Dropped(conn, leaving=True))
+            self.listen()
+            assert belief.who.id not in self.states(belief.room)
 
     @rule(
         index=anybody,

@@ -229,7 +229,7 @@ async def test_a_return_loses_no_signal_and_is_noticed_by_nobody(*, clean: bool)
     async with server() as world:
         a, b = await world.joined(), await world.joined()
         if clean:
-            await a.socket.close(1001)
+            await a.socket.close(1000)
         await a.cut()
         await until(lambda: world.service.connection_count == 1)
         for seq in range(1, 101):
@@ -240,6 +240,15 @@ async def test_a_return_loses_no_signal_and_is_noticed_by_nobody(*, clean: bool)
             assert await a.next() == b.offer(a.key, seq)
         assert await quiet(a)
         assert await quiet(b)
+
+
+async def test_a_page_that_goes_away_is_gone_at_once() -> None:
+    """Browsers close with 1001 when the page goes, some before it can say goodbye."""
+    async with server() as world:
+        a, b = await world.joined(), await world.joined()
+        await a.socket.close(1001)
+        assert await b.next() == PeerLeft("lobby", *a.key, "timeout")
+        assert not (await a.join()).resumed
 
 
 async def test_what_waits_is_bounded() -> None:

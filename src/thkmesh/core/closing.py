@@ -20,13 +20,19 @@ code  name                 meaning                                     come back
 ====  ===================  ==========================================  ==============
 
 Any other code, and a connection that just ends, means: come back. A session
-whose connection ended in any way other than by ``leave`` or being replaced keeps
-its place in the room for the grace period.
+whose connection ended in any way other than by ``leave``, being replaced, or a close
+frame of the client's with 1001 keeps its place in the room for the grace period.
 """
 
 from enum import IntEnum
 
-__all__ = ["CloseCode"]
+__all__ = ["ABNORMAL", "GOING_AWAY", "CloseCode"]
+
+GOING_AWAY = 1001
+"""What browsers close with when the page goes away (HTML, "make disappear")."""
+
+ABNORMAL = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
 
 
 class CloseCode(IntEnum):

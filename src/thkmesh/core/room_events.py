@@ -105,9 +105,10 @@ class Refused(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """A WebSocket is gone."""
+    """A WebSocket is gone; ``leaving``: its page said that it goes away with it."""
 
     conn: int
+    leaving: bool = False
 
 
 class CreateRoom(Struct, frozen=True):

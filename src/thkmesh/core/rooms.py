@@ -3,7 +3,9 @@
 A **connection** is one WebSocket, known by a number. A **session** is one life of
 a peer in a room, and outlives its connections: when one drops, the session keeps
 its place for a grace period, nobody is told, and signals for it wait in a bounded
-queue. So most reconnections are invisible to everybody else.
+queue. So most reconnections are invisible to everybody else. Only a page that says
+that it goes away (RFC 6455, code 1001) takes its session with it: Firefox closes
+WebSockets before a page may say goodbye.
 
 ::
 
@@ -17,7 +19,7 @@ queue. So most reconnections are invisible to everybody else.
                       HelloAccepted              Dropped, IDLE, INVALID
     session: (none) ----------------> connected <-----------------------> away
                                           |       HelloAccepted            |
-                                          | leave, replaced                | grace, replaced
+                                          | leave, replaced, page gone     | grace, replaced
                                           v                                v
                                          gone: the others get peer-left
 
@@ -126,6 +128,8 @@ class Rooms:
                     self._enter(event, now)
             case Opened():
                 self._greet(event, now)
+            case Dropped(conn=conn, leaving=True):
+                self._lose(conn, now)
             case Dropped(conn=conn):
                 self._detach(conn, now)
             case Refused(conn=conn, reason=reason, message=message, code=code):
@@ -214,6 +218,15 @@ class Rooms:
         session = self._forget(conn)
         if session is not None:
             self._away.start(session, now)
+
+    def _lose(self, conn: int, now: float) -> None:
+        """Forget a connection whose page is gone: nobody could come back.
+
+        Not the same as ``leave``: should it come back nevertheless, that is an arrival.
+        """
+        session = self._forget(conn)
+        if session is not None:
+            self._remove(session, "timeout", now)
 
     def _forget(self, conn: int) -> Session | None:
         session = self._connections.pop(conn, None)

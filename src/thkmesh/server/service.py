@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import count
 from typing import Protocol
 
-from thkmesh.core.closing import CloseCode
+from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
     PEER_READY_LIMIT_BYTES,
@@ -234,11 +234,11 @@ class RoomService:
             logger.info("connection %d: closed with %d %s", number, code, reason)
             outbound.close(code, reason)
 
-    def forget(self, number: int) -> None:
+    def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
         if self._outbounds.pop(number, None) is not None:
-            logger.info("connection %d: dropped", number)
-            self.feed(Dropped(number))
+            logger.info("connection %d: %s", number, "gone" if leaving else "dropped")
+            self.feed(Dropped(number, leaving))
 
     # --- rooms ---
 
@@ -322,9 +322,13 @@ class Connection:
             else:
                 self._service.feed(Received(self._number, message, data))
 
-    def dropped(self) -> None:
-        """Tell that the client is gone; nothing is sent to it any more."""
-        self._service.forget(self._number)
+    def dropped(self, code: int = ABNORMAL) -> None:
+        """Tell that the client is gone; nothing is sent to it any more.
+
+        Args:
+            code: of its close frame; without one, 1006.
+        """
+        self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
         introduction = check_hello(hello, self._nonce)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from thkmesh.core.closing import ABNORMAL
 from thkmesh.server.service import RoomService, ServerSettings
 
 __all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
@@ -118,10 +119,12 @@ class WebSocketEndpoint:
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
             connection = self._service.open(outlet)
+            code = ABNORMAL
             try:
                 while (message := await receive())["type"] == "websocket.receive":
                     text = message.get("text")
                     connection.received(message["bytes"] if text is None else text)
+                code = message.get("code", ABNORMAL)
             finally:
-                connection.dropped()
+                connection.dropped(code)
                 pump.cancel()
