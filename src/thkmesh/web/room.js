@@ -300,10 +300,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#driver.feed({ type: "hurry" });
   }
 
-  /** The page goes away: say goodbye while there is still time, unless it may come back. */
-  #goodbye = (/** @type {PageTransitionEvent} */ { persisted }) => {
-    if (persisted) return;
+  /**
+   * The page goes away: say goodbye while there is still time. Also if it may come back
+   * from the back/forward cache: there it would only seem to be here, and most browsers
+   * drop it (https://web.dev/articles/bfcache, "close open connections").
+   */
+  #goodbye = () => {
     this.#driver.feed({ type: "leave", patience: 0 });
+    // No timer may fire any more; what is still open is abandoned, and the server told.
+    this.#driver.feed({ type: "tick" });
     this.#sayGoodbye();
   };
 

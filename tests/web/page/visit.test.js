@@ -106,3 +106,34 @@ test("leaving while the server is away stops trying", async () => {
   await over;
   assert.deepEqual(told, [["joining", null]]);
 });
+
+test("who left with the page enters when it is back, once leaving is over", async () => {
+  const rooms = [new EmptyRoom(), new EmptyRoom(), new EmptyRoom()];
+  const { visit, told } = visiting(...rooms);
+  void visit.enter();
+  await quiet();
+  visit.enterAgain(); // the page was faster than the end of the room
+  assert.equal(visit.room, rooms[0]);
+  rooms[0].subscription.end(null);
+  await quiet();
+  assert.equal(visit.room, rooms[1]);
+  rooms[1].subscription.end(null);
+  await quiet();
+  visit.enterAgain();
+  await quiet();
+  assert.equal(visit.room, rooms[2]);
+  const stay = [["joining", null], ["inside", null], ["over", null]];
+  assert.deepEqual(told, [...stay, ...stay, ...stay.slice(0, 2)]);
+});
+
+test("a page that comes back while it joins does not come back once it is replaced", async () => {
+  const [first, second] = [new EmptyRoom(), new EmptyRoom()];
+  const { visit, told } = visiting(first, second);
+  const over = visit.enter();
+  visit.enterAgain();
+  await quiet();
+  first.subscription.end(new Replaced("a newer session"));
+  await over;
+  await quiet();
+  assert.deepEqual(told, [["joining", null], ["inside", null], ["over", "Replaced"]]);
+});

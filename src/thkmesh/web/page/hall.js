@@ -219,7 +219,7 @@ export class Hall {
     }, { signal });
     addEventListener("pagehide", () => this.#keep(), { signal });
     addEventListener("pageshow", ({ persisted }) => {
-      if (persisted && this.#visit.state === "over") void this.#visit.enter();
+      if (persisted) this.#visit.enterAgain();
     }, { signal });
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.#keep();

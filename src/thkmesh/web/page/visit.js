@@ -32,6 +32,7 @@ export class Visit {
   #join;
   #events;
   #left = false;
+  #again = false;
 
   /**
    * @param {() => Promise<Room>} join
@@ -59,6 +60,18 @@ export class Visit {
         if (!again) return;
       }
     }
+  }
+
+  /** The page is back, and the room was left when it went: enter, now or once that is over. */
+  enterAgain() {
+    this.#again = true;
+    this.#return();
+  }
+
+  #return() {
+    if (!this.#again || this.#left || this.state !== "over") return;
+    this.#again = false;
+    void this.enter();
   }
 
   /** Leave for good. */
@@ -90,6 +103,8 @@ export class Visit {
     this.state = state;
     this.error = error;
     if (state === "over") this.room = null;
+    else if (state === "inside") this.#again = false; // or who is replaced would come back
     if (!this.#left) this.#events.changed();
+    this.#return();
   }
 }
