@@ -10,16 +10,21 @@ import ctypes
 import itertools
 import os
 import shutil
+import socket
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["ADDRESS", "in_namespace"]
+__all__ = ["ADDRESS", "GATEWAY", "Outpost", "in_namespace", "outpost"]
 
 ADDRESS = "10.77.0.1"
 """Where servers in the namespace are to be reached."""
+
+GATEWAY = "10.78.0.1"
+"""Where servers in the namespace are to be reached from an outpost."""
 
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.count(1)
@@ -78,3 +83,56 @@ def in_namespace(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     if errors:
         raise errors[0]
     return results[0]
+
+
+class Outpost:
+    """Another network, at the end of a cable from ours; see ``outpost``."""
+
+    def __init__(self, name: str) -> None:
+        """Take a namespace with a device ``eth0``."""
+        self._name = name
+        self.prefix = ("nsenter", f"--net=/var/run/netns/{name}", "--")
+        """What makes a command run there."""
+
+    def plug(self) -> None:
+        """Put the cable in."""
+        _ip("-n", self._name, "link", "set", "eth0", "up")
+        _ip("-n", self._name, "route", "add", "default", "via", GATEWAY, "dev", "eth0")
+
+    def pull(self) -> None:
+        """Pull the cable out; the routes go with it."""
+        _ip("-n", self._name, "link", "set", "eth0", "down")
+
+    def connect(self, port: int) -> socket.socket:
+        """Return a connection to a port on the outpost's loopback."""
+        made: list[socket.socket] = []
+
+        def live() -> None:
+            _enter(self._name)
+            made.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+
+        thread = threading.Thread(target=live)
+        thread.start()
+        thread.join()
+        made[0].settimeout(0)
+        return made[0]
+
+
+@contextmanager
+def outpost() -> Iterator[Outpost]:
+    """Have another network, whose only way out is a cable to the namespace we are in."""
+    name = f"thkmesh-{os.getpid()}-{next(_numbers)}"
+    _ip("netns", "add", name)
+    try:
+        _ip("link", "add", "veth2", "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("addr", "add", f"{GATEWAY}/24", "dev", "veth2")
+        _ip("-n", name, "addr", "add", "10.78.0.2/24", "dev", "eth0")
+        _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", name, "link", "set", "eth0", "addrgenmode", "none")
+        _ip("link", "set", "veth2", "addrgenmode", "none")
+        _ip("link", "set", "veth2", "up")
+        found = Outpost(name)
+        found.plug()
+        yield found
+    finally:
+        _ip("netns", "delete", name)

@@ -37,13 +37,13 @@ class WebServer:
     """A server on a port that stays the same when it is stopped and started again."""
 
     def __init__(
-        self, settings: ServerSettings | None, host: str, routes: Sequence[BaseRoute]
+        self, settings: ServerSettings | None, host: str, port: int, routes: Sequence[BaseRoute]
     ) -> None:
         """Be not started."""
         self._settings = settings
         self._host = host
+        self._port = port
         self._routes = routes
-        self._port = 0
         self._running: asyncio.Task[object] | None = None
 
     @property
@@ -149,9 +149,9 @@ class Stage:
 
     # --- for tests --------------------------------------------------------------------
 
-    def perform(self, play: Coroutine[Any, Any, _T]) -> _T:
+    def perform(self, play: Coroutine[Any, Any, _T], limit: float = LIMIT) -> _T:
         """Run a coroutine on the stage; return what it returns."""
-        timed = asyncio.wait_for(play, LIMIT)
+        timed = asyncio.wait_for(play, limit)
         return asyncio.run_coroutine_threadsafe(timed, self._loop).result()
 
     @asynccontextmanager
@@ -160,10 +160,11 @@ class Stage:
         settings: ServerSettings | None = None,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         routes: Sequence[BaseRoute] = (),
     ) -> AsyncIterator[WebServer]:
-        """Have a server, with pages of our own beside its own."""
-        server = WebServer(settings, host, routes)
+        """Have a server, with pages of our own beside its own; without a port, on a free one."""
+        server = WebServer(settings, host, port, routes)
         await server.start()
         try:
             yield server
