@@ -149,7 +149,7 @@ class Stage:
 
     # --- for tests --------------------------------------------------------------------
 
-    def perform(self, play: Coroutine[Any, Any, _T], limit: float = LIMIT) -> _T:
+    def perform(self, play: Coroutine[Any, Any, _T], limit: float | None = LIMIT) -> _T:
         """Run a coroutine on the stage; return what it returns."""
         timed = asyncio.wait_for(play, limit)
         return asyncio.run_coroutine_threadsafe(timed, self._loop).result()
