@@ -146,6 +146,19 @@ def test_a_machine_that_raises_stops_only_itself() -> None:
     assert seen == [("go", 0), ("bad", 0), ("after one", 0), (Tick(), 0), (Tick(), 2)]
 
 
+def test_a_machine_that_fails_at_what_is_due_does_not_keep_us_busy() -> None:
+    """Its deadline stays where it was; it is tried again, but not without end."""
+    diary = Diary(deadline=0.0, faults={"go", Tick()})
+
+    def scenario(loop: VirtualLoop, driver: Driver[str, str]) -> None:
+        with pytest.raises(ZeroDivisionError):
+            driver.feed("go")
+
+    with pytest.raises(ExceptionGroup):
+        drive(diary, scenario, until=1)
+    assert 5 < len(diary.seen) < 15
+
+
 def test_what_is_fed_while_performing_waits() -> None:
     """A machine never sees itself re-entered, and outputs keep their order."""
     diary = Diary(outputs={"go": ["one", "two"]})

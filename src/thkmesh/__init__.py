@@ -50,10 +50,12 @@ from thkmesh.events import (
     Lost,
     Message,
     PeerJoined,
+    PeerLagging,
     PeerLeft,
     Refused,
     ServerChanged,
     ServerState,
+    Undelivered,
 )
 from thkmesh.joining import Joining, join
 from thkmesh.keys import Identity
@@ -87,6 +89,7 @@ __all__ = [
     "Peer",
     "PeerError",
     "PeerJoined",
+    "PeerLagging",
     "PeerLeft",
     "ProtocolMismatch",
     "Refused",
@@ -99,6 +102,7 @@ __all__ = [
     "ServerUnreachable",
     "Subscription",
     "Unauthorized",
+    "Undelivered",
     "UnknownPeer",
     "WrongContext",
     "__version__",

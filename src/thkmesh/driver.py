@@ -85,9 +85,13 @@ class Driver(Generic[_Event, _Output]):
         try:
             while self._waiting:
                 self._step(self._waiting.popleft())
-        finally:
+        except BaseException:
             # A machine that raises has a bug, which is for who feeds it to know; what
-            # waits behind that event, and the timer, are no part of it.
+            # waits behind that event, and the timer, are no part of it. But a deadline
+            # that it cannot meet must not keep us busy.
+            self._earliest = self._loop.time() + _CATCH_UP
+            raise
+        finally:
             self._running = False
             self._arm()
 
@@ -117,16 +121,14 @@ class Driver(Generic[_Event, _Output]):
 
     def _arm(self) -> None:
         """Set the one timer to the machine's deadline, or the pulse if that is sooner."""
-        deadline = self._machine.deadline
-        if self._waiting:
-            deadline = self._loop.time()
+        deadline = 0.0 if self._waiting else self._machine.deadline
         if self._closed or deadline is None:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             return
         now = self._loop.time()
-        due = max(self._earliest, min(deadline, now + _PULSE))
+        due = now if self._waiting else max(self._earliest, min(deadline, now + _PULSE))
         if self._timer is not None:
             # Timers are not cheap: an earlier one just wakes us once for nothing.
             if now <= self._due <= due:

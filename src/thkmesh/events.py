@@ -20,10 +20,12 @@ __all__ = [
     "Lost",
     "Message",
     "PeerJoined",
+    "PeerLagging",
     "PeerLeft",
     "Refused",
     "ServerChanged",
     "ServerState",
+    "Undelivered",
 ]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -91,7 +93,31 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """``count`` messages of a peer were dropped here, because nobody read them."""
+    """``count`` messages of a peer will not come.
+
+    Nobody read them here, or we took in nothing for so long that the peer gave them
+    up. None: the peer is gone without a goodbye, and may have sent more than arrived.
+    """
+
+    peer: Peer
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLagging:
+    """Everybody waited for a peer that takes in nothing, so messages to it were given up.
+
+    ``count`` of those to everybody are not known to have arrived. It is told how many
+    it lost; what is sent from now on reaches it again.
+    """
+
+    peer: Peer
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A peer is gone, and ``count`` messages to it are not known to have arrived."""
 
     peer: Peer
     count: int
@@ -128,4 +154,14 @@ class Refused:
     peer: Peer | None = None
 
 
-Event: TypeAlias = PeerJoined | PeerLeft | Message | Lost | LinkChanged | ServerChanged | Refused
+Event: TypeAlias = (
+    PeerJoined
+    | PeerLeft
+    | Message
+    | Lost
+    | PeerLagging
+    | Undelivered
+    | LinkChanged
+    | ServerChanged
+    | Refused
+)

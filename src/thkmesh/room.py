@@ -130,7 +130,7 @@ class Room:
         message is not sent; while the answer is on its way, it may have been.
 
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 64 KiB encoded.
+            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
@@ -145,24 +145,26 @@ class Room:
             raise WrongContext("a room is used on the event loop it was joined on")
         await self.post(*post)
 
-    def prepare(self, data: Data, to: Peer | str | None) -> tuple[SessionKey | None, bytes]:
-        """Return to whom to send which frame; on any thread.
+    def prepare(
+        self, data: Data, to: Peer | str | None
+    ) -> tuple[SessionKey | None, frames.Kind, bytes]:
+        """Return to whom to send what; on any thread.
 
         Raises:
             MeshError: see ``send``.
         """
         require_context()
-        frame = frames.encode(data, direct=to is not None)
+        kind, payload = frames.encode(data)
         if self.closed:
             raise self.why_closed()
-        return None if to is None else self._find(to), frame
+        return None if to is None else self._find(to), kind, payload
 
-    async def post(self, to: SessionKey | None, frame: bytes) -> None:
+    async def post(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
         token = next(self._tokens)
         future: asyncio.Future[None] = self._loop.create_future()
         self._sending[token] = future
-        self._commands.put(Send(token, to, frame))
+        self._commands.put(Send(token, to, kind, payload))
         try:
             await future
         except asyncio.CancelledError:

@@ -57,7 +57,7 @@ from thkmesh.signaling.transport import Transport
 
 __all__ = ["ConnectionSettings", "Face", "LinkView", "Runner"]
 
-DRAIN_FIRST = 5.0
+DRAIN_FIRST = 1.0
 """Seconds that connections have to drain before the server is told that we left."""
 
 _log = logging.getLogger("thkmesh.client")

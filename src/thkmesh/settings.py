@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from thkmesh import engines
 from thkmesh.core.engine import IceServer
-from thkmesh.core.frames import encode_json
 from thkmesh.core.identity import is_room
+from thkmesh.core.ijson import encode_json
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
 from thkmesh.runner import ConnectionSettings

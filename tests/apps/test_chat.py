@@ -21,9 +21,11 @@ from thkmesh import (
     PeerLeft,
     Room,
     RoomClosed,
+    Undelivered,
     UnknownPeer,
 )
 from thkmesh.apps.chat import (
+    CONTENT_LIMIT_BYTES,
     HISTORY_LENGTH,
     TYPING_EXPIRY,
     TYPING_INTERVAL,
@@ -182,13 +184,26 @@ async def test_nothing_cannot_be_said(ada: Room, nothing: Any) -> None:  # noqa:
 
 @meeting("Ada", "Bob")
 async def test_what_is_too_long_is_refused_where_it_is_said(ada: Room, bob: Room) -> None:
-    """A message over the limit of a frame raises and is not half sent."""
+    """A line over the limit raises and is not half sent; who sends one all the same is ignored."""
     speaker, reader = Chat(ada), Chat(bob)
     with pytest.raises(MessageTooLarge):
-        await speaker.say("x" * 65_536)
-    await speaker.say("x" * 65_000)
-    assert len((await said(reader)).content) == 65_000
-    assert len(speaker.history) == 1
+        await speaker.say("é" * (CONTENT_LIMIT_BYTES // 2) + "x")
+    message = await speaker.say("é" * (CONTENT_LIMIT_BYTES // 2))
+    assert (await said(reader)).content == message.content
+    assert speaker.history == (message,)
+    wire: dict[str, Any] = {
+        "type": "chat-message",
+        "id": "long",
+        "roomId": ada.name,
+        "authorId": ada.me.id,
+        "authorName": "Ada",
+        "content": message.content + "x",
+        "timestamp": "2026-01-01T00:00:00.000Z",
+    }
+    await ada.send(wire)
+    await ada.send({**wire, "content": "short"})
+    assert (await said(reader)).content == "short"
+    assert reader.malformed == 1
 
 
 @meeting("Ada")
@@ -304,9 +319,11 @@ def test_coming_and_going_is_part_of_the_story() -> None:
         mine = await chat.say("hello")
         await bob.leave()
         assert await told(chat, PeerLeft) == PeerLeft(bob.me, LeaveReason.LEFT)
-        first, second, third, fourth = chat.history
+        first, second, third, undelivered, fourth = chat.history
         assert (first, third) == (PeerJoined(bob.me), mine)
         assert isinstance(second, ChatMessage)
+        # Bob left while it was still on its way.
+        assert undelivered == Undelivered(bob.me, 1)
         assert isinstance(fourth, PeerLeft)
         await ada.leave()
 

@@ -1,11 +1,12 @@
 """Two links joined by perfect signaling and an engine that does all at once."""
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from thkmesh.core import frames, wire
 from thkmesh.core import link_events as events
-from thkmesh.core import wire
 from thkmesh.core.engine import (
     CHANNELS,
     AddCandidate,
@@ -27,7 +28,9 @@ from thkmesh.core.engine import (
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.events import LinkState
+from thkmesh.core.sending import Outbox
+from thkmesh.core.streams import Log
+from thkmesh.events import Data, LinkState
 
 LOW = SessionKey("a" * 26, "0" * 16)
 HIGH = SessionKey("b" * 26, "0" * 16)
@@ -43,11 +46,19 @@ class End:
     """One side: its link, and what came out of it."""
 
     link: Link
+    broadcasts: Log
     out: list[events.LinkOutput] = field(default_factory=list)
     number: int = 0
     closed: list[tuple[int, float]] = field(default_factory=list)
     held_bytes: int = 0
     frames: list[bytes] = field(default_factory=list)
+
+    @classmethod
+    def between(cls, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: float) -> "End":
+        """Make a link whose retries depend on ``dice``."""
+        order = itertools.count()
+        log = Log(order)
+        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order)), log)
 
     def said(self, kind: type[_Kind]) -> list[_Kind]:
         """Return the outputs of one type, in order."""
@@ -61,14 +72,14 @@ class End:
     @property
     def heard(self) -> list[object]:
         """The messages that came in."""
-        return [o.content.data for o in self.out if isinstance(o, events.ContentArrived)]
+        return [o.data for o in self.out if isinstance(o, events.ContentArrived)]
 
 
 class LinkWorld:
     """Both ends, and the time.
 
     ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
-    ``network`` False every frame.
+    ``network`` False keeps every frame, for as long as its connection lasts.
     """
 
     def __init__(
@@ -76,15 +87,30 @@ class LinkWorld:
     ) -> None:
         """Make both links, offline."""
         settings = LinkSettings(capabilities, hasty=hasty)
-        self.low = End(Link(LOW, HIGH, settings, lambda: dice))
-        self.high = End(Link(HIGH, LOW, settings, lambda: dice))
+        self.low = End.between(LOW, HIGH, settings, dice)
+        self.high = End.between(HIGH, LOW, settings, dice)
         self.now = 0.0
         self.engine = True
         self.wire_up = True
-        self.network = True
+        self._network = True
+        self._kept: list[tuple[End, int, bytes]] = []
         self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
         self._negotiated: set[int] = set()
         self._opened: set[tuple[int, int]] = set()
+
+    @property
+    def network(self) -> bool:
+        """Whether frames pass."""
+        return self._network
+
+    @network.setter
+    def network(self, up: bool) -> None:
+        self._network = up
+        if up:
+            kept, self._kept = self._kept, []
+            for end, number, frame in kept:
+                self._work.append((end, events.FromEngine(number, FrameReceived(0, frame))))
+            self._settle()
 
     def connect(self) -> "LinkWorld":
         """Bring both online and let them connect."""
@@ -96,6 +122,15 @@ class LinkWorld:
         """Hand an event to an end and let everything settle."""
         self._work.append((end, event))
         self._settle()
+
+    def send(self, end: End, data: Data, *, direct: bool = False) -> None:
+        """Send a message from an end."""
+        kind, payload = frames.encode(data)
+        if direct:
+            self.tell(end, events.Enqueue(kind, payload))
+        else:
+            end.broadcasts.append(kind, payload)
+            self.tell(end, events.Appended())
 
     def report(self, end: End, event: EngineEvent) -> None:
         """Let the current connection of an end report something."""
@@ -148,9 +183,13 @@ class LinkWorld:
 
     def _carry(self, end: End, frame: bytes) -> None:
         other = self.other(end)
-        if self.network and other.number:
+        if not other.number:
+            return
+        if self.network:
             event = events.FromEngine(other.number, FrameReceived(0, frame))
             self._work.append((other, event))
+        else:
+            self._kept.append((other, other.number, frame))
 
     def _parse(self, output: events.TransmitSignal, body: str) -> wire.SignalBody | None:
         if output.seq == 0:

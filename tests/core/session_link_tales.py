@@ -6,7 +6,6 @@ from tests.core.session_stories import (
     ADA,
     CAT,
     HASTY,
-    HELLO,
     NO_RESTART,
     NO_ROLLBACK,
     ZOE,
@@ -30,7 +29,7 @@ from thkmesh.events import Data
 
 __all__ = ["TALES"]
 
-PONG = frames.encode_control(frames.Pong(1))
+PONG = frames.datagram(frames.Pong(1))
 
 
 # --- frames -----------------------------------------------------------------------
@@ -42,26 +41,31 @@ def _frames(recorder: Recorder) -> None:
     story.enter(ADA)
     story.connect(ADA)
     said: tuple[Data, ...] = ("text", "", b"", b"\x00\xff", {"a": [1, 2.5, None, True, "ü"]}, [], 0)
-    for data in said:
-        for direct in (False, True):
-            story.frame(ADA, frames.encode(data, direct=direct))
+    for number, data in enumerate(said):
+        for stream in (0, 1):
+            story.message(ADA, number, data, stream=stream)
+    parts = (b"in ", b"three ", b"parts")
+    for number, part in enumerate(parts, len(said)):
+        story.frames(ADA, frames.Fragment(0, number, 0, last=part == parts[-1], payload=part))
+    story.message(ADA, 3, "again")
+    story.run(0.1)
     for skipped in (
-        b"\x01\x80",
-        b"\x01\xbfx",
-        b'\x01\x03{"type":"wave"}',
-        b'\x01\x03{"type":"ping","n":-1}',
-        b'\x01\x03{"n":1}',
+        b"\x01\x80\x00",
+        b"\x01\xbf\x01x",
+        b'\x01\x40\x0f{"type":"wave"}',
+        b'\x01\x40\x16{"type":"ping","n":-1}',
+        b'\x01\x40\x07{"n":1}',
         PONG,
-        frames.encode_control(frames.Ping(7)),
+        frames.datagram(frames.Ping(7)),
     ):
-        story.frame(ADA, skipped)
+        story.datagram(ADA, skipped)
     for bulk in (engine.ChannelOpened(engine.BULK), engine.ChannelClosed(engine.BULK)):
         story.engine(ADA, bulk)
     for state in engine.ConnectionState:
         if state is not engine.ConnectionState.FAILED:
             story.engine(ADA, engine.StateChanged(state))
     story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
-    story.frame(ADA, frames.encode_control(frames.Ping(8)))
+    story.frames(ADA, frames.Ping(8))
     story.engine(ADA, engine.StateChanged(engine.ConnectionState.FAILED), 7)
     story.engine(ZOE, engine.StateChanged(engine.ConnectionState.FAILED))
 
@@ -74,27 +78,33 @@ def _malformed_frames(recorder: Recorder) -> None:
     for number, data in enumerate(
         (
             b"",
-            b"\x01",
-            b"\x02\x00x",
-            b"\x01" * (frames.MESSAGE_LIMIT_BYTES + 3),
-            b"\x01\x00\xff",
-            b"\x01\x02{",
-            b"\x01\x02NaN",
-            b"\x01\x03[]",
-            b"\x01\x03nonsense",
-            b"\x01\x05",
-            b"\x01\x45",
+            b"\x02",
+            b"\x01" * (65_537),
+            b"\x01\x04\x00\x00\x01\xff",
+            b"\x01\x06\x00\x01\x01{",
+            b"\x01\x06\x00\x02\x03NaN",
+            b"\x01\x40\x02[]",
+            b"\x01\x40\x08nonsense",
+            b"\x01\x44",
+            b"\x01\x04\x02\x00\x00",
+            b"\x01\x07\x00\x03\x00",
+            b"\x01\x04\x00\x05\x00",
+            b"\x01\x04\x00\x03\x05x",
+            b"\x01\x41\x01\x00\x05",
+            b"\x01\x80",
+            b"\x01\x00\x00\x03\x00\x05\x00\x04\x00",
+            b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
         ),
         1,
     ):
         story.perform()
         story.answer(ZOE, f"Z{number}", number, number)
         story.perform()
-        story.open(ZOE)
+        story.meet(ZOE)
         for _ in range(16 if number == 6 else 0):  # a good connection: no long wait after it
             story.run(2.0)
-            story.frame(ZOE, PONG)
-        story.frame(ZOE, data)
+            story.datagram(ZOE, PONG)
+        story.datagram(ZOE, data)
         story.await_request()
 
 
@@ -310,9 +320,9 @@ def _stalls(recorder: Recorder) -> None:
     story.now += 30.0
     story.tell(Slept(30.0))
     story.run(5.0)
-    story.frame(ADA, PONG)
+    story.datagram(ADA, PONG)
     story.run(3.0)
-    story.frame(ADA, HELLO)
+    story.message(ADA, 0, "hello")
     story.run(20.0)
     story.perform()
     story.run(20.0)
@@ -322,10 +332,10 @@ def _stalls(recorder: Recorder) -> None:
     story.tell(SocketLost(1006, ""))
     story.run(12.0)
     story.send(1)
-    story.frame(ADA, PONG)
+    story.datagram(ADA, PONG)
     story.run(12.0)
     story.welcome(ADA)
-    story.frame(ADA, PONG)
+    story.datagram(ADA, PONG)
     story.run(1.0)
 
 

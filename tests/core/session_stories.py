@@ -24,6 +24,8 @@ from thkmesh.core.session_events import (
     Start,
     Welcomed,
 )
+from thkmesh.core.streams import LOG_BYTES
+from thkmesh.events import Data
 from thkmesh.peer import Peer
 
 ME = SessionKey("m" * 26, "0" * 16)
@@ -38,7 +40,7 @@ ALL = LinkSettings(
 NO_ROLLBACK = LinkSettings(replace(ALL.capabilities, rollback=False))
 NO_RESTART = LinkSettings(replace(ALL.capabilities, ice_restart=False))
 HASTY = replace(ALL, hasty=True)
-HELLO = frames.encode("hello")
+START = frames.Begin(0, 0)
 
 _THROWS = (0.5, 0.125, 0.875, 0.25, 0.75)
 
@@ -158,9 +160,23 @@ class Story:
         number = self._numbers.get(key(peer), 1) if number is None else number
         self.link(peer, link.FromEngine(number, event))
 
-    def frame(self, peer: Peer, data: bytes) -> None:
-        """Let a frame of a peer arrive."""
+    def datagram(self, peer: Peer, data: bytes) -> None:
+        """Let a datagram of a peer arrive."""
         self.engine(peer, engine.FrameReceived(engine.CONTROL, data))
+
+    def frames(self, peer: Peer, *said: frames.Frame) -> None:
+        """Let frames of a peer arrive."""
+        self.datagram(peer, frames.datagram(*said))
+
+    def message(self, peer: Peer, number: int, data: Data, *, stream: int = 0) -> None:
+        """Let a message of a peer arrive, in one fragment."""
+        kind, payload = frames.encode(data)
+        self.frames(peer, frames.Fragment(stream, number, kind, last=True, payload=payload))
+
+    def resume(self, peer: Peer, **expected: int) -> None:
+        """Let a peer say where its streams begin, and what it expects of ours."""
+        numbers = {int(stream[1:]): number for stream, number in expected.items()}
+        self.frames(peer, frames.Resume({0: START, 1: START}, numbers))
 
     def perform(self) -> None:
         """Do what the engine was asked for, until it is asked for nothing more."""
@@ -199,6 +215,12 @@ class Story:
             self.engine(peer, engine.StateChanged(engine.ConnectionState.CONNECTED))
             self.engine(peer, engine.ChannelOpened(engine.CONTROL))
 
+    def meet(self, *peers: Peer) -> None:
+        """Let the links to these come up for the first time."""
+        for peer in peers:
+            self.open(peer)
+            self.resume(peer)
+
     def connect(self, *peers: Peer) -> None:
         """Let links to these be negotiated and come up."""
         for peer in peers:
@@ -208,11 +230,16 @@ class Story:
             else:
                 self.offer(peer, f"{peer.name[0]}1")
             self.perform()
-            self.open(peer)
+            self.meet(peer)
 
-    def send(self, token: int, to: Peer | None = None, frame: bytes = HELLO) -> None:
+    def send(self, token: int, to: Peer | None = None, data: Data = "hello") -> None:
         """Let the application send."""
-        self.tell(Send(token, None if to is None else key(to), frame))
+        self.tell(Send(token, None if to is None else key(to), *frames.encode(data)))
+
+    def fill(self, token: int, to: Peer | None) -> None:
+        """Let the application fill a log."""
+        for part in range(2):
+            self.send(token + part, to, bytes(LOG_BYTES // 2))
 
     def introduce(self, peer: Peer) -> None:
         """Let the server introduce a peer."""

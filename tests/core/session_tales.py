@@ -5,7 +5,6 @@ from collections.abc import Callable
 from tests.core.session_stories import (
     ADA,
     CAT,
-    HELLO,
     ME,
     ZOE,
     Story,
@@ -18,12 +17,12 @@ from thkmesh.core import link_events as link
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.sending import LOW_WATER_BYTES, QUEUE_BYTES, WINDOW_BYTES
+from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
+from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import (
     Cancel,
     Heard,
     Leave,
-    Send,
     SignalVerified,
     SocketLost,
     Start,
@@ -34,7 +33,6 @@ from thkmesh.signaling.verification import IncompatiblePeer, MalformedBody
 
 __all__ = ["TALES"]
 
-BYE = frames.encode_control(frames.Bye())
 CODES = (*CloseCode, 1001, 1006, 1011, 4999)
 
 
@@ -173,12 +171,12 @@ def _partings(recorder: Recorder) -> None:
     story.connect(ADA, CAT, ZOE)
     story.left(ADA)
     story.run(PARTING / 2)
-    story.frame(ADA, frames.encode("last words", direct=True))
+    story.message(ADA, 0, "last words", stream=1)
     story.run(PARTING / 2)
-    story.frame(ADA, BYE)
+    story.frames(ADA, frames.Bye())
     story.left(CAT)
     story.engine(CAT, engine.ChannelClosed(engine.CONTROL))
-    story.frame(ZOE, BYE)
+    story.frames(ZOE, frames.Bye())
     story.left(ZOE)
     story.welcome(ADA, CAT, ZOE)
 
@@ -216,29 +214,109 @@ def _return_without_a_beginning(recorder: Recorder) -> None:
 # --- sending ----------------------------------------------------------------------
 
 
-def _full_links(recorder: Recorder) -> None:
-    """Senders wait in order for the links they need; they may cancel; a leaver frees them."""
+def _full_logs(recorder: Recorder) -> None:
+    """Senders wait in order for the logs they need; they may cancel; a leaver frees them."""
     story = Story(recorder)
     story.enter(ADA, CAT)
     story.connect(CAT)
-    story.send(1, ADA, bytes(QUEUE_BYTES))
-    for token, to in ((2, None), (3, ADA), (4, CAT), (5, None), (6, ZOE)):
+    story.fill(1, ADA)
+    for token, to in ((3, None), (4, ADA), (5, CAT), (6, ADA), (7, ZOE)):
         story.send(token, to)
-    story.tell(Cancel(2))
-    story.tell(Cancel(2))
+    story.tell(Cancel(4))
+    story.tell(Cancel(4))
     story.left(ADA)
     story.run(PARTING)
-    story.tell(Cancel(3))
+    story.tell(Cancel(6))
     story = Story(recorder)
     story.enter(ADA)
-    story.send(1, ADA, bytes(QUEUE_BYTES))
-    story.send(2)
-    story.send(3, ADA)
-    story.connect(ADA)
-    story.send(4, ADA, bytes(QUEUE_BYTES))
+    story.fill(1, None)
+    story.send(3)
+    story.send(4, ADA)
+    story.tell(Cancel(3))
+    story.run(2 * PATIENCE)
     story.send(5)
-    story.send(6)
     story.tell(SocketLost(CloseCode.REPLACED, ""))
+
+
+def _laggards(recorder: Recorder) -> None:
+    """Everybody waits for the slowest for a while, who is then cut loose, and told."""
+    story = Story(recorder)
+    story.enter(ADA, CAT, ZOE)
+    story.connect(ADA, CAT)
+    story.fill(1, None)
+    story.send(3)
+    for number in range(140, 281, 70):
+        for _ in range(4):
+            story.engine(CAT, engine.BufferLow(engine.CONTROL))
+        story.frames(CAT, frames.Ack({0: number}))
+    story.run(PATIENCE)
+    story.send(4, ADA)
+    story.connect(ZOE)
+    story.engine(ADA, engine.BufferLow(engine.CONTROL))
+    story.frames(ADA, frames.Ack({0: 275}))
+    story.frames(ADA, frames.Ack({1: 1}))
+    story.left(ZOE, "timeout")
+    story.engine(ZOE, engine.ChannelClosed(engine.CONTROL))
+
+
+def _losses(recorder: Recorder) -> None:
+    """What others give up is lost here, and counted; it may have come in part."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    story.message(ADA, 0, "one")
+    story.frames(ADA, frames.Fragment(0, 1, 1, last=False, payload=b"half"))
+    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6)))
+    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6)))
+    story.message(ADA, 8, "late")
+    story.message(ADA, 9, "on")
+    story.run(1.0)
+    story.frames(ADA, frames.Skip(1, frames.Begin(3, 0)))
+    story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+    story.left(ADA, "timeout")
+
+
+def _resumptions(recorder: Recorder) -> None:
+    """Another connection goes on from what the other side has, if that is possible."""
+    for expected, later in ((0, 3), (2, 5), (3, 3), (4, 4), (9, 9)):
+        story = Story(recorder)
+        story.enter(ADA)
+        story.send(1)
+        story.connect(ADA)
+        story.send(2, ADA)
+        story.send(3)
+        story.frames(ADA, frames.Ack({0: 1, 1: 1}))
+        story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+        story.send(4)
+        story.offer(ADA, "A2", 2, 2)
+        story.perform()
+        story.open(ADA)
+        story.resume(ADA, s0=expected, s1=1)
+        story.resume(ADA, s0=later, s1=1)
+        story.frames(ADA, frames.Ack({0: later}))
+        story.message(ADA, 0, [expected])
+        story.run(1.0)
+
+
+def _returns(recorder: Recorder) -> None:
+    """Who was given up and comes back, and knows nothing of that, is told what it missed."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    story.send(1)
+    story.message(ADA, 0, "before")
+    story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+    story.left(ADA, "timeout")
+    story.send(2)
+    story.introduce(ADA)
+    story.send(3)
+    story.offer(ADA, "A3", 3, 2)
+    story.perform()
+    story.open(ADA)
+    story.resume(ADA, s0=1)
+    story.message(ADA, 1, "after")
+    story.frames(ADA, frames.Ack({0: 3}))
+    story.run(1.0)
 
 
 def _backpressure(recorder: Recorder) -> None:
@@ -246,9 +324,9 @@ def _backpressure(recorder: Recorder) -> None:
     story = Story(recorder)
     story.enter(ADA)
     story.connect(ADA)
-    frame = bytes(WINDOW_BYTES // 2)
+    half = bytes(WINDOW_BYTES // 2)
     for token in range(7):
-        story.send(token, ADA, frame)
+        story.send(token, ADA, half)
     story.link(ADA, link.Measured(1, WINDOW_BYTES))
     story.link(ADA, link.Measured(1, WINDOW_BYTES // 2))
     story.link(ADA, link.Measured(7, 0))
@@ -256,11 +334,12 @@ def _backpressure(recorder: Recorder) -> None:
     story.engine(ADA, engine.BufferLow(engine.CONTROL))
     story.link(ADA, link.Measured(1, LOW_WATER_BYTES))
     story.link(ADA, link.Measured(1, 0))
-    story.send(8, ADA, bytes(WINDOW_BYTES))
-    story.send(9, ADA)
+    for token in range(8, 60):
+        story.send(token, ADA if token % 3 else None, "x" * (40 * token))
+    story.link(ADA, link.Measured(1, 0))
     story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
     story.link(ADA, link.Measured(1, 0))
-    story.send(10)
+    story.send(60)
     story.signal(ADA, wire.OfferBody(2, 2, wire.SeedDescription("offer", sdp("A2"))))
     story.perform()
     story.open(ADA)
@@ -289,10 +368,24 @@ def _leavings(recorder: Recorder) -> None:
         story.run(2.0)
         story.tell(Slept(0.5))
         story.link(ADA, link.Measured(1, 0))
+        story.link(ADA, link.Measured(1, 0))
+        story.link(ADA, link.Measured(1, 0))
+        story.frames(ADA, frames.Ack({0: 1}))
+        story.run(1.0)
+        story.frames(ADA, frames.Ack({1: 35}))
         story.run(10.0)
     story = Story(recorder)
     story.enter(ADA, ZOE)
     story.tell(Leave(3.0))
+    story = Story(recorder)
+    story.enter(ADA, CAT, ZOE)
+    story.connect(ADA)
+    story.offer(CAT, "C1")
+    for peer in (None, CAT, ZOE):
+        story.send(1, peer)
+    story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
+    story.tell(Leave(60.0))  # one was here, one answers, of one nothing is heard
+    story.run(30.0)
     story = Story(recorder)
     story.enter(ADA, ZOE)
     story.send(1)
@@ -300,11 +393,11 @@ def _leavings(recorder: Recorder) -> None:
     story.engine(ZOE, engine.StateChanged(engine.ConnectionState.FAILED))
     story.tell(SignalVerified(key(ADA), link.SignalArrived(1, 0, wire.RestartBody(1))))
     story.run(10.0)
-    story.tell(Send(2, None, HELLO))
+    story.send(2)
     story = Story(recorder)
     story.enter(ADA)
     story.connect(ADA)
-    story.send(1, ADA, bytes(WINDOW_BYTES))
+    story.send(1, ADA, bytes(2 * WINDOW_BYTES))
     story.tell(Leave(50.0))
     story.run(9.0)  # it falls silent meanwhile
 
@@ -319,7 +412,11 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _partings,
     _restarts,
     _return_without_a_beginning,
-    _full_links,
+    _full_logs,
+    _laggards,
+    _losses,
+    _resumptions,
+    _returns,
     _backpressure,
     _leavings,
 )

@@ -20,6 +20,9 @@ from thkmesh.peer import Peer
 
 __all__ = ["Recorder", "Step", "Trace", "plain"]
 
+_RUN = re.compile(rb"(.)\1{31,}", re.DOTALL)
+"""Bytes that are many and the same."""
+
 _TICKS = 1000
 """A recorded session lives by a clock of whole milliseconds: its times are short."""
 
@@ -129,15 +132,19 @@ def plain(value: object) -> object:
 
 def _plain_bytes(data: bytes) -> dict[str, object]:
     """Return them as the characters of their numbers; many of one kind by their count."""
-    if len(data) > 1 and data == data[:1] * len(data):
-        return {"byte": data[0], "count": len(data)}
-    return {"bytes": data.decode("latin-1")}
+    parts: list[object] = []
+    at = 0
+    for run in _RUN.finditer(data):
+        parts += [data[at : run.start()].decode("latin-1"), [run[0][0], len(run[0])]]
+        at = run.end()
+    rest = data[at:].decode("latin-1")
+    return {"bytes": [*parts, rest] if parts else rest}
 
 
 def _plain_error(error: MeshError) -> dict[str, object]:
     """Return its class, reason and text; not the text of a parser, which differs."""
     text: str | None = str(error)
-    if text is not None and text.startswith("a malformed frame"):
+    if text is not None and text.startswith("a malformed "):
         text = None
     reason = {"reason": error.reason} if isinstance(error, PeerError) else {}
     return {"class": type(error).__name__, **reason, "text": text}

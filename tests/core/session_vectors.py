@@ -24,7 +24,16 @@ from tests.core.session_storms import blow
 from tests.core.session_traces import Recorder, Trace, plain
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.engine import ConnectionState, EngineEvent, Operation
-from thkmesh.core.link_events import Abandon, Depart, Enqueue, LinkEvent, Offline, Online
+from thkmesh.core.link_events import (
+    Abandon,
+    Appended,
+    CutLoose,
+    Depart,
+    Enqueue,
+    LinkEvent,
+    Offline,
+    Online,
+)
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.session_events import SessionEvent, SessionOutput, SocketLost
 from thkmesh.core.wire import (
@@ -51,7 +60,7 @@ from thkmesh.errors import (
     Unauthorized,
     UnknownPeer,
 )
-from thkmesh.events import Event, LeaveReason, LinkState, Lost, ServerState
+from thkmesh.events import Event, LeaveReason, LinkState, ServerState
 
 PATH = Path(__file__).parents[2] / "spec" / "vectors" / "session.json"
 
@@ -184,7 +193,7 @@ def _name(kind: object) -> str:
     return f"{kind.__module__}.{kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-_OWN: Final = (Online, Offline, Enqueue, Depart, Abandon)
+_OWN: Final = (Online, Offline, Enqueue, Appended, CutLoose, Depart, Abandon)
 """What a session alone tells its links."""
 
 _WANTED: tuple[object, ...] = (
@@ -195,7 +204,7 @@ _WANTED: tuple[object, ...] = (
     *get_args(SignalBody),
     *ENVELOPES.values(),
     *get_args(SessionOutput),
-    *(kind for kind in get_args(Event) if kind is not Lost),  # that is of the application's queue
+    *get_args(Event),
     *(Tick, Slept, Challenge, Welcome, PeerLeft, SignalRefused, Error, Pong, Ack, Ping, Leave),
     *(JoinError, ServerUnreachable, RoomFull, Unauthorized, ProtocolMismatch, Replaced),
     *(RoomClosed, UnknownPeer, InvalidMessage),

@@ -12,6 +12,7 @@ from thkmesh.core.contact import (
     PONG_TIMEOUT,
     RETRY_BASE,
     RETRY_CAP,
+    STEADY,
     CloseSocket,
     Contact,
     OpenSocket,
@@ -66,7 +67,7 @@ def test_a_server_of_another_protocol_is_left_for_good() -> None:
 
 
 def test_retries_wait_with_full_jitter() -> None:
-    """The wait is chosen up to a bound that doubles to its cap; a welcome resets it."""
+    """The wait is chosen up to a bound that doubles to its cap; a good connection resets it."""
     mine = contact(dice=0.999)
     bounds = []
     now = 0.0
@@ -80,8 +81,23 @@ def test_retries_wait_with_full_jitter() -> None:
     assert bounds == sorted(bounds)
     assert bounds[-1] == RETRY_CAP
     mine.heard(WELCOME, now)
+    now += STEADY
     mine.lost(1006, "", now)
     assert mine.deadline == pytest.approx(now + 0.999 * RETRY_BASE)
+
+
+def test_a_welcome_that_does_not_last_resets_nothing() -> None:
+    """A server that takes us in and cuts us off is not asked again and again at once."""
+    mine = contact(dice=0.999)
+    now = 0.0
+    for attempt in range(5):
+        mine.heard(WELCOME, now)
+        now += STEADY - 0.1
+        mine.lost(1006, "", now)
+        assert mine.deadline == pytest.approx(now + 0.999 * RETRY_BASE * 2**attempt)
+        assert mine.deadline is not None
+        now = mine.deadline
+        mine.settle(now)
 
 
 def test_nothing_is_opened_before_its_time() -> None:

@@ -35,17 +35,21 @@ from thkmesh.core.link import (
     RETRY_BASE,
     SETTLE_TIMEOUT,
     STEADY,
+    UNHEARD,
     WISH_INTERVAL,
     WISHES,
 )
 from thkmesh.core.link_events import (
     Abandon,
     CloseConnection,
+    CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Lagged,
     MeasureBuffer,
     Measured,
+    MessagesLost,
     Misbehaved,
     Offline,
     Online,
@@ -60,9 +64,17 @@ from thkmesh.core.link_events import (
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import Change
 from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
-from thkmesh.events import LinkState
+from thkmesh.core.streams import ACK_DELAY
+from thkmesh.events import Data, LinkState
 
 CONNECTED, RECONNECTING = LinkState.CONNECTED, LinkState.RECONNECTING
+
+
+def said(data: Data, number: int = 0) -> bytes:
+    """Return the datagram of a message to everybody."""
+    kind, payload = frames.encode(data)
+    fragment = frames.Fragment(frames.BROADCAST, number, kind, last=True, payload=payload)
+    return frames.datagram(fragment)
 
 
 def envelopes(world: LinkWorld) -> list[str]:
@@ -174,7 +186,7 @@ def test_what_is_queued_before_the_link_is_up_arrives() -> None:
     """Messages wait for the link, and arrive in order."""
     world = LinkWorld()
     for n in range(3):
-        world.tell(world.low, Enqueue(frames.encode(n)))
+        world.send(world.low, n)
     assert world.low.link.waiting_bytes > 0
     world.connect()
     assert world.high.heard == [0, 1, 2]
@@ -211,7 +223,7 @@ def test_a_queue_outlives_a_connection() -> None:
     world = LinkWorld().connect()
     world.wire_up = False
     world.report(world.low, ChannelClosed(0))
-    world.tell(world.low, Enqueue(frames.encode("still here")))
+    world.send(world.low, "still here")
     world.wire_up = True
     world.run(60.0)
     assert world.high.heard == ["still here"]
@@ -300,15 +312,15 @@ def test_a_silent_connection_is_heard_again() -> None:
     for end in (world.low, world.high):
         world.tell(end, Offline())
     world.network = False
-    world.tell(world.low, Enqueue(frames.encode("lost on the way")))
+    world.send(world.low, "on the way")
     world.run(60.0)
     assert world.low.states == world.high.states == [CONNECTED, RECONNECTING]
-    world.tell(world.low, Enqueue(frames.encode("kept")))
+    world.send(world.low, "kept")
     world.network = True
     world.run(INTERVAL)
     assert world.low.states == world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
     assert world.low.link.generation == 1
-    assert world.high.heard == ["kept"]
+    assert world.high.heard == ["on the way", "kept"]
     world.connect().run(30.0)
     assert world.low.link.generation == 1
     assert world.low.states == [CONNECTED, RECONNECTING, CONNECTED]
@@ -327,19 +339,51 @@ def test_what_is_lost_for_good_is_not_asked_on() -> None:
     asked = len(world.low.frames)
     world.run(20.0)
     assert len(world.low.frames) == asked
-    world.report(world.low, FrameReceived(0, frames.encode("late")))
+    world.report(world.low, FrameReceived(0, said("late")))
     assert world.low.link.state is RECONNECTING
 
 
-def test_a_replaced_connection_is_not_taken_up_again() -> None:
-    """Once the next generation is asked for, a word from the former does not stop it."""
+def test_who_is_cut_loose_before_it_was_there_is_told_later() -> None:
+    """The sender knows at once, the other side when they connect."""
+    world = LinkWorld()
+    world.send(world.low, "missed")
+    world.tell(world.low, CutLoose())
+    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    world.send(world.low, "news")
+    world.connect()
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.heard == ["news"]
+
+
+def test_who_has_asked_for_another_takes_what_it_has_until_then() -> None:
+    """The higher can only ask; the lower may not hear it, and a healed path be all there is."""
     world = LinkWorld().connect()
+    world.tell(world.low, Offline())
     world.network = world.wire_up = False
     world.run(INTERVAL + PATIENCE + 1.0)
     assert world.high.said(TransmitSignal)[-1].envelope is wire.Restart
-    world.report(world.high, FrameReceived(0, frames.encode("late")))
-    assert world.high.link.state is RECONNECTING
-    assert world.high.heard == ["late"]
+    world.network = True
+    world.run(3 * SETTLE_TIMEOUT)
+    for end in (world.low, world.high):
+        assert end.states == [CONNECTED, RECONNECTING, CONNECTED]
+        assert end.link.generation == 1
+    world.wire_up = True
+    world.connect()
+    world.run(60.0)
+    assert world.low.link.generation == world.high.link.generation == 2
+    assert world.low.link.state is world.high.link.state is CONNECTED
+
+
+def test_a_replaced_connection_is_not_taken_up_again() -> None:
+    """Once the lower has opened the next generation, a word from the former means nothing."""
+    world = LinkWorld().connect()
+    former = world.low.number
+    world.network = world.wire_up = False
+    world.run(INTERVAL + PATIENCE + 1.0)
+    assert world.low.link.generation == 2
+    world.tell(world.low, FromEngine(former, FrameReceived(0, said("late"))))
+    assert world.low.link.state is RECONNECTING
+    assert world.low.heard == []
 
 
 def test_connections_are_not_to_be_had_without_end() -> None:
@@ -405,12 +449,14 @@ def test_a_steady_link_is_mended_at_once_again() -> None:
 
 
 def test_a_link_can_be_renewed_by_hand() -> None:
-    """The reconnect button makes the next generation, from either side."""
+    """The reconnect button makes the next generation at once, from either side, every time."""
     world = LinkWorld().connect()
-    world.tell(world.high, Renew())
-    world.run(0.1)
-    assert world.low.link.generation == world.high.link.generation == 2
-    assert world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+    for number in range(4):
+        for end in (world.low, world.high):
+            world.tell(end, Renew())
+            world.run(0.1)
+        assert world.low.link.generation == world.high.link.generation == 3 + 2 * number
+    assert world.high.states == [CONNECTED, *[RECONNECTING, CONNECTED] * 8]
 
 
 def test_a_second_loss_while_waiting_changes_nothing() -> None:
@@ -429,7 +475,7 @@ def test_events_of_a_discarded_connection_are_inert() -> None:
     world.tell(world.low, Renew())
     world.run(0.1)
     before = len(world.low.out)
-    world.tell(world.low, FromEngine(1, FrameReceived(0, frames.encode("ghost"))))
+    world.tell(world.low, FromEngine(1, FrameReceived(0, said("ghost"))))
     world.tell(world.low, FromEngine(1, StateChanged(ConnectionState.FAILED)))
     world.tell(world.low, Measured(1, 10**9))
     assert world.low.out[before:] == []
@@ -439,9 +485,8 @@ def test_the_engine_is_fed_as_it_drains() -> None:
     """Only a window is handed on; measured and drained, the rest follows."""
     world = LinkWorld().connect()
     world.low.held_bytes = WINDOW_BYTES
-    frame = frames.encode(bytes(60_000))
     for _ in range(40):
-        world.tell(world.low, Enqueue(frame))
+        world.send(world.low, bytes(60_000))
     sent = len(world.high.heard)
     assert WINDOW_BYTES <= sent * 60_066 < WINDOW_BYTES + 61_000
     asked = len(world.low.said(MeasureBuffer))
@@ -460,7 +505,7 @@ def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
     world = LinkWorld().connect()
     for _ in range(2):
         number = world.high.number
-        for frame in (b"\xff", b"\xff", frames.encode("too late")):
+        for frame in (b"\xff", b"\xff", said("too late")):
             world.tell(world.high, FromEngine(number, FrameReceived(0, frame)))
         assert (number, 0.0) in world.high.closed
         world.run(RETRY_BASE)
@@ -483,36 +528,34 @@ def test_what_may_be_skipped_has_no_effect() -> None:
     """A frame of a later version leaves the link as it is."""
     world = LinkWorld().connect()
     before = len(world.high.out)
-    world.report(world.high, FrameReceived(0, b"\x01\x80"))
+    world.report(world.high, FrameReceived(0, b"\x01\x80\x00"))
     world.report(world.high, StateChanged(ConnectionState.DISCONNECTED))
     world.report(world.high, ChannelOpened(BULK))
     assert world.high.out[before:] == []
 
 
 def test_leaving_delivers_what_is_queued_and_says_goodbye() -> None:
-    """The goodbye comes after the last message, then the connection drains and closes."""
+    """The goodbye comes after the last message; when all have arrived the connection closes."""
     world = LinkWorld().connect()
-    world.tell(world.low, Enqueue(frames.encode("last words")))
-    world.tell(world.low, Depart(10.0))
+    world.send(world.low, "last words")
+    world.tell(world.low, Depart())
     assert world.high.heard == ["last words"]
     assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
-    assert world.low.closed == [(1, 10.0)]
+    assert world.low.closed == []
+    world.run(ACK_DELAY)
+    assert world.low.closed == [(1, DRAIN)]
     assert world.low.link.state is LinkState.CLOSED
     assert world.low.link.deadline is None
 
 
-def test_draining_takes_what_is_left_of_the_patience() -> None:
-    """The whole of leaving has one time limit, but what is handed on gets a moment at least."""
-    for patience, waiting, drain in ((10.0, 4.0, 6.0), (1.0, 0.0, DRAIN), (5.0, 4.0, DRAIN)):
-        world = LinkWorld().connect()
-        world.low.held_bytes = WINDOW_BYTES
-        for _ in range(40):
-            world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
-        world.tell(world.low, Depart(patience))
-        world.run(waiting)
-        world.low.held_bytes = 0
-        world.report(world.low, BufferLow(0))
-        assert world.low.closed == [(1, drain)]
+def test_who_has_said_all_leaves_at_once() -> None:
+    """What has arrived before needs no more waiting."""
+    world = LinkWorld().connect()
+    world.send(world.low, "arrived")
+    world.run(1.0)
+    world.tell(world.low, Depart())
+    assert world.low.closed == [(1, DRAIN)]
+    assert len(world.high.said(SaidGoodbye)) == 1
 
 
 def test_leaving_waits_until_the_queue_is_empty() -> None:
@@ -520,8 +563,8 @@ def test_leaving_waits_until_the_queue_is_empty() -> None:
     world = LinkWorld().connect()
     world.low.held_bytes = WINDOW_BYTES
     for _ in range(40):
-        world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
-    world.tell(world.low, Depart(10.0))
+        world.send(world.low, bytes(60_000))
+    world.tell(world.low, Depart())
     assert world.high.said(SaidGoodbye) == []
     world.low.held_bytes = 0
     world.report(world.low, BufferLow(0))
@@ -529,10 +572,49 @@ def test_leaving_waits_until_the_queue_is_empty() -> None:
     assert len(world.high.said(SaidGoodbye)) == 1
 
 
+def test_however_slow_the_network_all_is_delivered() -> None:
+    """A leaver waits for as long as the other side is heard of."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = WINDOW_BYTES
+    for _ in range(40):
+        world.send(world.low, bytes(60_000))
+    world.tell(world.low, Depart())
+    world.run(60.0)
+    assert world.low.link.state is CONNECTED
+    world.low.held_bytes = 0
+    world.report(world.low, BufferLow(0))
+    world.run(ACK_DELAY)
+    assert world.low.link.state is LinkState.CLOSED
+
+
+def test_who_is_not_heard_of_is_not_waited_for() -> None:
+    """Neither who falls silent, nor who has never answered; but who answers is."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.send(world.low, "lost")
+    world.tell(world.low, Depart())
+    world.run(UNHEARD)
+    assert world.low.closed == [(1, 0.0)]
+    world = LinkWorld()
+    world.wire_up = False
+    world.tell(world.low, Online())
+    world.send(world.low, "lost")
+    world.tell(world.low, Depart())
+    world.run(UNHEARD)
+    assert world.low.link.state is LinkState.CLOSED
+    world = LinkWorld()
+    world.network = False
+    world.connect()
+    world.send(world.low, "later")
+    world.tell(world.low, Depart())
+    world.run(2 * UNHEARD)
+    assert world.low.link.state is LinkState.CONNECTING
+
+
 def test_leaving_an_unconnected_link_just_closes_it() -> None:
     """Nobody is there to say goodbye to, so nothing is waited for."""
     world = LinkWorld()
-    world.tell(world.low, Depart(10.0))
+    world.tell(world.low, Depart())
     assert world.low.closed == []
     assert world.low.states == [LinkState.CLOSED]
 
@@ -540,28 +622,23 @@ def test_leaving_an_unconnected_link_just_closes_it() -> None:
 def test_leaving_delivers_what_waits_for_the_link_to_open() -> None:
     """Who says something and leaves at once, as a pipe does, is heard nevertheless."""
     world = LinkWorld()
-    world.tell(world.low, Enqueue(frames.encode("in passing")))
-    world.tell(world.low, Depart(10.0))
+    world.send(world.low, "in passing")
+    world.tell(world.low, Depart())
     assert world.low.states == []
     world.connect()
     assert world.high.heard == ["in passing"]
     assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
-    assert world.low.closed == [(1, 10.0)]
+    assert world.low.closed == [(1, DRAIN)]
 
 
-@pytest.mark.parametrize("stalled", [False, True])
-def test_a_connection_that_breaks_while_leaving_ends_it(*, stalled: bool) -> None:
+def test_a_connection_that_breaks_while_leaving_ends_it() -> None:
     """There is no next generation for who is leaving."""
     world = LinkWorld().connect()
     world.low.held_bytes = WINDOW_BYTES
     for _ in range(40):
-        world.tell(world.low, Enqueue(frames.encode(bytes(60_000))))
-    world.tell(world.low, Depart(100.0))
-    if stalled:
-        world.network = False
-        world.run(INTERVAL + PATIENCE)
-    else:
-        world.report(world.low, ChannelClosed(0))
+        world.send(world.low, bytes(60_000))
+    world.tell(world.low, Depart())
+    world.report(world.low, ChannelClosed(0))
     assert world.low.link.state is LinkState.CLOSED
 
 
@@ -571,7 +648,7 @@ def test_a_closed_link_is_silent() -> None:
     world.tell(world.low, Abandon())
     assert world.low.out[-2:] == [CloseConnection(HIGH, 1, 0.0), world.low.out[-1]]
     before = len(world.low.out)
-    for event in (Online(), Tick(), Enqueue(b"\x01\x00"), Renew(), Abandon()):
+    for event in (Online(), Tick(), Enqueue(0, b"x"), Renew(), Abandon()):
         world.tell(world.low, event)
     assert world.low.out[before:] == []
 
@@ -635,7 +712,7 @@ def test_frames_while_closed_are_not_sent() -> None:
     world.wire_up = False
     world.report(world.low, ChannelClosed(0))
     before = len(world.low.said(SendFrame))
-    world.report(world.low, FrameReceived(0, frames.encode_control(frames.Ping(1))))
+    world.report(world.low, FrameReceived(0, frames.datagram(frames.Ping(1))))
     assert len(world.low.said(SendFrame)) == before
 
 

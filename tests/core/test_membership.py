@@ -94,20 +94,6 @@ def test_last_words_are_waited_for() -> None:
         assert departed == [Departed(ADA, LeaveReason.LEFT)]
 
 
-def test_who_is_parting_may_have_more_to_say() -> None:
-    """Each message over the link is followed by as much time for the next."""
-    members = in_room(ADA)
-    members.link(key(ADA), 0.0, alive=True)
-    members.heard(key(ADA), 9.0)
-    assert members.deadline is None
-    members.left(key(ADA), LeaveReason.LEFT, 10.0)
-    for second in range(11, 15):
-        members.heard(key(ADA), second - 0.1)
-        assert members.settle(float(second)) == []
-    members.heard(key(BOB), 14.0)
-    assert members.settle(14.9 + PARTING) == [Departed(ADA, LeaveReason.LEFT)]
-
-
 def test_who_is_parting_is_not_replaced() -> None:
     """The next life of a peer does not cut off the last words of the one that left."""
     members = in_room(ADA)

@@ -289,6 +289,7 @@ def test_a_page_that_goes_away_takes_its_session_with_it() -> None:
     world.feed(Dropped(a, leaving=True))
     assert world.heard(b) == [PeerLeft("lobby", *A, "timeout")]
     world.feed(Dropped(a))
+    world.feed(Dropped(world.open(), leaving=True))
     again = world.join(A)
     assert not world.welcomed(again).resumed
     assert world.heard(b) == [ready(A)]

@@ -7,6 +7,7 @@ from thkmesh.core import link_events as link
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
+    BufferLow,
     Capabilities,
     ChannelClosed,
     ChannelOpened,
@@ -20,8 +21,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.sending import QUEUE_BYTES
-from thkmesh.core.session import Session
+from thkmesh.core.session import PATIENCE, Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
@@ -41,6 +41,7 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
+from thkmesh.core.streams import LOG_BYTES
 from thkmesh.errors import (
     InvalidMessage,
     InvalidSignature,
@@ -50,25 +51,42 @@ from thkmesh.errors import (
     UnknownPeer,
 )
 from thkmesh.events import (
+    Data,
     LeaveReason,
     LinkChanged,
     LinkState,
+    Lost,
     Message,
     PeerJoined,
+    PeerLagging,
     PeerLeft,
     Refused,
     ServerChanged,
     ServerState,
+    Undelivered,
 )
 from thkmesh.peer import Peer
 
 ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
-HELLO = frames.encode("hello")
 CAPABILITIES = Capabilities(
     rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144
 )
+
+
+START = frames.Begin(0, 0)
+
+
+def send(token: int, to: SessionKey | None, data: Data) -> Send:
+    """Return the wish to send a message."""
+    return Send(token, to, *frames.encode(data))
+
+
+def direct(number: int, data: Data) -> frames.Fragment:
+    """Return the frame of a message to us alone."""
+    kind, payload = frames.encode(data)
+    return frames.Fragment(frames.DIRECT, number, kind, last=True, payload=payload)
 
 
 def key(peer: Peer) -> SessionKey:
@@ -101,14 +119,41 @@ class Life:
         """Let the links to these come up."""
         for peer in peers:
             self.engine(peer, ChannelOpened(0))
+            opened = self.last
+            self.hear(peer, frames.Resume({0: START, 1: START}, {}))
+            self.last = [*opened, *self.last]
 
     def engine(self, peer: Peer, event: object, number: int = 1) -> list[SessionOutput]:
         """Let the connection to a peer report something."""
         return self.tell(FromLink(key(peer), link.FromEngine(number, event)))  # type: ignore[arg-type]
 
-    def sent(self) -> list[tuple[SessionKey, bytes]]:
-        """Return the application frames that went out last."""
-        return [(o.to, o.frame) for o in self.last if isinstance(o, link.SendFrame)]
+    def sent(self) -> list[tuple[SessionKey, object]]:
+        """Return what small messages and goodbyes went out last."""
+        found: list[tuple[SessionKey, object]] = []
+        for output in self.last:
+            if isinstance(output, link.SendFrame):
+                for frame in frames.parse(output.frame):
+                    match frame:
+                        case frames.Fragment(kind=kind, payload=payload):
+                            found.append((output.to, frames.content(kind, payload)))
+                        case frames.Bye():
+                            found.append((output.to, frame))
+                        case _:
+                            pass
+        return found
+
+    def went(self, peer: Peer) -> list[frames.Frame]:
+        """Return all frames that went out to a peer last."""
+        return [
+            frame
+            for output in self.last
+            if isinstance(output, link.SendFrame) and output.to == key(peer)
+            for frame in frames.parse(output.frame)
+        ]
+
+    def hear(self, peer: Peer, *said: frames.Frame, number: int = 1) -> list[SessionOutput]:
+        """Let a datagram come from a peer."""
+        return self.engine(peer, FrameReceived(0, frames.datagram(*said)), number)
 
     def events(self) -> list[object]:
         """Return what the application was told last."""
@@ -168,25 +213,25 @@ def test_newcomers_are_linked() -> None:
 def test_a_broadcast_goes_to_everybody_and_a_unicast_to_one() -> None:
     """A message is sent once over each link that it is for, and accepted."""
     life = in_room(BOB, CAT)
-    assert Accepted(1) in life.tell(Send(1, None, HELLO))
-    assert life.sent() == [(key(BOB), HELLO), (key(CAT), HELLO)]
-    assert Accepted(2) in life.tell(Send(2, key(CAT), HELLO))
-    assert life.sent() == [(key(CAT), HELLO)]
+    assert Accepted(1) in life.tell(send(1, None, "hello"))
+    assert life.sent() == [(key(BOB), "hello"), (key(CAT), "hello")]
+    assert Accepted(2) in life.tell(send(2, key(CAT), "hello"))
+    assert life.sent() == [(key(CAT), "hello")]
 
 
 def test_a_message_sent_at_once_waits_for_the_links() -> None:
     """What is sent right after joining reaches those who were there."""
     life = Life()
     life.welcome(BOB)
-    assert life.tell(Send(1, None, HELLO)) == [Accepted(1)]
+    assert life.tell(send(1, None, "hello")) == [Accepted(1)]
     life.connect(BOB)
-    assert life.sent() == [(key(BOB), HELLO)]
+    assert life.sent() == [(key(BOB), "hello")]
 
 
 def test_to_an_empty_room_a_message_is_owed_to_nobody() -> None:
     """Sent to nobody, it is accepted, and who comes later does not get it."""
     life = in_room()
-    assert life.tell(Send(1, None, HELLO)) == [Accepted(1)]
+    assert life.tell(send(1, None, "hello")) == [Accepted(1)]
     life.tell(Introduced(BOB))
     life.connect(BOB)
     assert life.sent() == []
@@ -195,41 +240,92 @@ def test_to_an_empty_room_a_message_is_owed_to_nobody() -> None:
 def test_an_unknown_addressee_is_an_error() -> None:
     """A unicast to who is not here is not sent."""
     life = in_room(BOB)
-    (output,) = life.tell(Send(1, key(CAT), HELLO))
+    (output,) = life.tell(send(1, key(CAT), "hello"))
     assert isinstance(output, Unsendable)
     assert isinstance(output.error, UnknownPeer)
 
 
-def fill(life: Life, peer: Peer) -> None:
-    """Fill the queue of a link that is not up."""
-    life.tell(Send(0, key(peer), bytes(QUEUE_BYTES)))
+def fill(life: Life, to: Peer | None) -> None:
+    """Fill the log of what goes to everybody, or to one peer, which takes in nothing."""
+    life.tell(Send(0, None if to is None else key(to), 1, bytes(LOG_BYTES)))
 
 
-def test_a_sender_waits_for_a_full_link_and_only_for_that() -> None:
-    """Broadcasts wait for the fullest link, in order; a unicast elsewhere passes."""
+def take_in(life: Life, peer: Peer) -> None:
+    """Let a peer take in and acknowledge everything that goes to everybody."""
+    while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
+        life.hear(peer, frames.Ack({0: sent[-1].number + 1}))
+        life.engine(peer, BufferLow(0))
+
+
+def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:
+    """What goes to one peer waits for it alone; in the order of sending, until cancelled."""
     life = Life()
     life.welcome(BOB, CAT)
     life.connect(CAT)
     fill(life, BOB)
-    assert life.tell(Send(1, None, HELLO)) == []
-    assert life.tell(Send(2, key(BOB), HELLO)) == []
-    assert life.tell(Send(3, key(CAT), HELLO)) == []
-    assert life.tell(Cancel(1)) != []
-    assert Accepted(3) in life.last
-    assert Accepted(2) not in life.last
+    assert life.tell(send(1, key(BOB), "hello")) == []
+    assert life.tell(send(2, key(BOB), "again")) == []
+    assert Accepted(3) in life.tell(send(3, None, "everybody"))
+    assert Accepted(4) in life.tell(send(4, key(CAT), "Cat"))
+    assert life.tell(Cancel(1)) == []
     life.connect(BOB)
+    assert Accepted(2) not in life.last
+    life.hear(BOB, frames.Ack({1: 1}))
     assert Accepted(2) in life.last
+
+
+def test_nobody_halts_a_room() -> None:
+    """Everybody waits for the slowest for a while; then it is told what it will not get."""
+    life = Life()
+    life.welcome(BOB, CAT)
+    life.connect(CAT)
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(1, None, "one"))
+    life.tell(send(2, None, "two"), after=1.0)
+    assert life.session.deadline is not None
+    assert life.last == []
+    life.tell(Tick(), after=PATIENCE - 1.0)
+    assert life.events() == [PeerLagging(BOB, 1)]
+    assert {Accepted(1), Accepted(2)} < set(life.last)
+    assert life.sent() == [(key(CAT), "one"), (key(CAT), "two")]
+    life.connect(BOB)
+    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert life.sent() == [(key(BOB), "one"), (key(BOB), "two")]
+
+
+def test_who_is_slow_but_moves_is_waited_for() -> None:
+    """Each time that a message is accepted, everybody waits anew."""
+    life = in_room(BOB)
+    fill(life, None)
+    for number in range(1, 5):
+        fill(life, None)
+        life.tell(Tick(), after=PATIENCE - 0.5)
+        life.hear(BOB, frames.Ack({0: 1 + 4 * number}))
+        assert life.events() == []
+
+
+def test_a_cut_session_is_told_at_once_over_a_living_link() -> None:
+    """After what the connection already carries, so that its receiver counts right."""
+    life = in_room(BOB)
+    fill(life, None)
+    life.tell(send(1, None, "news"))
+    life.tell(Tick(), after=PATIENCE)
+    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert life.events() == [PeerLagging(BOB, 1)]
+    life.engine(BOB, BufferLow(0))
+    assert life.sent() == [(key(BOB), "news")]
 
 
 def test_a_cancelled_message_is_not_sent() -> None:
     """Cancelled while waiting, it goes to nobody; later is too late."""
     life = Life()
     life.welcome(BOB)
-    fill(life, BOB)
-    life.tell(Send(1, None, HELLO))
+    fill(life, None)
+    life.tell(send(1, None, "hello"))
     life.tell(Cancel(1))
-    life.connect(BOB)
-    assert life.sent()[1:] == []
+    life.tell(Tick(), after=2 * PATIENCE)
+    assert life.last == []
     assert life.tell(Cancel(1)) == []
 
 
@@ -237,29 +333,61 @@ def test_a_peer_that_leaves_frees_who_waited_for_it() -> None:
     """A broadcast no longer waits for who is gone; a unicast to it is an error."""
     life = Life()
     life.welcome(BOB)
+    fill(life, None)
     fill(life, BOB)
-    life.tell(Send(1, None, HELLO))
-    life.tell(Send(2, key(BOB), HELLO))
+    life.tell(send(1, None, "hello"))
+    life.tell(send(2, key(BOB), "hello"))
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid)))
     assert life.events() == []
     life.tell(Tick(), after=PARTING)
     assert Accepted(1) in life.last
     assert [o.token for o in life.last if isinstance(o, Unsendable)] == [2]
-    assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
+    assert life.events() == [Undelivered(BOB, 2), PeerLeft(BOB, LeaveReason.LEFT)]
     assert life.session.links == ()
+
+
+def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
+    """Not of a peer that had everything, nor by who leaves; of one that vanished both ways."""
+    life = in_room(BOB, CAT)
+    life.tell(send(1, None, "to both"))
+    life.tell(send(2, key(BOB), "to Bob"))
+    life.hear(CAT, frames.Ack({0: 1}), frames.Bye())
+    assert life.events() == [PeerLeft(CAT, LeaveReason.LEFT)]
+    life.hear(BOB, frames.Ack({1: 1}))
+    life.engine(BOB, ChannelClosed(0))
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
+    assert life.events() == [
+        Lost(BOB, None),
+        Undelivered(BOB, 1),
+        PeerLeft(BOB, LeaveReason.TIMEOUT),
+    ]
+
+
+def test_behind_a_goodbye_nothing_is_said() -> None:
+    """What else is in its datagram is nobody's."""
+    life = in_room(BOB)
+    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4)))
+    assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
+
+
+def test_lost_messages_are_counted() -> None:
+    """What a peer could not wait to send us is lost, and we know how much that is."""
+    life = in_room(BOB)
+    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4)))
+    assert life.events() == [Message(BOB, "one", direct=True), Lost(BOB, 3)]
 
 
 def test_messages_arrive_with_their_sender() -> None:
     """A frame of a link is a message of its peer."""
     life = in_room(BOB)
-    life.engine(BOB, FrameReceived(0, frames.encode({"a": 1}, direct=True)))
+    life.hear(BOB, direct(0, {"a": 1}))
     assert life.events() == [Message(BOB, {"a": 1}, direct=True)]
 
 
 def test_a_goodbye_over_the_link_is_enough() -> None:
     """Who says goodbye has left, whatever the server still says."""
     life = in_room(BOB)
-    life.engine(BOB, FrameReceived(0, frames.encode_control(frames.Bye())))
+    life.hear(BOB, frames.Bye())
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
     life.welcome(BOB)
     assert life.session.peers == ()
@@ -270,7 +398,7 @@ def test_a_living_link_outlives_the_server() -> None:
     life = in_room(BOB, CAT)
     life.tell(SocketLost(CloseCode.RESTARTING, ""))
     assert life.events() == [ServerChanged(ServerState.RECONNECTING)]
-    life.tell(Send(1, None, HELLO))
+    life.tell(send(1, None, "hello"))
     assert len(life.sent()) == 2
     life.tell(Tick(), after=1.0)
     life.welcome(epoch="two")
@@ -278,7 +406,7 @@ def test_a_living_link_outlives_the_server() -> None:
     life.tell(Introduced(BOB))
     for _ in range(int(RETURN_GRACE)):
         for peer in (BOB, CAT):
-            life.engine(peer, FrameReceived(0, frames.encode_control(frames.Pong(1))))
+            life.hear(peer, frames.Pong(1))
         life.tell(Tick(), after=1.0)
     assert life.session.peers == (BOB, CAT)
 
@@ -291,6 +419,7 @@ def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:
     life.engine(BOB, ChannelClosed(0))
     assert life.events() == [
         LinkChanged(BOB, LinkState.RECONNECTING),
+        Lost(BOB, None),
         PeerLeft(BOB, LeaveReason.TIMEOUT),
     ]
 
@@ -303,7 +432,7 @@ def test_a_peer_that_was_given_up_and_returns_finds_its_link_again() -> None:
     life.engine(BOB, ChannelClosed(0))
     (former,) = life.session.links
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
-    assert life.events() == [PeerLeft(BOB, LeaveReason.TIMEOUT)]
+    assert life.events() == [Lost(BOB, None), PeerLeft(BOB, LeaveReason.TIMEOUT)]
     generation = former.generation
     life.tell(SignalVerified(key(BOB), link.SignalArrived(1, 1, wire.RestartBody(wanted=2))))
     assert life.last == []
@@ -406,8 +535,7 @@ def test_leaving_says_goodbye_to_everybody_then_ends() -> None:
     """Links say goodbye and drain, the server is told, and that is the end."""
     life = in_room(BOB)
     life.tell(Leave(5.0))
-    goodbyes = [frame for _, frame in life.sent()]
-    assert goodbyes == [frames.encode_control(frames.Bye())]
+    assert life.sent() == [(key(BOB), frames.Bye())]
     assert life.last[-3:] == [SendToServer(wire.Leave()), CloseSocket(), Ended(None)]
     assert life.session.deadline is None
 
@@ -415,12 +543,12 @@ def test_leaving_says_goodbye_to_everybody_then_ends() -> None:
 def test_leaving_has_an_end() -> None:
     """What cannot be delivered within the patience is given up."""
     life = in_room(BOB)
-    life.tell(Send(1, None, bytes(2 * 1024 * 1024)))
-    life.tell(Send(2, None, HELLO))
+    life.tell(send(1, None, bytes(2 * 1024 * 1024)))
+    life.tell(send(2, None, "hello"))
     life.tell(Leave(5.0))
     life.tell(Leave(50.0))
     assert Ended(None) not in life.last
-    refused = life.tell(Send(3, None, HELLO))
+    refused = life.tell(send(3, None, "hello"))
     assert [o.token for o in refused if isinstance(o, Unsendable)] == [3]
     life.tell(SocketLost(1006, ""))
     life.tell(Introduced(CAT))
@@ -432,8 +560,8 @@ def test_leaving_has_an_end() -> None:
 def test_leaving_can_be_hurried() -> None:
     """Who is leaving and then runs out of patience, as at the end of a program, is heard."""
     life = in_room(BOB)
-    life.tell(Send(1, None, bytes(2 * 1024 * 1024)))
-    life.tell(Send(2, None, HELLO))
+    life.tell(send(1, None, bytes(2 * 1024 * 1024)))
+    life.tell(send(2, None, "hello"))
     life.tell(Leave(50.0))
     life.tell(Leave(1.0))
     assert life.session.deadline == 1.0
@@ -445,8 +573,8 @@ def test_a_final_close_code_ends_the_session() -> None:
     """Replaced by a newer session: everything closes, and waiting sends are refused."""
     life = Life()
     life.welcome(BOB)
-    fill(life, BOB)
-    life.tell(Send(1, None, HELLO))
+    fill(life, None)
+    life.tell(send(1, None, "hello"))
     life.tell(SocketLost(CloseCode.REPLACED, ""))
     ended = life.last[-1]
     assert isinstance(ended, Ended)
@@ -459,7 +587,7 @@ def test_after_the_end_nothing_is_sent() -> None:
     """A session that has ended refuses messages and is silent otherwise."""
     life = in_room(BOB)
     life.tell(Leave(0.0))
-    (output,) = life.tell(Send(1, None, HELLO))
+    (output,) = life.tell(send(1, None, "hello"))
     assert isinstance(output, Unsendable)
     assert isinstance(output.error, RoomClosed)
     assert life.tell(Tick(), after=100.0) == []
@@ -471,8 +599,35 @@ def test_sleep_reaches_everything(slept: float) -> None:
     """After sleep neither the server nor a link is judged by the time we missed."""
     life = in_room(BOB)
     life.tell(Tick(), after=10.0)
-    life.engine(BOB, FrameReceived(0, frames.encode_control(frames.Pong(1))))
+    life.hear(BOB, frames.Pong(1))
     life.now += slept
     life.tell(Slept(slept))
     assert life.session.links[0].state is LinkState.CONNECTED
     assert CloseSocket() not in life.last
+
+
+def test_refusals_hold_on_to_nothing() -> None:
+    """What was refused may be large, and nobody may read of it for long."""
+    life = in_room(BOB)
+    try:
+        try:
+            raise ValueError("the cause")
+        except ValueError as cause:
+            raise InvalidSignature("x") from cause
+    except InvalidSignature as error:
+        life.tell(Suspected(key(BOB), error))
+    (event,) = life.events()
+    assert isinstance(event, Refused)
+    assert event.error.__traceback__ is None
+    assert (event.error.__cause__, event.error.__context__) == (None, None)
+    assert str(event.error) == "x"
+
+
+def test_a_link_that_its_own_news_closes_begins_nothing_more() -> None:
+    """An unlisted peer departs with its connection: no heir is opened that nobody would close."""
+    life = in_room(BOB)
+    life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
+    life.tell(SignalVerified(key(BOB), link.SignalArrived(1, 0, wire.RestartBody(2))))
+    assert life.events()[-1] == PeerLeft(BOB, LeaveReason.TIMEOUT)
+    assert not any(isinstance(o, link.OpenConnection | link.Perform) for o in life.last)
+    assert life.session.links == ()

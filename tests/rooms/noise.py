@@ -2,10 +2,14 @@
 
 import json
 import random
+from collections.abc import Mapping
+from copy import deepcopy
 
-from thkmesh.core import frames, wire
+from thkmesh.core import frames, varint, wire
+from thkmesh.core.receiving import Inbox
 from thkmesh.core.wire import SeedDescription
 from thkmesh.errors import InvalidMessage
+from thkmesh.events import Data
 
 ODD_JSON = """
     null true -0 1e308 9007199254740993 18446744073709551616 "" "\\ud83d\\ude00" [] {} [[]] {"":{}}
@@ -33,13 +37,33 @@ a=sctp-port:5000
 """.replace("\n", "\r\n")
 
 
-def accepted(frame: bytes) -> bool:
-    """Tell whether a frame follows the protocol."""
-    try:
-        frames.decode(frame)
-    except InvalidMessage:
-        return False
-    return True
+class Victim:
+    """What the receiver of datagrams makes of them."""
+
+    def __init__(self) -> None:
+        """Know where both streams begin."""
+        self.inbox = Inbox()
+        self.inbox.begin(dict.fromkeys((frames.BROADCAST, frames.DIRECT), frames.Begin(0, 0)))
+        self.heard: list[tuple[Data, bool]] = []
+
+    def takes(self, datagram: bytes) -> bool:
+        """Tell whether a datagram follows the protocol, and take it as far as it does."""
+        try:
+            for frame in frames.parse(datagram):
+                match frame:
+                    case frames.Fragment():
+                        message = self.inbox.receive(frame, 0.0)
+                        if message is not None:
+                            self.heard.append(message)
+                    case frames.Skip():
+                        self.inbox.skip(frame, 0.0)
+                    case frames.Ack(expected=expected) if any(expected.values()):
+                        return False  # It has sent us nothing.
+                    case _:
+                        pass
+        except InvalidMessage:
+            return False
+        return True
 
 
 class Noise:
@@ -53,31 +77,62 @@ class Noise:
 
     # --- frames ---
 
-    def frame(self) -> bytes:
-        """Return a frame that is odd, and most likely wrong; it is never a goodbye."""
+    def datagram(self, expected: Mapping[int, int]) -> bytes:
+        """Return one that is odd, and most likely wrong; it is never a goodbye.
+
+        Args:
+            expected: by stream, the number of the fragment that is expected next.
+        """
         dice = self.dice
-        match dice.randrange(10):
+        match dice.randrange(12):
             case 0:
                 return dice.randbytes(dice.randrange(64))
             case 1:
                 return bytes([dice.randrange(256), dice.randrange(256)]) + dice.randbytes(9)
             case 2:
-                return b"\x01\x00" + dice.randbytes(dice.randrange(64))
+                return self.message(expected, frames.Kind.TEXT, dice.randbytes(dice.randrange(64)))
             case 3:
-                return b"\x01\x02" + dice.choice(ODD_JSON).encode()
+                return self.message(expected, frames.Kind.JSON, dice.choice(ODD_JSON).encode())
             case 4:
-                return b"\x01\x03" + dice.choice(ODD_CONTROL).encode()
+                text = dice.choice(ODD_CONTROL).encode()
+                return b"\x01\x40" + varint.write(len(text)) + text
             case 5:
                 depth = dice.choice([10, 300, 20_000])
-                return b"\x01\x02" + b"[" * depth + b"]" * depth
+                return self.message(expected, frames.Kind.JSON, b"[" * depth + b"]" * depth)
             case 6:
-                return b"\x01\x02" + b"9" * dice.choice([17, 400, 60_000])
+                digits = b"9" * dice.choice([17, 400, 60_000])
+                return self.message(expected, frames.Kind.JSON, digits)
             case 7:
-                return b"\x01\x01" + bytes(dice.choice([0, 65_536, 65_537, 70_000, 262_000]))
+                size = dice.choice([0, 60_000, 65_520, 65_536, 70_000, 262_000])
+                return self.message(expected, frames.Kind.BYTES, bytes(size))
             case 8:
-                return bytes([1, dice.randrange(0x80, 0x100)]) + dice.randbytes(20)
+                return b"\x01" + bytes([dice.randrange(0x80, 0x100), 20]) + dice.randbytes(20)
+            case 9:
+                return self.bookkeeping(expected)
             case _:
-                return self.damaged(b'\x01\x02{"text":["\xf0\x9f\x90\xa6",1.5e3,null]}')
+                good = self.message(expected, frames.Kind.JSON, '{"a":["🐦",1.5e3]}'.encode())
+                return self.damaged(good) if dice.random() < 0.5 else good
+
+    def message(self, expected: Mapping[int, int], kind: int, payload: bytes) -> bytes:
+        """Return a fragment with the number that is expected, or once in a while another."""
+        dice = self.dice
+        stream = dice.choice(list(expected))
+        number = expected[stream] + (dice.choice([-1, 1, 1000]) if dice.random() < 0.05 else 0)
+        last = dice.random() < 0.9
+        return frames.VERSION + frames.fragment(stream, max(number, 0), kind, payload, last=last)
+
+    def bookkeeping(self, expected: Mapping[int, int]) -> bytes:
+        """Return what is no message: acknowledgements, resumptions, skips."""
+        dice = self.dice
+        stream = dice.choice(list(expected))
+        number = expected[stream] + dice.randrange(3)
+        begin = frames.Begin(number, dice.choice([0, number, 2**53 - 1]))
+        made: list[frames.Frame] = [
+            frames.Ack({stream: dice.choice([0, number])}),
+            frames.Resume({stream: begin}, {stream: number}),
+            frames.Skip(stream, begin),
+        ]
+        return frames.datagram(dice.choice(made))
 
     def damaged(self, data: bytes) -> bytes:
         """Return bytes with some of them changed, or cut off."""
@@ -89,13 +144,22 @@ class Noise:
                 del changed[at:]
         return bytes(changed)
 
-    def wave(self, size: int) -> list[bytes]:
-        """Return frames that follow the protocol, if oddly, before and after one that does not."""
-        made = [self.frame() for _ in range(size)]
-        good = [frame for frame in made if accepted(frame)]
-        bad = [frame for frame in made if not accepted(frame)]
-        half = len(good) // 2
-        return good[:half] + bad + good[half:]
+    def wave(self, victim: Victim, size: int) -> list[bytes]:
+        """Return datagrams that follow the protocol, if oddly, and then some that do not.
+
+        The victim has taken what it will take: all before the first that does not.
+        """
+        good: list[bytes] = []
+        bad: list[bytes] = []
+        for _ in range(size):
+            datagram = self.datagram(victim.inbox.expected)
+            if deepcopy(victim).takes(datagram):
+                victim.takes(datagram)
+                good.append(datagram)
+            else:
+                bad.append(datagram)
+        victim.takes(bad[0])
+        return [*good, *bad, *good]
 
     # --- signals ---
 

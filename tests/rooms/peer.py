@@ -54,7 +54,11 @@ def describe(event: thkmesh.Event) -> dict[str, Any]:
             line["state"] = state.value
         case thkmesh.ServerChanged(state=state):
             line["state"] = state.value
-        case thkmesh.Lost(count=count):
+        case (
+            thkmesh.Lost(count=count)
+            | thkmesh.PeerLagging(count=count)
+            | thkmesh.Undelivered(count=count)
+        ):
             line["count"] = count
         case thkmesh.Refused(error=error):
             line["error"] = type(error).__name__

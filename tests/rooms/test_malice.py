@@ -8,13 +8,11 @@ import pytest
 
 from tests.rooms.conftest import StartPeers
 from tests.rooms.figures import report
-from tests.rooms.noise import Noise, accepted
+from tests.rooms.noise import Noise, Victim
 from tests.rooms.processes import PeerProcess, Server, all_linked
 from tests.rooms.rogue import rogue
-from thkmesh import Data
-from thkmesh.core import frames, wire
+from thkmesh.core import wire
 from thkmesh.core.negotiation import ufrags_of
-from thkmesh.errors import InvalidMessage
 
 WAVES = 5
 WARM_UP = 2
@@ -62,25 +60,12 @@ async def scene(server: Server, start_peers: StartPeers) -> Scene:
     return Scene(server, victim, friend)
 
 
-def delivered(wave: list[bytes]) -> list[frames.Content]:
-    """Return the messages in the frames before the first that breaks the protocol."""
-    found: list[frames.Content] = []
-    for frame in wave:
-        try:
-            content = frames.decode(frame)
-        except InvalidMessage:
-            break
-        if isinstance(content, frames.Content):
-            found.append(content)
-    return found
-
-
 @pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.nightly)])
 def test_a_malformed_frame_is_a_typed_error(count: int) -> None:
     """Whatever arrives, it is a message, to be skipped, or refused as invalid."""
     seed = secrets.randbits(32)
-    noise = Noise(seed)
-    good = sum(accepted(noise.frame()) for _ in range(count))
+    noise, victim = Noise(seed), Victim()
+    good = sum(victim.takes(noise.datagram(victim.inbox.expected)) for _ in range(count))
     assert count // 10 < good < count * 9 // 10, f"seed {seed}"
 
 
@@ -88,18 +73,15 @@ def test_a_malformed_frame_is_a_typed_error(count: int) -> None:
 async def test_malformed_frames_harm_nobody(scene: Scene, polite: bool) -> None:
     """All before the first is delivered, nothing after; one refusal, and a new connection."""
     seed = secrets.randbits(32)
-    noise, victim = Noise(seed), scene.victim
+    noise, victim, model = Noise(seed), scene.victim, Victim()
     before = 0
-    expected: list[frames.Content] = []
     async with rogue(scene.server.url, "lobby", victim.id, polite=polite) as found:
         found.connect(found.met[victim.id])
         for number in range(WAVES):
             await found.until(lambda: found.connected)
             connections = found.opened
-            wave = noise.wave(FRAMES)
-            expected += delivered(wave)
-            for frame in wave:
-                found.send(frame)
+            for datagram in noise.wave(model, FRAMES):
+                found.send(datagram)
             refused = number + 1
             await victim.until(lambda: len(victim.of("Refused")) == refused)  # noqa: B023
             await found.until(lambda: found.opened > connections)  # noqa: B023
@@ -107,11 +89,11 @@ async def test_malformed_frames_harm_nobody(scene: Scene, polite: bool) -> None:
                 before = scene.memory
         growth = scene.memory - before
         for direct in (False, True):
-            wanted: list[Data] = [each.data for each in expected if each.direct is direct]
+            wanted = [data for data, alone in model.heard if alone is direct]
             assert victim.heard(found.me.id, direct=direct) == wanted, f"seed {seed}"
         assert {line["error"] for line in victim.of("Refused")} == {"InvalidMessage"}
         assert {line["peer"] for line in victim.of("Refused")} == {found.me.id}
-    report(f"seed {seed}: {len(expected)} delivered, memory grew by {growth / 2**20:.1f} MiB")
+    report(f"seed {seed}: {len(model.heard)} delivered, memory grew by {growth / 2**20:.1f} MiB")
     await scene.unharmed()
     assert growth < GROWTH_LIMIT_BYTES
 

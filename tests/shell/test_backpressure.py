@@ -7,15 +7,17 @@ import pytest
 import thkmesh
 from tests.server.world import Client
 from tests.shell.world import PATIENCE, heard, messages
-from thkmesh import Lost, Message, Peer, PeerJoined, Room
+from thkmesh import Lost, Message, Peer, PeerJoined, PeerLagging, Room, Undelivered
 from thkmesh.core import wire
 from thkmesh.core.frames import MESSAGE_LIMIT_BYTES
-from thkmesh.core.sending import QUEUE_BYTES
+from thkmesh.core.streams import LOG_BYTES
 from thkmesh.crossing import BUFFER_BYTES
 
 BLOCK = bytes(MESSAGE_LIMIT_BYTES)
-BLOCKS = QUEUE_BYTES // (MESSAGE_LIMIT_BYTES + 66) + 1
-"""So many blocks are accepted for a link that is not up; the next one waits."""
+BLOCKS = 2
+"""So many blocks fill a log; the next message waits."""
+
+SIZE = 65_536
 
 
 def peer_of(client: Client) -> Peer:
@@ -23,40 +25,48 @@ def peer_of(client: Client) -> Peer:
     return Peer(client.key.id, client.key.sid)
 
 
-async def fill(ada: Room, peer: Peer) -> None:
-    """Fill the queue of a link."""
+async def fill(ada: Room, to: Peer | None = None) -> None:
+    """Fill the log of what goes to one peer, or to everybody."""
     for _ in range(BLOCKS):
-        await ada.send(BLOCK, to=peer)
+        await ada.send(BLOCK, to=to)
 
 
-async def test_a_full_link_makes_its_senders_wait(two: tuple[Room, Room], mute: Client) -> None:
-    """Who writes to it, or to everybody, waits; who writes to somebody else does not."""
+async def test_a_full_log_makes_its_senders_wait(two: tuple[Room, Room], mute: Client) -> None:
+    """Who writes to that peer waits; who writes to everybody or to another does not."""
     ada, bob = two
     peer = peer_of(mute)
     await heard(ada, PeerJoined)
     await fill(ada, peer)
     link = ada.link(peer)
     assert link is not None
-    assert QUEUE_BYTES <= link.waiting_bytes < QUEUE_BYTES + 2 * MESSAGE_LIMIT_BYTES
-    waiting = [
-        asyncio.create_task(ada.send("to the full one", to=peer)),
-        asyncio.create_task(ada.send("to all")),
-    ]
+    assert LOG_BYTES <= link.waiting_bytes < LOG_BYTES + MESSAGE_LIMIT_BYTES
+    waiting = asyncio.create_task(ada.send("to the full one", to=peer))
+    await ada.send("to all")
     await ada.send("to Bob", to=bob.me)
-    assert await messages(bob, 1) == ["to Bob"]
-    assert not any(task.done() for task in waiting)
+    assert await messages(bob, 2) == ["to all", "to Bob"]
+    assert not waiting.done()
     await mute.send(wire.Leave())
     with pytest.raises(thkmesh.UnknownPeer):
-        await waiting[0]
-    await waiting[1]
-    assert await messages(bob, 1) == ["to all"]
+        await waiting
+    assert await heard(ada, Undelivered) == Undelivered(peer, BLOCKS + 1)
+
+
+async def test_one_that_takes_in_nothing_halts_nobody(two: tuple[Room, Room], mute: Client) -> None:
+    """Everybody waits for it for a while; then it goes without, and its senders are told."""
+    ada, bob = two
+    await heard(ada, PeerJoined)
+    await fill(ada)
+    async with asyncio.timeout(PATIENCE):
+        await ada.send("goes on")
+    assert await heard(ada, PeerLagging) == PeerLagging(peer_of(mute), BLOCKS)
+    assert await messages(bob, BLOCKS + 1) == [BLOCK] * BLOCKS + ["goes on"]
 
 
 async def test_a_cancelled_send_was_not_sent(two: tuple[Room, Room], mute: Client) -> None:
     """Given up while it waits, a message goes to nobody; those beside it go on."""
     ada, bob = two
     await heard(ada, PeerJoined)
-    await fill(ada, peer_of(mute))
+    await fill(ada)
     sends = [asyncio.create_task(ada.send(number)) for number in range(10)]
     await ada.send("all ten have been tried by now", to=bob.me)
     for task in sends[::2]:
@@ -68,17 +78,21 @@ async def test_a_cancelled_send_was_not_sent(two: tuple[Room, Room], mute: Clien
     await mute.send(wire.Leave())
     await asyncio.gather(*sends[1::2])
     await ada.send("after")
-    got = await messages(bob, 7)
-    assert got == ["all ten have been tried by now", 1, 3, 5, 7, 9, "after"]
+    got = await messages(bob, BLOCKS + 7)
+    assert [each for each in got if each != BLOCK] == [
+        "all ten have been tried by now",
+        *(1, 3, 5, 7, 9),
+        "after",
+    ]
 
 
 async def test_leaving_frees_who_waits(two: tuple[Room, Room], mute: Client) -> None:
     """A message that was not accepted before leaving is refused, and says so."""
-    ada, _ = two
+    ada, bob = two
     await heard(ada, PeerJoined)
-    await fill(ada, peer_of(mute))
+    await fill(ada)
     waiting = asyncio.create_task(ada.send("never sent"))
-    await ada.send("posted after it", to=ada.peers[0])
+    await ada.send("posted after it", to=bob.me)
     await ada.leave(patience=0.1)
     with pytest.raises(thkmesh.RoomClosed, match="left"):
         await waiting
@@ -87,9 +101,9 @@ async def test_leaving_frees_who_waits(two: tuple[Room, Room], mute: Client) -> 
 async def test_an_unread_room_is_bounded_and_says_what_it_lost(two: tuple[Room, Room]) -> None:
     """Beyond 64 MiB messages are dropped, and the reader is told exactly how many."""
     ada, bob = two
-    count = BUFFER_BYTES // MESSAGE_LIMIT_BYTES + 100
+    count = BUFFER_BYTES // SIZE + 100
     for number in range(count):
-        await ada.send(number.to_bytes(4, "big") + bytes(MESSAGE_LIMIT_BYTES - 4))
+        await ada.send(number.to_bytes(4, "big") + bytes(SIZE - 4))
     await ada.send("the end", to=bob.me)
     link = ada.link(bob.me)
     while link is not None and link.waiting_bytes:
@@ -100,7 +114,7 @@ async def test_an_unread_room_is_bounded_and_says_what_it_lost(two: tuple[Room, 
     async with asyncio.timeout(PATIENCE):
         async for event in bob:
             match event:
-                case Lost(peer=peer, count=dropped):
+                case Lost(peer=peer, count=int(dropped)):
                     assert peer == ada.me
                     lost += dropped
                 case Message(data=bytes(data)):

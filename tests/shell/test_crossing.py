@@ -177,7 +177,7 @@ def test_lost_stands_for_exactly_what_was_dropped(
             case Message(peer=peer, data=str(data)):
                 assert int(data[:4]) == expected[peer]
                 expected[peer] += 1
-            case Lost(peer=peer, count=count):
+            case Lost(peer=peer, count=int(count)):
                 assert count > 0
                 expected[peer] += count
             case _:

@@ -122,8 +122,8 @@ async def test_all_sends_at_once_keep_their_order(two: tuple[Room, Room]) -> Non
     assert await messages(bob, 2_000) == list(range(2_000))
 
 
-async def test_a_message_may_have_64_kib(two: tuple[Room, Room]) -> None:
-    """65,536 bytes arrive, 65,537 are refused with the limit; what counts is UTF-8."""
+async def test_a_message_may_have_8_mib(two: tuple[Room, Room]) -> None:
+    """8,388,608 bytes arrive, one more is refused with the limit; what counts is UTF-8."""
     ada, bob = two
     largest: list[thkmesh.Data] = [
         "x" * MESSAGE_LIMIT_BYTES,
@@ -131,18 +131,18 @@ async def test_a_message_may_have_64_kib(two: tuple[Room, Room]) -> None:
         "é" * (MESSAGE_LIMIT_BYTES // 2),
         ["x" * (MESSAGE_LIMIT_BYTES - 4)],
     ]
-    assert MESSAGE_LIMIT_BYTES == 65_536
     for data in largest:
         await ada.send(data)
     assert await messages(bob, len(largest)) == largest
     too_large: list[thkmesh.Data] = [
-        "x" * 65_537,
-        bytes(65_537),
-        "é" * 32_768 + "x",
-        ["x" * 65_533],
+        "x" * 8_388_609,
+        bytes(8_388_609),
+        "é" * 4_194_304 + "x",
+        ["x" * 8_388_605],
     ]
+    sentence = "8388609 bytes; a message may have 8388608"
     for data in too_large:
-        with pytest.raises(thkmesh.MessageTooLarge, match="65537 bytes; a message may have 65536"):
+        with pytest.raises(thkmesh.MessageTooLarge, match=sentence):
             await ada.send(data)
 
 

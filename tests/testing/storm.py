@@ -14,6 +14,7 @@ from random import Random
 from thkmesh import (
     InvalidMessage,
     LinkState,
+    Lost,
     MeshError,
     Message,
     Peer,
@@ -39,6 +40,7 @@ class Member:
     room: Room | None = None
     sent: int = 0
     heard: dict[Peer, list[int]] = field(default_factory=dict)
+    lost: dict[Peer, int] = field(default_factory=dict)
     present: set[Peer] = field(default_factory=set)
     refused: list[Refused] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -121,6 +123,7 @@ class Storm:
             return
         member.room = room
         member.heard = {}
+        member.lost = {}
         member.present = set()
         self.world.spawn(member.host, self._read(member, room))
 
@@ -134,6 +137,8 @@ class Storm:
                     if peer not in member.present:
                         member.faults.append(f"a message of {peer.name}, who is not here")
                     heard.append(number)
+                case Lost(peer=peer, count=int(count)):
+                    member.lost[peer] = member.lost.get(peer, 0) + count
                 case PeerJoined(peer=peer):
                     if peer in member.present:
                         member.faults.append(f"{peer.name} joined twice")
@@ -207,8 +212,11 @@ class Storm:
             assert view.state is LinkState.CONNECTED, f"{member.host} to {peer.name}: {view}"
         for other in self.members:
             if other.room is not None and other.room.me in alive:
-                last = member.heard.get(other.room.me, [None])[-1]
-                assert last == other.sent, f"{member.host} heard {last} of {other.host} last"
+                heard = member.heard.get(other.room.me, [None])
+                assert heard[-1] == other.sent, f"{member.host} heard {heard[-1]} of {other.host}"
+                missing = other.sent - (heard[0] or 0) + 1 - len(heard)
+                told = member.lost.get(other.room.me, 0)
+                assert missing == told, f"{member.host}: {missing} missing, {told} told: {heard}"
         for refused in member.refused:
             # Replays of former lives and unsigned copies; never a violation by a correct peer.
             allowed = isinstance(refused.error, InvalidMessage) and not isinstance(

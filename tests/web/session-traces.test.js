@@ -25,10 +25,19 @@ function revived(value) {
   if (typeof value === "string") return long(value);
   if (Array.isArray(value)) return value.map(revived);
   if (typeof value !== "object" || value === null) return value;
-  if ("bytes" in value) return Uint8Array.from(long(value.bytes), (each) => each.charCodeAt(0));
-  if ("count" in value) return new Uint8Array(value.count).fill(value.byte);
+  if ("bytes" in value) return revivedBytes(value.bytes);
   if ("class" in value) return revivedError(value);
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, revived(item)]));
+}
+
+/**
+ * Return bytes: the characters of their numbers, and how many there are of the same.
+ * @param {string | (string | [number, number])[]} value
+ */
+function revivedBytes(value) {
+  const numbers = [value].flat().flatMap((part) => (typeof part === "string"
+    ? Array.from(long(part), (each) => each.charCodeAt(0)) : new Array(part[1]).fill(part[0])));
+  return Uint8Array.from(numbers);
 }
 
 /**

@@ -42,16 +42,20 @@ from thkmesh import (
     LinkChanged,
     Lost,
     Message,
+    MessageTooLarge,
     Peer,
     PeerJoined,
+    PeerLagging,
     PeerLeft,
     Refused,
     Room,
     ServerChanged,
     Subscription,
+    Undelivered,
 )
 
 __all__ = [
+    "CONTENT_LIMIT_BYTES",
     "HISTORY_LENGTH",
     "TYPING_EXPIRY",
     "TYPING_INTERVAL",
@@ -70,6 +74,9 @@ TYPING_EXPIRY: Final = 5.0
 
 TYPING_INTERVAL: Final = 2.0
 """Seconds between two notices of the same typing."""
+
+CONTENT_LIMIT_BYTES: Final = 64 * 1024
+"""The longest text, in UTF-8: what is longer is no chat, and a history has a thousand."""
 
 _ID_LIMIT: Final = 128
 _BREAKS: Final = re.compile("\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
@@ -111,6 +118,8 @@ ChatEntry: TypeAlias = (
     | PeerLeft
     | LinkChanged
     | Lost
+    | PeerLagging
+    | Undelivered
     | ServerChanged
     | Refused
 )
@@ -145,6 +154,10 @@ def displayed(text: str) -> str:
         for char in _BREAKS.sub(" ", text)
         if unicodedata.category(char) not in _INVISIBLE and char not in _BIDI_CONTROLS
     )
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def _is_something(content: object) -> bool:
@@ -224,7 +237,7 @@ class Chat:
         It waits, is delivered and is cancelled as by ``Room.send``.
 
         Args:
-            content: some text; with all around it, up to 64 KiB encoded.
+            content: some text; up to 64 KiB in UTF-8.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
@@ -235,6 +248,8 @@ class Chat:
         """
         if not _is_something(content):
             raise InvalidArgument("say some text: there is nothing in it")
+        if _size(content) > CONTENT_LIMIT_BYTES:
+            raise MessageTooLarge(f"{_size(content)} bytes; a line has {CONTENT_LIMIT_BYTES}")
         me = self.room.me
         now = datetime.now(UTC)
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
@@ -312,7 +327,7 @@ class Chat:
                 return self._typed(peer, data)
             case Message():
                 return None
-            case PeerJoined() | Lost():
+            case PeerJoined() | Lost() | PeerLagging() | Undelivered():
                 self._history.append(event)
             case PeerLeft(peer=peer):
                 self._typing.pop(peer, None)
@@ -328,7 +343,7 @@ class Chat:
         except (msgspec.ValidationError, OverflowError):
             self.malformed += 1
             return None
-        if said.room_id != self.room.name:
+        if said.room_id != self.room.name or _size(said.content) > CONTENT_LIMIT_BYTES:
             self.malformed += 1
             return None
         if said.author_id != peer.id:

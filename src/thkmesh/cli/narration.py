@@ -11,10 +11,12 @@ from thkmesh import (
     Lost,
     Peer,
     PeerJoined,
+    PeerLagging,
     PeerLeft,
     Refused,
     ServerChanged,
     ServerState,
+    Undelivered,
 )
 from thkmesh.apps.chat import Chat, ChatEntry, ChatMessage, displayed
 
@@ -70,8 +72,14 @@ class Narrator:
             case LinkChanged(peer=peer, state=LinkState.CONNECTED) if peer in self._away:
                 self._away.discard(peer)
                 return f"{self.name(peer)} {self.aside('is back')}"
+            case Lost(peer=peer, count=None):
+                return f"messages from {self.name(peer)} may have been lost"
             case Lost(peer=peer, count=count):
-                return f"{count} messages from {self.name(peer)} were lost here, unread"
+                return f"{count} messages from {self.name(peer)} were lost"
+            case PeerLagging(peer=peer, count=count):
+                return f"{self.name(peer)} took in nothing, and has missed up to {count} messages"
+            case Undelivered(peer=peer, count=count):
+                return f"{count} messages may not have reached {self.name(peer)}"
             case Refused(error=error, peer=peer):
                 who = self._chat.name_of(peer) if peer else "somebody"
                 return self.aside(f"refused something that claims to come from {who}: {error}")

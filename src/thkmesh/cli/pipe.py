@@ -8,7 +8,15 @@ import threading
 from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 
-from thkmesh import InvalidArgument, LinkState, Lost, MessageTooLarge, Room
+from thkmesh import (
+    InvalidArgument,
+    LinkState,
+    Lost,
+    MessageTooLarge,
+    PeerLagging,
+    Room,
+    Undelivered,
+)
 from thkmesh.apps.chat import Chat, ChatMessage, displayed
 
 __all__ = ["delivered", "relay"]
@@ -52,9 +60,13 @@ async def _print(chat: Chat) -> None:
         match entry:
             case ChatMessage(author=author, content=content):
                 print(f"{chat.name_of(author)}: {displayed(content)}", flush=True)
-            case Lost(peer=peer, count=count):
+            case Lost(peer=peer, count=count) if count is not None:
                 name = chat.name_of(peer)
                 print(f"thkmesh: {count} messages from {name} were lost", file=sys.stderr)
+            case Undelivered(peer=peer, count=count) | PeerLagging(peer=peer, count=count):
+                name = chat.name_of(peer)
+                message = f"thkmesh: {count} messages may not have reached {name}"
+                print(message, file=sys.stderr)
             case _:
                 pass
 

@@ -30,6 +30,9 @@ RETRY_BASE: Final = 0.25
 RETRY_CAP: Final = 5.0
 """Seconds of the first and the longest wait before the WebSocket is opened again."""
 
+STEADY: Final = 5.0
+"""Seconds after which a connection was a good one: the next loss is the first again."""
+
 GREETING_TIMEOUT: Final = 10.0
 """Seconds from opening the WebSocket to the welcome."""
 
@@ -91,6 +94,7 @@ class Contact:
         self._dice = dice
         self._resume = ""
         self._failures = 0
+        self._welcomed_at: float | None = None
         self._pings = 0
         self._ping_interval = 20.0
         self._retry_at: float | None = None
@@ -125,7 +129,7 @@ class Contact:
                 self.state = ServerState.CONNECTED
                 self._known = True
                 self._resume = message.resume
-                self._failures = 0
+                self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
                 self._silent_at = self._ping_at + PONG_TIMEOUT
@@ -146,6 +150,9 @@ class Contact:
             return self._end(kind(f"the signaling server closed with {code}: {text}"))
         if joined:
             self.state = ServerState.RECONNECTING
+        if self._welcomed_at is not None and now - self._welcomed_at >= STEADY:
+            self._failures = 0
+        self._welcomed_at = None
         delay = full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
         self._failures += 1
         self._known = False

@@ -1,70 +1,95 @@
 """What one datagram on a data channel says.
 
-====  ===============================================================
-byte  meaning
-====  ===============================================================
-0     version, 1
-1     kind: 0 text, 1 bytes, 2 JSON, 3 control; bit 0x40 is set where
-      a message was sent to this peer alone, and not to the whole room
-2...  payload: UTF-8 text, bytes, or JSON; up to 65,536 bytes
-====  ===============================================================
+A datagram is the version, 1, and any number of frames behind it; a number is a
+varint (see ``varint``).
 
-Kinds from 0x80 may be skipped by who does not know them; any other unknown kind
-or version is an error, and the link is replaced. Control payloads are small JSON
-objects (``ping``, ``pong``, ``bye``); unknown ones are skipped.
+===========  ====================================================================
+first byte   the frame
+===========  ====================================================================
+0x00 - 0x07  a fragment of a message: stream, number, length, payload. Bits 0 and
+             1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
+             its last fragment
+0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``)
+0x41         acknowledgement: how many, and for each a stream and the number of
+             the fragment that is expected next
+0x42         resume: how many streams the sender has, and for each its id, the
+             number of the first fragment that is owed, and how many messages
+             came before that; then an acknowledgement
+0x43         skip: stream, the number of the next fragment that will come, and
+             how many messages came before it
+0x80 - 0xFF  length, and what may be skipped by who does not know it
+===========  ====================================================================
+
+Anything else, and what is cut off, is an error, and the connection is replaced.
+Streams are ``BROADCAST`` and ``DIRECT``; what they promise is in ``streams``.
 
 JSON here is what both languages agree on (I-JSON, RFC 7493): no NaN or infinity,
 no lone surrogates, integers within ±(2**53 - 1), string keys.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Any, Final, TypeAlias, cast
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
+from thkmesh.core import varint
+from thkmesh.core.ijson import encode_json
 from thkmesh.errors import InvalidArgument, InvalidMessage, MessageTooLarge
 from thkmesh.events import Data
 
 __all__ = [
+    "BROADCAST",
+    "DIRECT",
+    "FRAGMENT_BYTES",
     "MESSAGE_LIMIT_BYTES",
+    "Ack",
+    "Begin",
     "Bye",
-    "Content",
     "Control",
+    "Fragment",
+    "Frame",
     "Kind",
     "Ping",
     "Pong",
-    "decode",
+    "Resume",
+    "Skip",
+    "content",
+    "datagram",
     "encode",
-    "encode_control",
+    "fragment",
+    "parse",
 ]
 
-VERSION: Final = 1
-MESSAGE_LIMIT_BYTES: Final = 64 * 1024
-_DIRECT: Final = 0x40
+VERSION: Final = b"\x01"
+BROADCAST: Final = 0
+DIRECT: Final = 1
+_STREAMS: Final = 2
+
+MESSAGE_LIMIT_BYTES: Final = 8 * 1024 * 1024
+"""The largest message."""
+
+FRAGMENT_BYTES: Final = 60 * 1024
+"""The largest fragment: any way takes it, with what stands around it."""
+
+DATAGRAM_LIMIT_BYTES: Final = 64 * 1024
+"""The largest datagram."""
+
+_LAST: Final = 0x04
+_CONTROL: Final = 0x40
+_ACK: Final = 0x41
+_RESUME: Final = 0x42
+_SKIP: Final = 0x43
 _SKIPPABLE: Final = 0x80
-_HEADER_BYTES: Final = 2
-_LARGEST_INTEGER: Final = 2**53 - 1
-_DEEPEST: Final = 64
 
 
 class Kind(IntEnum):
-    """The kinds of frame."""
+    """The kinds of message."""
 
     TEXT = 0
     BYTES = 1
     JSON = 2
-    CONTROL = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """An application message."""
-
-    data: Data
-    direct: bool
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -92,57 +117,59 @@ class Bye(_Record, frozen=True, tag="bye"):
 
 Control: TypeAlias = Ping | Pong | Bye
 
-_encoder = msgspec.json.Encoder()
+
+class Fragment(msgspec.Struct, frozen=True, gc=False):
+    """A part of a message, or the whole of a small one."""
+
+    stream: int
+    number: int
+    kind: int
+    last: bool
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """By stream, the number of the fragment that is expected next."""
+
+    expected: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Where a stream begins for its receiver: a number, and the messages before it."""
+
+    number: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A new connection: where each stream began, and what is expected of yours."""
+
+    begins: dict[int, Begin]
+    expected: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """What lies before a place in a stream will not come any more."""
+
+    stream: int
+    to: Begin
+
+
+Frame: TypeAlias = Fragment | Control | Ack | Resume | Skip
+
+_control_encoder = msgspec.json.Encoder()
 _json: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
 _control: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
-
-def _check_json(value: object, depth: int = 0) -> None:
-    """Refuse what the other language could not hold; see the module's text."""
-    if value is None or isinstance(value, bool | str):
-        return
-    if depth > _DEEPEST:
-        message = f"JSON nested deeper than {_DEEPEST}: send it as text"
-        raise InvalidArgument(message)
-    match value:
-        case int():
-            if abs(value) > _LARGEST_INTEGER:
-                message = f"{value} is beyond 2**53 - 1: send it as text"
-                raise InvalidArgument(message)
-        case float():
-            if not math.isfinite(value):
-                message = f"{value} is not JSON: send None or text"
-                raise InvalidArgument(message)
-        case list() | tuple():
-            for item in cast("Iterable[object]", value):
-                _check_json(item, depth + 1)
-        case dict():
-            for key, item in cast("Mapping[object, object]", value).items():
-                if not isinstance(key, str):
-                    message = f"JSON keys are text, not {type(key).__name__}"
-                    raise InvalidArgument(message)
-                _check_json(item, depth + 1)
-        case _:
-            message = f"a message is str, bytes or a JSON value, not {type(value).__name__}"
-            raise InvalidArgument(message)
+# --- messages -------------------------------------------------------------------
 
 
-def encode_json(value: object) -> bytes:
-    """Return the JSON text of a value both languages can hold.
-
-    Raises:
-        InvalidArgument: it has something in it that they cannot.
-    """
-    _check_json(value)
-    try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError as error:
-        message = "text has lone surrogates and cannot be sent"
-        raise InvalidArgument(message) from error
-
-
-def encode(data: "Data | bytearray | memoryview", *, direct: bool = False) -> bytes:
-    """Return the frame of a message.
+def encode(data: "Data | bytearray | memoryview") -> tuple[Kind, bytes]:
+    """Return the kind and the payload of a message.
 
     Raises:
         InvalidArgument: it is neither text, bytes nor a JSON value.
@@ -153,8 +180,7 @@ def encode(data: "Data | bytearray | memoryview", *, direct: bool = False) -> by
         try:
             payload = data.encode()
         except UnicodeEncodeError as error:
-            message = "text has lone surrogates and cannot be sent"
-            raise InvalidArgument(message) from error
+            raise InvalidArgument("text has lone surrogates and cannot be sent") from error
     elif isinstance(data, bytes | bytearray | memoryview):
         kind, payload = Kind.BYTES, bytes(data)
     else:
@@ -162,53 +188,162 @@ def encode(data: "Data | bytearray | memoryview", *, direct: bool = False) -> by
     if len(payload) > MESSAGE_LIMIT_BYTES:
         message = f"{len(payload)} bytes; a message may have {MESSAGE_LIMIT_BYTES}"
         raise MessageTooLarge(message)
-    return bytes((VERSION, kind | _DIRECT if direct else kind)) + payload
+    return kind, payload
 
 
-def encode_control(control: Control) -> bytes:
-    """Return the frame of a control message."""
-    return bytes((VERSION, Kind.CONTROL)) + _encoder.encode(control)
-
-
-def decode(frame: bytes) -> Content | Control | None:
-    """Return what a frame says; None where it may be skipped.
+def content(kind: int, payload: bytes) -> Data:
+    """Return what a message says.
 
     Raises:
-        InvalidMessage: it does not follow the protocol.
+        InvalidMessage: it is malformed.
     """
-    if len(frame) < _HEADER_BYTES or frame[0] != VERSION:
-        message = f"a frame of version {frame[0]}" if frame else "an empty frame"
-        raise InvalidMessage(message)
-    if len(frame) > _HEADER_BYTES + MESSAGE_LIMIT_BYTES:
-        message = f"a frame of {len(frame)} bytes"
-        raise InvalidMessage(message)
-    kind, direct = frame[1] & ~_DIRECT, bool(frame[1] & _DIRECT)
-    payload = frame[_HEADER_BYTES:]
     try:
         match kind:
             case Kind.TEXT:
-                return Content(payload.decode(), direct)
+                return payload.decode()
             case Kind.BYTES:
-                return Content(payload, direct)
-            case Kind.JSON:
-                return Content(_json.decode(payload), direct)
-            case Kind.CONTROL:
-                return _decode_control(payload)
+                return payload
             case _:
-                pass
+                data: Data = _json.decode(payload)
+                return data
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        message = f"a malformed frame of kind {kind}: {error}"
-        raise InvalidMessage(message) from None
-    if kind & _SKIPPABLE:
-        return None
-    message = f"a frame of unknown kind {kind}"
-    raise InvalidMessage(message)
+        raise InvalidMessage(f"a malformed message of kind {kind}: {error}") from None
+
+
+# --- frames ---------------------------------------------------------------------
+
+
+def fragment(stream: int, number: int, kind: int, payload: bytes, *, last: bool) -> bytes:
+    """Return the frame of a fragment."""
+    head = bytes((kind | _LAST if last else kind, stream))
+    return b"".join((head, varint.write(number), varint.write(len(payload)), payload))
+
+
+def datagram(*frames: Frame) -> bytes:
+    """Return a datagram of frames."""
+    return VERSION + b"".join(map(_frame, frames))
+
+
+def _frame(frame: Frame) -> bytes:
+    match frame:
+        case Fragment(stream=stream, number=number, kind=kind, last=last, payload=payload):
+            return fragment(stream, number, kind, payload, last=last)
+        case Ack(expected=expected):
+            return _numbers(_ACK, len(expected), *_flat(expected))
+        case Resume(begins=begins, expected=expected):
+            starts = [each for s, at in begins.items() for each in (s, at.number, at.messages)]
+            return _numbers(_RESUME, len(begins), *starts, len(expected), *_flat(expected))
+        case Skip(stream=stream, to=to):
+            return _numbers(_SKIP, stream, to.number, to.messages)
+        case _:
+            text = _control_encoder.encode(frame)
+            return _numbers(_CONTROL, len(text)) + text
+
+
+def _flat(expected: dict[int, int]) -> Iterable[int]:
+    return (each for pair in expected.items() for each in pair)
+
+
+def _numbers(head: int, *numbers: int) -> bytes:
+    return bytes((head,)) + b"".join(map(varint.write, numbers))
+
+
+def parse(data: bytes) -> Iterator[Frame]:
+    """Yield what a datagram says, frame by frame; what may be skipped is left out.
+
+    Raises:
+        InvalidMessage: it does not follow the protocol; what came before that counts.
+    """
+    if data[:1] != VERSION:
+        raise InvalidMessage(f"a datagram of version {data[0]}" if data else "an empty datagram")
+    if len(data) > DATAGRAM_LIMIT_BYTES:
+        raise InvalidMessage(f"a datagram of {len(data)} bytes")
+    at, end = 1, len(data)
+    while at < end:
+        head = data[at]
+        if head < _CONTROL:
+            stream, at = _stream(data, at + 1)
+            number, at = varint.read(data, at)
+            payload, at = _sized(data, at)
+            kind = head & ~_LAST
+            if kind > Kind.JSON:
+                raise InvalidMessage(f"a fragment of unknown kind {kind}")
+            yield Fragment(stream, number, kind, head != kind, payload)
+        elif head >= _SKIPPABLE:
+            _, at = _sized(data, at + 1)
+        elif head == _CONTROL:
+            text, at = _sized(data, at + 1)
+            control = _decode_control(text)
+            if control is not None:
+                yield control
+        else:
+            frame, at = _bookkeeping(head, data, at + 1)
+            yield frame
+
+
+def _stream(data: bytes, at: int) -> tuple[int, int]:
+    stream, at = varint.read(data, at)
+    if stream >= _STREAMS:
+        raise InvalidMessage(f"an unknown stream, {stream}")
+    return stream, at
+
+
+def _sized(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the bytes whose length stands at a place, and where they end."""
+    length, at = varint.read(data, at)
+    if at + length > len(data):
+        raise InvalidMessage("a frame that is cut off")
+    return data[at : at + length], at + length
+
+
+def _bookkeeping(head: int, data: bytes, at: int) -> tuple[Frame, int]:
+    match head:
+        case 0x41:
+            expected, at = _expected(data, at)
+            return Ack(expected), at
+        case 0x42:
+            begins: dict[int, Begin] = {}
+            count, at = varint.read(data, at)
+            if count > _STREAMS:
+                raise InvalidMessage(f"{count} streams")
+            for _ in range(count):
+                stream, at = _stream(data, at)
+                begins[stream], at = _begin(data, at)
+            expected, at = _expected(data, at)
+            return Resume(begins, expected), at
+        case 0x43:
+            stream, at = _stream(data, at)
+            to, at = _begin(data, at)
+            return Skip(stream, to), at
+        case _:
+            raise InvalidMessage(f"a frame of unknown kind {head}")
+
+
+def _begin(data: bytes, at: int) -> tuple[Begin, int]:
+    number, at = varint.read(data, at)
+    messages, at = varint.read(data, at)
+    return Begin(number, messages), at
+
+
+def _expected(data: bytes, at: int) -> tuple[dict[int, int], int]:
+    expected: dict[int, int] = {}
+    count, at = varint.read(data, at)
+    if count > _STREAMS:
+        raise InvalidMessage(f"{count} streams")
+    for _ in range(count):
+        stream, at = _stream(data, at)
+        expected[stream], at = varint.read(data, at)
+    return expected, at
 
 
 def _decode_control(payload: bytes) -> Control | None:
     try:
+        value = _json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(f"a malformed control message: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidMessage("a control message that is no object")
+    try:
         return _control.decode(payload)
     except msgspec.ValidationError:
-        if isinstance(_json.decode(payload), dict):
-            return None
-        raise
+        return None

@@ -1,15 +1,18 @@
 """All that connects me to one remote session.
 
 A link composes the machines that each know one thing: ``Negotiator`` (how to
-connect), ``Sequencer`` (signals once and in order), ``Heartbeat`` (is it alive)
-and ``SendQueue`` (what waits). It adds what needs all of them: when to give up a
-connection and open the next generation, and that nothing queued is lost by it.
+connect), ``Sequencer`` (signals once and in order), ``Heartbeat`` (is it alive),
+``Outbox`` and ``Inbox`` (messages once and in order). It adds what needs all of
+them: when to give up a connection and open the next generation.
 
 ::
 
     connecting ──channel open──▶ connected ──failed, stalled──▶ reconnecting
          ╰────────────── retry, full jitter ◀─── channel open ──────╯ │
     any state ──peer gone, or we left──▶ closed                       ▼ retry
+
+Who leaves says goodbye after the last message and waits until all have arrived, as
+long as the other side is heard of.
 
 A connection is given up when the engine says failed, its control channel closes
 without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
@@ -37,15 +40,19 @@ from thkmesh.core.heartbeat import Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
     Abandon,
+    Appended,
     CloseConnection,
     ContentArrived,
+    CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Lagged,
     LinkEvent,
     LinkOutput,
     MeasureBuffer,
     Measured,
+    MessagesLost,
     Misbehaved,
     Moved,
     Offline,
@@ -70,7 +77,8 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
-from thkmesh.core.sending import LOW_WATER_BYTES, SendQueue
+from thkmesh.core.receiving import Inbox
+from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.errors import InvalidMessage
 from thkmesh.events import LinkState
@@ -82,7 +90,7 @@ SETTLE_TIMEOUT: Final = 15.0
 
 RETRY_BASE: Final = 1.0
 RETRY_CAP: Final = 15.0
-STEADY: Final = 30.0
+STEADY: Final = 2.0
 """A connection that lived this long was a good one: the next retry is immediate."""
 
 FIRST_BATCHING: Final = 0.005
@@ -97,7 +105,10 @@ BATCH_LIMIT: Final = 32
 """Candidates in one signal; a receiver takes 64."""
 
 DRAIN: Final = 2.0
-"""Seconds that a closing connection has at least to deliver what the engine holds."""
+"""Seconds that a closing connection has to get the goodbye out."""
+
+UNHEARD: Final = 4.0
+"""Seconds that a leaver waits for who is not heard of, whatever its patience."""
 
 WISHES: Final = 16
 WISH_INTERVAL: Final = 2.0
@@ -120,7 +131,12 @@ class Link:
     """One remote session, from my side."""
 
     def __init__(
-        self, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: Callable[[], float]
+        self,
+        me: SessionKey,
+        to: SessionKey,
+        settings: LinkSettings,
+        dice: Callable[[], float],
+        outbox: Outbox,
     ) -> None:
         """Begin unconnected and offline.
 
@@ -129,6 +145,7 @@ class Link:
             to: the other session.
             settings: see there.
             dice: returns a random number in [0, 1) for the time of retries.
+            outbox: what the other session is owed.
         """
         self._me = me
         self._settings = settings
@@ -148,13 +165,17 @@ class Link:
         self._overfed = False
         self._heartbeat = Heartbeat()
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
-        self._queue = SendQueue()
+        self._outbox = outbox
+        self._inbox = Inbox()
         self._number = 0
         self._open = False
         self._silent = False  # given up for its silence alone, and not replaced yet
+        self._revived = False  # and then heard again, whatever has been asked for meanwhile
         self._online = False
         self._leaving = False
-        self._leave_by = 0.0
+        self._parted = False  # we have said goodbye
+        self._heard_at: float | None = None
+        self._unheard_since = 0.0
         self._batch: list[wire.CandidateInit] = []
         self._batch_due: float | None = None
         self._batching = FIRST_BATCHING
@@ -169,7 +190,9 @@ class Link:
         For the other side it may be the same link still: it has only been away. So
         signals and generations go on being counted, and the next one is opened.
         """
-        heir = Link(self._me, self.to, self._settings, self._dice)
+        self._outbox.again()
+        heir = Link(self._me, self.to, self._settings, self._dice, self._outbox)
+        heir._inbox = self._inbox
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
@@ -185,13 +208,28 @@ class Link:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether another message may be enqueued."""
-        return self._queue.has_room
+        """Tell whether another message to this session alone may be enqueued."""
+        return self._outbox.direct_log.has_room
+
+    @property
+    def lagging(self) -> bool:
+        """Tell whether what goes to everybody waits for this session."""
+        return self._outbox.lagging
 
     @property
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
-        return self._queue.waiting_bytes
+        return self._outbox.waiting_bytes
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many messages to the other session are not known to have arrived."""
+        return self._outbox.unacknowledged
+
+    @property
+    def received(self) -> bool:
+        """Tell whether there was ever a connection over which messages could come."""
+        return self._inbox.begun
 
     @property
     def deadline(self) -> float | None:
@@ -199,11 +237,23 @@ class Link:
         if self.state is LinkState.CLOSED:
             return None
         times = [self._heartbeat.deadline, self._batch_due, self._sequencer.deadline]
+        times.append(self._unheard_at)
+        if self._open:
+            times.append(self._inbox.ack_due)
         if self._online:
             times.append(self._retry_at)
             if self._pending_since is not None and self._retry_at is None:
                 times.append(self._pending_since + SETTLE_TIMEOUT)
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def _unheard_at(self) -> float | None:
+        """When to wait no longer for who is not heard of while we leave."""
+        if not self._leaving:
+            return None
+        if self.state is LinkState.CONNECTING and self._heard_at is not None:
+            return None  # It answers: to find a way may take a while.
+        return max(self._unheard_since, self._heard_at or 0.0) + UNHEARD
 
     def handle(self, event: LinkEvent | Tick | Slept, now: float) -> list[LinkOutput]:
         """Settle what is due, then the event; return what to do."""
@@ -226,12 +276,17 @@ class Link:
                     self._reported(reported, now, out)
             case Measured(number=number, held_bytes=held):
                 if number == self._number:
-                    self._queue.measured(held)
-                    self._pump(now, out, measure=held <= LOW_WATER_BYTES)
-            case Enqueue(frame=frame):
-                self._queue.put(frame)
-                self._pump(now, out)
+                    self._outbox.measured(held)
+                    self._pump(out, measure=held <= LOW_WATER_BYTES)
+            case Enqueue(kind=kind, payload=payload):
+                self._outbox.direct_log.append(kind, payload)
+                self._pump(out)
+            case Appended():
+                self._pump(out)
+            case CutLoose():
+                self._cut_loose(out)
             case SignalArrived(seq=seq, ack=ack, body=body):
+                self._heard_at = now
                 self._sequence(sequencing.Received(seq, ack, body), now, out)
             case Online():
                 self._go_online(now, out)
@@ -241,9 +296,9 @@ class Link:
             case Begin() | Change():
                 self._negotiate(event, now, out)
             case Renew():
-                self._give_up(now, out)
-            case Depart(patience=patience):
-                self._depart(patience, now, out)
+                self._give_up(now, out, wanted=True)
+            case Depart():
+                self._depart(now, out)
             case Abandon():
                 self._close(out, drain=0.0)
             case Tick() | Slept():  # pragma: no branch - the last
@@ -266,11 +321,17 @@ class Link:
 
     def _settle(self, now: float, out: list[LinkOutput]) -> None:
         """Do all that ``now`` has made due."""
+        unheard_at = self._unheard_at
+        if unheard_at is not None and now >= unheard_at:
+            self._close(out, drain=0.0)
+            return
         if self._heartbeat.stalled(now):
             self._stalled(now, out)
         ping = self._heartbeat.ping(now)
         if ping is not None:
-            self._control(frames.Ping(ping), out)
+            self._say(frames.Ping(ping), out)
+        if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
+            self._acknowledge(out)
         if self._batch_due is not None and now >= self._batch_due:
             self._flush(now, out)
         if self._online:
@@ -286,7 +347,8 @@ class Link:
     def _watch(self, now: float) -> None:
         """Keep the time since when something has been waiting to settle."""
         idle = self.generation == 0 and self._pending_since is None
-        if (self._negotiator.settled and self._open) or idle:
+        settled = self._negotiator.settled or self._revived
+        if (settled and self._open) or idle:
             self._pending_since = None
         elif self._pending_since is None:
             self._pending_since = now
@@ -401,12 +463,14 @@ class Link:
         match event:
             case engine.FrameReceived(data=data):
                 self._heartbeat.heard()
-                if self._silent and self._retry_at is not None:
+                self._heard_at = now
+                if self._silent:
                     self._up(now, out)
-                self._frame(data, now, out)
+                    self._revived = True
+                self._datagram(data, now, out)
             case engine.BufferLow(channel=engine.CONTROL):
-                self._queue.measured(LOW_WATER_BYTES)
-                self._pump(now, out)
+                self._outbox.measured(LOW_WATER_BYTES)
+                self._pump(out)
             case engine.ChannelOpened(channel=engine.CONTROL):
                 self._connected(now, out)
             case engine.ChannelClosed(channel=engine.CONTROL):
@@ -423,7 +487,7 @@ class Link:
                 pass
 
     def _connected(self, now: float, out: list[LinkOutput]) -> None:
-        self._queue.measured(0)
+        self._say(self._outbox.begin(self._inbox.expected), out, at_once=True)
         self._up(now, out)
 
     def _up(self, now: float, out: list[LinkOutput]) -> None:
@@ -433,29 +497,35 @@ class Link:
         self._connected_at = now
         self._heartbeat.start(now)
         self._move(LinkState.CONNECTED, out)
-        self._pump(now, out)
+        self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
-        """Give up a connection from which nothing comes, but go on asking until the retry."""
-        self._give_up(now, out)
-        if self.state is LinkState.RECONNECTING:
-            self._silent = True
+        """Give up a connection from which nothing comes, but go on asking until its heir."""
+        if self._silent:
             self._heartbeat.start(now)
+            return
+        self._give_up(now, out)
+        self._silent = True
+        self._heartbeat.start(now)
 
     def _disconnected(self, out: list[LinkOutput]) -> None:
-        self._open = False
-        self._silent = False
+        self._open = self._silent = self._revived = False
         self._heartbeat.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
 
-    def _give_up(self, now: float, out: list[LinkOutput]) -> None:
-        """Let this connection go, and make the time for the next generation."""
+    def _give_up(self, now: float, out: list[LinkOutput], *, wanted: bool = False) -> None:
+        """Let this connection go, and make the time for the next generation.
+
+        That is now if it is ``wanted``: then nothing has failed.
+        """
         if self._leaving:
             self._close(out, drain=0.0)
             return
         self._disconnected(out)
         self._pending_since = None
+        if wanted:
+            self._retry_at = now
         if self._retry_at is not None:
             return
         if self._connected_at is not None and now - self._connected_at >= STEADY:
@@ -478,59 +548,98 @@ class Link:
 
     # --- frames -------------------------------------------------------------------
 
-    def _frame(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
+    def _datagram(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
         try:
-            content = frames.decode(data)
+            for frame in frames.parse(data):
+                self._frame(frame, now, out)
         except InvalidMessage as error:
             out.append(Misbehaved(self.to, error))
             self._hang_up(out)
             self._give_up(now, out)
-            return
-        match content:
-            case frames.Content():
-                out.append(ContentArrived(self.to, content))
+
+    def _frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
+        match frame:
+            case frames.Fragment():
+                message = self._inbox.receive(frame, now)
+                if message is not None:
+                    out.append(ContentArrived(self.to, *message))
+            case frames.Ack(expected=expected):
+                self._outbox.acknowledge(expected)
+                self._pump(out)
             case frames.Ping(n=n):
-                self._control(frames.Pong(n), out)
+                self._say(frames.Pong(n), out)
+            case frames.Resume(begins=begins, expected=expected):
+                self._inbox.begin(begins)
+                for skip in self._outbox.resume(expected):
+                    self._say(skip, out)
+                self._pump(out)
+            case frames.Skip():
+                lost = self._inbox.skip(frame, now)
+                if lost:
+                    out.append(MessagesLost(self.to, lost))
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong() | None:  # pragma: no branch - the last
+            case frames.Pong():  # pragma: no branch - the last
                 pass
 
-    def _control(self, control: frames.Control, out: list[LinkOutput]) -> None:
-        """Send a control frame past the queue; it is small and cannot wait."""
-        if self._open or self._silent:
-            frame = frames.encode_control(control)
-            out.append(SendFrame(self.to, self._number, engine.CONTROL, frame))
+    def _say(self, frame: frames.Frame, out: list[LinkOutput], *, at_once: bool = False) -> None:
+        """Send a small frame past what is queued; it cannot wait."""
+        if self._open or self._silent or at_once:
+            self._send(frames.datagram(frame), out)
 
-    def _pump(self, now: float, out: list[LinkOutput], *, measure: bool = True) -> None:
+    def _send(self, datagram: bytes, out: list[LinkOutput]) -> None:
+        out.append(SendFrame(self.to, self._number, engine.CONTROL, datagram))
+
+    def _acknowledge(self, out: list[LinkOutput]) -> None:
+        ack = self._inbox.acknowledge()
+        if ack is not None:
+            self._say(ack, out)
+
+    def _pump(self, out: list[LinkOutput], *, measure: bool = True) -> None:
         """Hand on what fits the engine's window."""
         if not self._open:
             return
-        out += [
-            SendFrame(self.to, self._number, engine.CONTROL, frame) for frame in self._queue.take()
-        ]
-        if self._queue.must_measure:
+        for datagram in self._outbox.take():
+            self._send(datagram, out)
+        if self._outbox.must_measure:
             if measure:
                 out.append(MeasureBuffer(self.to, self._number))
-        elif self._leaving:
-            self._close(out, drain=max(DRAIN, self._leave_by - now))
+        elif self._leaving and not self._outbox.waiting:
+            self._part(out)
+
+    def _part(self, out: list[LinkOutput]) -> None:
+        """Say goodbye after the last message; close once all have arrived.
+
+        Who hears the goodbye has them too, and closes the connection: that is an end as well.
+        """
+        if not self._parted:
+            self._parted = True
+            self._acknowledge(out)
+            self._say(frames.Bye(), out)
+        if not self._outbox.unacknowledged:
+            self._close(out, drain=DRAIN)
+
+    def _cut_loose(self, out: list[LinkOutput]) -> None:
+        count, skip = self._outbox.cut_loose()
+        out.append(Lagged(self.to, count))
+        if skip is not None:
+            self._say(skip, out)
 
     # --- the end ------------------------------------------------------------------
 
-    def _depart(self, patience: float, now: float, out: list[LinkOutput]) -> None:
+    def _depart(self, now: float, out: list[LinkOutput]) -> None:
         self._leaving = True
-        self._leave_by = now + patience
-        if not self._open and not self._queue:
+        self._unheard_since = now
+        if not self._open and not self._outbox.waiting:
             self._close(out, drain=0.0)
             return
-        self._queue.put(frames.encode_control(frames.Bye()))
-        self._pump(now, out)
+        self._pump(out)
 
     def _close(self, out: list[LinkOutput], *, drain: float) -> None:
         if self._number:
             out.append(CloseConnection(self.to, self._number, drain))
         self._open = False
         self._heartbeat.stop()
-        self._queue.clear()
+        self._outbox.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -3,23 +3,27 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from thkmesh.core import engine, frames, wire
+from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
-from thkmesh.events import LinkState
+from thkmesh.events import Data, LinkState
 
 __all__ = [
     "Abandon",
+    "Appended",
     "CloseConnection",
     "ContentArrived",
+    "CutLoose",
     "Depart",
     "Enqueue",
     "FromEngine",
+    "Lagged",
     "LinkEvent",
     "LinkOutput",
     "MeasureBuffer",
     "Measured",
+    "MessagesLost",
     "Misbehaved",
     "Moved",
     "Offline",
@@ -76,9 +80,20 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    """A frame to send, now or when the link is up."""
+    """A message to send to this session alone, now or when the link is up."""
 
-    frame: bytes
+    kind: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """There is more in the log of what goes to everybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutLoose:
+    """Give up what was sent to everybody and has not arrived: others wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +103,7 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Depart:
-    """Say goodbye after what is queued, then close; all that within ``patience`` seconds."""
-
-    patience: float
+    """Say goodbye after what is queued, then close when it has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,8 @@ LinkEvent: TypeAlias = (
     | FromEngine
     | Measured
     | Enqueue
+    | Appended
+    | CutLoose
     | Begin
     | Change
     | Renew
@@ -175,7 +190,24 @@ class ContentArrived:
     """An application message came in."""
 
     sender: SessionKey
-    content: frames.Content
+    data: Data
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesLost:
+    """So many messages of the other session will not come: it could not wait for us."""
+
+    sender: SessionKey
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """So many messages of ours are not known to have arrived, and were given up."""
+
+    to: SessionKey
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +241,8 @@ LinkOutput: TypeAlias = (
     | MeasureBuffer
     | TransmitSignal
     | ContentArrived
+    | MessagesLost
+    | Lagged
     | Moved
     | SaidGoodbye
     | Misbehaved

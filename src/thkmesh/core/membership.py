@@ -10,9 +10,9 @@ what is heard                         what follows
 peer-ready, or listed in a welcome    present
 goodbye over the link                 gone at once, and it stays gone: a late
                                       list that still has it is ignored
-peer-left, left                       the same, ``PARTING`` after its last message:
-                                      others and its goodbye may still be on their way
-                                      over the link, whose end is the end of waiting
+peer-left, left                       the same, ``PARTING`` later: its goodbye may still
+                                      be on its way over the link. The link's end is
+                                      the end of waiting
 peer-left, replaced                   gone at once; the newer session counts
 peer-left, timeout                    unlisted: gone unless its link lives
 a welcome of the same server life     who is missing in it is unlisted
@@ -38,8 +38,7 @@ MEMBER_LIMIT: Final = 256
 """Others beyond so many are ignored: each costs a connection, and a server may invent them."""
 
 PARTING: Final = 1.0
-"""Seconds that the goodbye over a link may come later than the server's word of it, or
-than the last message before it."""
+"""Seconds that the goodbye over a link may come later than the server's word of it."""
 
 RETURN_GRACE: Final = 30.0
 """Seconds that peers have to come back to a server that restarted."""
@@ -163,12 +162,6 @@ class Membership:
         if reason is LeaveReason.LEFT:
             member.parting_until = now + PARTING
         return self.settle(now)
-
-    def heard(self, key: SessionKey, now: float) -> None:
-        """Take note of a message: who is parting may have more to say."""
-        member = self._members.get(key)
-        if member is not None and member.parting_until is not None:
-            member.parting_until = now + PARTING
 
     def _forget(self, key: SessionKey) -> None:
         self._gone[key] = None

@@ -11,11 +11,13 @@ The server is needed to meet and to repair, not to talk: while it is away links
 live on, and sending goes on. A close code that says "do not come back" ends the
 session; any other loss is retried for as long as it takes.
 
-A message to everybody is accepted once every link has room for it, all or none;
-one to a single peer needs room in that link only. Until then its sender waits,
-in order for each recipient.
+A message is accepted once its log has room (see ``streams``); until then its sender
+waits. A message to a single peer waits for that peer as long as it takes. One to
+everybody waits ``PATIENCE`` for the slowest of them, who is then cut loose: told how
+much it lost, as the sender is told who lags. Nobody halts a room.
 """
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -27,6 +29,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
+from thkmesh.core.sending import Outbox
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
@@ -46,22 +49,29 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
+from thkmesh.core.streams import Log
 from thkmesh.core.topology import Topology, links_wanted
-from thkmesh.errors import RoomClosed, ServerUnreachable, UnknownPeer
+from thkmesh.errors import MeshError, PeerError, RoomClosed, ServerUnreachable, UnknownPeer
 from thkmesh.events import (
     LeaveReason,
     LinkChanged,
     LinkState,
+    Lost,
     Message,
     PeerJoined,
+    PeerLagging,
     PeerLeft,
     Refused,
     ServerChanged,
     ServerState,
+    Undelivered,
 )
 from thkmesh.peer import Peer
 
-__all__ = ["Session"]
+__all__ = ["PATIENCE", "Session"]
+
+PATIENCE: Final = 5.0
+"""Seconds that everybody waits for the slowest."""
 
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
@@ -89,7 +99,11 @@ class Session:
         # The deadline of each link as it last was: asking all of them after every
         # event is what a session would spend most of its time on.
         self._due: dict[SessionKey, float] = {}
+        self._order = itertools.count()
+        self._broadcasts = Log(self._order)
         self._waiting: deque[Send] = deque()
+        # Since when a message to everybody has waited for somebody to take in others.
+        self._stuck_since: float | None = None
         self._leave_by: float | None = None
         self._server = ServerState.CONNECTING
         self._ended = False
@@ -110,6 +124,8 @@ class Session:
         if self._ended:
             return None
         times = [self._contact.deadline, self._members.deadline, self._leave_by]
+        if self._stuck_since is not None:
+            times.append(self._stuck_since + PATIENCE)
         times += self._due.values()
         return min((time for time in times if time is not None), default=None)
 
@@ -150,7 +166,7 @@ class Session:
                 out += self._contact.heard(message, now)
                 self._heard(message, now, out)
             case Suspected(claimed=claimed, error=error):
-                out.append(Emit(Refused(error, self._members.peer(claimed) if claimed else None)))
+                out.append(_refused(error, self._members.peer(claimed) if claimed else None))
             case SocketLost(code=code, reason=reason):
                 if self._leave_by is None:
                     out += self._contact.lost(code, reason, now)
@@ -198,6 +214,8 @@ class Session:
         self._changed(self._members.settle(now), now, out)
         for key in [key for key, due in self._due.items() if due <= now]:
             self._to_link(key, Tick(), now, out)
+        if self._stuck_since is not None and now >= self._stuck_since + PATIENCE:
+            self._cut_loose(now, out)
         if self._leave_by is not None and now >= self._leave_by:
             for key in list(self._links):
                 self._to_link(key, link.Abandon(), now, out)
@@ -222,17 +240,25 @@ class Session:
         else:
             self._due[key] = due
         for output in outputs:
-            self._from_link(target, output, now, out)
+            # What one output leads to may have closed the link: nothing is begun any more.
+            begins = isinstance(output, link.OpenConnection | link.Perform)
+            if not begins or self._links.get(key) is target:
+                self._from_link(target, output, now, out)
 
     def _from_link(
         self, source: Link, output: link.LinkOutput, now: float, out: list[SessionOutput]
     ) -> None:
         peer = self._members.peer(source.to)
         match output:
-            case link.ContentArrived(content=content):
-                assert peer is not None, "a link closes with the departure of its peer"
-                self._members.heard(source.to, now)
-                out.append(Emit(Message(peer, content.data, content.direct)))
+            case link.ContentArrived(data=data, direct=direct):
+                if peer is not None:  # What stands behind a goodbye is nobody's.
+                    out.append(Emit(Message(peer, data, direct)))
+            case link.MessagesLost(count=count):
+                if peer is not None:
+                    out.append(Emit(Lost(peer, count)))
+            case link.Lagged(count=count):
+                assert peer is not None, "only who is present lags"
+                out.append(Emit(PeerLagging(peer, count)))
             case link.Moved(state=state):
                 if peer is not None:
                     out.append(Emit(LinkChanged(peer, state)))
@@ -243,7 +269,7 @@ class Session:
             case link.SaidGoodbye():
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
-                out.append(Emit(Refused(error, peer)))
+                out.append(_refused(error, peer))
             case _:
                 out.append(output)
 
@@ -260,23 +286,35 @@ class Session:
                         self._links[key] = self._new_link(key)
                         self._to_link(key, link.Online(), now, out)
                 case Departed(peer=peer, reason=reason):  # pragma: no branch - the last
-                    if reason is LeaveReason.TIMEOUT:
-                        self._remember(key)
-                    self._to_link(key, link.Abandon(), now, out)
+                    former = self._links.get(key)
+                    if former is not None:
+                        self._part(former, peer, reason, now, out)
                     out.append(Emit(PeerLeft(peer, reason)))
+
+    def _part(
+        self, former: Link, peer: Peer, reason: LeaveReason, now: float, out: list[SessionOutput]
+    ) -> None:
+        """Close the link to who is gone, and tell what that may have cost."""
+        undelivered = former.unacknowledged
+        if reason is LeaveReason.TIMEOUT:
+            self._remember(former)
+        self._to_link(former.to, link.Abandon(), now, out)
+        if reason is not LeaveReason.LEFT and former.received:
+            out.append(Emit(Lost(peer, None)))
+        if undelivered and self._leave_by is None:
+            out.append(Emit(Undelivered(peer, undelivered)))
 
     def _new_link(self, key: SessionKey) -> Link:
         former = self._lost.pop(key, None)
         if former is not None:
             return former.heir()
-        return Link(self.me, key, self._settings, self._dice)
+        outbox = Outbox(self._broadcasts, self._order)
+        return Link(self.me, key, self._settings, self._dice, outbox)
 
-    def _remember(self, key: SessionKey) -> None:
-        former = self._links.get(key)
-        if former is not None:
-            self._lost[key] = former
-            if len(self._lost) > _REMEMBERED:
-                self._lost.popitem(last=False)
+    def _remember(self, former: Link) -> None:
+        self._lost[former.to] = former
+        if len(self._lost) > _REMEMBERED:
+            self._lost.popitem(last=False)
 
     def _report_server(self, now: float, out: list[SessionOutput]) -> None:
         """Tell of a change in the contact with the server; without it links are offline."""
@@ -292,28 +330,52 @@ class Session:
     # --- sending ----------------------------------------------------------------------
 
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
-        """Accept the messages whose links have room, in order for each recipient."""
+        """Accept the messages whose logs have room, in order for each stream."""
         if not self._waiting:
+            self._stuck_since = None
             return
-        held: set[SessionKey] = set()
+        full: set[SessionKey | None] = set()
         still: deque[Send] = deque()
         for send in self._waiting:
-            if self._leave_by is not None:
-                out.append(Unsendable(send.token, RoomClosed("the room is being left")))
-                continue
-            if send.to is not None and send.to not in self._members:
-                text = f"no session {send.to.sid} of {send.to.id} is in the room"
-                out.append(Unsendable(send.token, UnknownPeer(text)))
-                continue
-            targets = list(self._links) if send.to is None else [send.to]
-            if any(key in held or not self._links[key].has_room for key in targets):
-                held.update(targets)
+            refusal = self._refusal(send.to)
+            if refusal is not None:
+                out.append(Unsendable(send.token, refusal))
+            elif send.to in full or not self._has_room(send.to):
+                full.add(send.to)
                 still.append(send)
-                continue
-            for key in targets:
-                self._to_link(key, link.Enqueue(send.frame), now, out)
-            out.append(Accepted(send.token))
+            else:
+                self._accept(send, now, out)
         self._waiting = still
+        if None not in full:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+
+    def _refusal(self, to: SessionKey | None) -> MeshError | None:
+        """Return why a message cannot be sent at all, None if it can."""
+        if self._leave_by is not None:
+            return RoomClosed("the room is being left")
+        if to is not None and to not in self._links:
+            return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
+        return None
+
+    def _has_room(self, to: SessionKey | None) -> bool:
+        return self._broadcasts.has_room if to is None else self._links[to].has_room
+
+    def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
+        if send.to is None:
+            self._broadcasts.append(send.kind, send.payload)
+            for key in list(self._links):
+                self._to_link(key, link.Appended(), now, out)
+        else:
+            self._to_link(send.to, link.Enqueue(send.kind, send.payload), now, out)
+        out.append(Accepted(send.token))
+
+    def _cut_loose(self, now: float, out: list[SessionOutput]) -> None:
+        """Let those go without for whom everybody has waited long enough."""
+        for key in [key for key, each in self._links.items() if each.lagging]:
+            self._to_link(key, link.CutLoose(), now, out)
+        self._stuck_since = None
 
     # --- the end ------------------------------------------------------------------------
 
@@ -323,7 +385,7 @@ class Session:
             return
         self._leave_by = now + patience
         for key in list(self._links):
-            self._to_link(key, link.Depart(patience), now, out)
+            self._to_link(key, link.Depart(), now, out)
 
     def _conclude(self, now: float, out: list[SessionOutput]) -> None:
         """End once every link has closed after ``Leave``, or the server said never."""
@@ -344,3 +406,9 @@ class Session:
         if isinstance(event, Send):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
+
+
+def _refused(error: PeerError, peer: Peer | None) -> Emit:
+    """Tell of an error; without its traceback, which holds on to what was refused."""
+    error.__cause__ = error.__context__ = None
+    return Emit(Refused(error.with_traceback(None), peer))

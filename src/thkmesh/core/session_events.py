@@ -95,11 +95,12 @@ class FromLink:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A frame for everybody (``to`` None) or one session; ``token`` is the sender's."""
+    """A message for everybody (``to`` None) or one session; ``token`` is the sender's."""
 
     token: int
     to: SessionKey | None
-    frame: bytes
+    kind: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)

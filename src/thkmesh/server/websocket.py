@@ -11,6 +11,7 @@ any more, not even the close frame, is aborted.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -20,6 +21,9 @@ from thkmesh.core.closing import ABNORMAL
 from thkmesh.server.service import RoomService, ServerSettings
 
 __all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
+
+_TURN = 16
+"""After so many messages of one client it is the others' turn."""
 
 
 def origin_allowed(headers: Headers, allowed: tuple[str, ...]) -> bool:
@@ -121,10 +125,17 @@ class WebSocketEndpoint:
             connection = self._service.open(outlet)
             code = ABNORMAL
             try:
-                while (message := await receive())["type"] == "websocket.receive":
+                for number in count(1):
+                    message = await receive()
+                    if message["type"] != "websocket.receive":
+                        code = message.get("code", ABNORMAL)
+                        break
                     text = message.get("text")
                     connection.received(message["bytes"] if text is None else text)
-                code = message.get("code", ABNORMAL)
+                    if number % _TURN == 0:
+                        # Many may have come at once: those whom they are for take them in
+                        # meanwhile, or their queues would be full though they do read.
+                        await asyncio.sleep(0)
             finally:
                 connection.dropped(code)
                 pump.cancel()

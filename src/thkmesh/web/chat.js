@@ -27,7 +27,7 @@
 
 import { sessionKey } from "./core/identity.js";
 import { now } from "./driver.js";
-import { InvalidArgument } from "./errors.js";
+import { InvalidArgument, MessageTooLarge } from "./errors.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -68,6 +68,9 @@ export const TYPING_EXPIRY = 5.0;
 
 /** Seconds between two notices of the same typing. */
 export const TYPING_INTERVAL = 2.0;
+
+/** The longest text, in UTF-8: what is longer is no chat, and a history has a thousand. */
+export const CONTENT_LIMIT_BYTES = 64 * 1024;
 
 const ID_LIMIT = 128;
 const BREAKS = /\r\n|[\t\n\v\f\r\x85\u2028\u2029]/g;
@@ -157,7 +160,7 @@ export class Chat {
    * Say something to everybody in the room, or to one peer; return it.
    *
    * It waits and is delivered as by `Room.send`.
-   * @param {string} content some text; with all around it, up to 64 KiB encoded
+   * @param {string} content some text; up to 64 KiB in UTF-8
    * @param {{ to?: Peer | string }} [options] `to`: a peer or its id, else everybody
    * @returns {Promise<ChatMessage>}
    * @throws {InvalidArgument} there is nothing in `content`, or it is no text
@@ -168,6 +171,9 @@ export class Chat {
   async say(content, { to } = {}) {
     if (typeof content !== "string" || content.trim() === "") {
       throw new InvalidArgument("say some text: there is nothing in it");
+    }
+    if (sizeOf(content) > CONTENT_LIMIT_BYTES) {
+      throw new MessageTooLarge(`${sizeOf(content)} bytes; a line has ${CONTENT_LIMIT_BYTES}`);
     }
     const { me, name: roomId } = this.room;
     const timestamp = new Date();
@@ -252,6 +258,8 @@ export class Chat {
         break;
       case "peer-joined":
       case "lost":
+      case "peer-lagging":
+      case "undelivered":
         this.#remember(event);
         break;
       default:
@@ -288,7 +296,8 @@ export class Chat {
     const timestamp = timeOf(data.timestamp);
     const texts = [id, roomId, authorId, authorName, content];
     const formed = texts.every((text) => typeof text === "string") && timestamp !== null;
-    if (!formed || id === "" || [...id].length > ID_LIMIT || roomId !== this.room.name) {
+    const fits = formed && [...id].length <= ID_LIMIT && sizeOf(content) <= CONTENT_LIMIT_BYTES;
+    if (!fits || id === "" || roomId !== this.room.name) {
       this.malformed += 1;
       return null;
     }
@@ -335,6 +344,9 @@ const shownName = ({ name }) => displayed(name).trim();
  * @param {string} name
  */
 const folded = (name) => name.toUpperCase().toLowerCase();
+
+/** @param {string} text */
+const sizeOf = (text) => new TextEncoder().encode(text).length;
 
 /** @param {number} bytes */
 function randomHex(bytes) {

@@ -70,9 +70,13 @@ export class Driver {
     this.#running = true;
     try {
       this.#run();
-    } finally {
+    } catch (error) {
       // A machine that throws has a bug, which is for who feeds it to know; what waits
-      // behind that event, and the timer, are no part of it.
+      // behind that event, and the timer, are no part of it. But a deadline that it
+      // cannot meet must not keep us busy.
+      this.#earliest = now() + CATCH_UP;
+      throw error;
+    } finally {
       this.#running = false;
       this.#arm();
     }
@@ -106,7 +110,8 @@ export class Driver {
       this.#disarm();
       return;
     }
-    const due = Math.max(this.#earliest, Math.min(deadline, time + PULSE));
+    const due = this.#waiting.length
+      ? time : Math.max(this.#earliest, Math.min(deadline, time + PULSE));
     // An earlier timer just wakes us once for nothing.
     if (this.#timer !== undefined && time <= this.#due && this.#due <= due) return;
     this.#disarm();

@@ -25,15 +25,20 @@
  * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
  * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean }} Message
  *   `direct`: sent to us alone, not to the whole room
- * @typedef {{ type: "lost", peer: Peer, count: number }} Lost
- *   messages dropped here, because nobody read them
+ * @typedef {{ type: "lost", peer: Peer, count: number | null }} Lost
+ *   messages of a peer that will not come: nobody read them here, or we took in nothing for
+ *   so long that it gave them up; null: it is gone without a goodbye, and may have sent more
+ * @typedef {{ type: "peer-lagging", peer: Peer, count: number }} PeerLagging
+ *   everybody waited for a peer that takes in nothing, so messages to it were given up
+ * @typedef {{ type: "undelivered", peer: Peer, count: number }} Undelivered
+ *   a peer is gone, and so many messages to it are not known to have arrived
  * @typedef {{ type: "link-changed", peer: Peer, state: LinkState }} LinkChanged
  * @typedef {{ type: "server-changed", state: ServerState,
  *   error: import("./errors.js").MeshError | null }} ServerChanged
  * @typedef {{ type: "refused", error: import("./errors.js").PeerError,
  *   peer: Peer | null }} Refused something that arrived was refused and had no effect
- * @typedef {PeerJoined | PeerLeft | Message | Lost | LinkChanged | ServerChanged
- *   | Refused} MeshEvent
+ * @typedef {PeerJoined | PeerLeft | Message | Lost | PeerLagging | Undelivered | LinkChanged
+ *   | ServerChanged | Refused} MeshEvent
  */
 /** @typedef {{ [E in MeshEvent as E["type"]]: CustomEvent<E> }} DispatchedEvents */
 /**

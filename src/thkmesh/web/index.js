@@ -11,7 +11,7 @@
  * @module
  */
 
-import { encodeJson } from "./core/frames.js";
+import { encodeJson } from "./core/ijson.js";
 import { isRoom } from "./core/identity.js";
 import { InvalidArgument, WrongContext } from "./errors.js";
 import { Identity, randomSid, requireCrypto } from "./keys.js";
@@ -32,6 +32,8 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").PeerLeft} PeerLeft */
 /** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Lost} Lost */
+/** @typedef {import("./events.js").PeerLagging} PeerLagging */
+/** @typedef {import("./events.js").Undelivered} Undelivered */
 /** @typedef {import("./events.js").LinkChanged} LinkChanged */
 /** @typedef {import("./events.js").ServerChanged} ServerChanged */
 /** @typedef {import("./events.js").Refused} Refused */

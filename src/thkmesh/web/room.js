@@ -55,7 +55,7 @@ const HOST = { open: (config, emit) => new Connection(config, emit), adopt: () =
 
 const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
-const DRAIN_FIRST = 5.0;
+const DRAIN_FIRST = 1.0;
 const CONTROL = 0;
 
 /**
@@ -182,13 +182,13 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * as their links are up. Resolves when the message is accepted; that takes as long as
    * too much is waiting already. Aborted before that, the message is not sent.
    * @param {import("./events.js").Data | ArrayBuffer | ArrayBufferView} data
-   *   a string, bytes, or a JSON value; up to 64 KiB encoded
+   *   a string, bytes, or a JSON value; up to 8 MiB encoded
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
    */
   async send(data, { to, signal } = {}) {
-    const frame = encode(data, to !== undefined);
+    const { kind, payload } = encode(data);
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
@@ -204,7 +204,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       this.#sending.delete(token);
     };
     signal?.addEventListener("abort", abort, { once: true });
-    this.#driver.feed({ type: "send", token, to: key, frame });
+    this.#driver.feed({ type: "send", token, to: key, kind, payload });
     try {
       await accepted;
     } finally {

@@ -5,7 +5,7 @@ import {
 } from "thkmesh";
 import type {
   Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent, Message, Peer,
-  ServerState,
+  PeerLagging, ServerState, Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
 import type { ChatEntry, ChatMessage } from "thkmesh/chat";
@@ -100,6 +100,14 @@ function told(event: MeshEvent): string {
       return event.data.toUpperCase();
     case "lost":
       must<Same<typeof event, Lost>>();
+      // @ts-expect-error how many is not always known
+      event.count.toFixed();
+      return event.count?.toFixed() ?? "some";
+    case "peer-lagging":
+      must<Same<typeof event, PeerLagging>>();
+      return event.count.toFixed();
+    case "undelivered":
+      must<Same<typeof event, Undelivered>>();
       return event.count.toFixed();
     case "link-changed":
       must<Same<typeof event.state, LinkState>>();

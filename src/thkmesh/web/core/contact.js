@@ -14,6 +14,8 @@ import { PROTOCOL } from "./wire.js";
 export const RETRY_BASE = 0.25;
 /** Seconds of the longest. */
 export const RETRY_CAP = 5.0;
+/** Seconds after which a connection was a good one: the next loss is the first again. */
+export const STEADY = 5.0;
 /** Seconds from opening the WebSocket to the welcome. */
 export const GREETING_TIMEOUT = 10.0;
 /** Seconds between pings at least, whatever a server asks for. */
@@ -52,6 +54,8 @@ export class Contact {
   #dice;
   #resume = "";
   #failures = 0;
+  /** @type {number | null} */
+  #welcomedAt = null;
   #pings = 0;
   #pingInterval = 20.0;
   /** @type {number | null} */
@@ -103,7 +107,7 @@ export class Contact {
       this.state = "connected";
       this.#known = true;
       this.#resume = message.resume;
-      this.#failures = 0;
+      this.#welcomedAt = now;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
@@ -127,6 +131,8 @@ export class Contact {
       return this.#end(new Kind(text));
     }
     if (joined) this.state = "reconnecting";
+    if (this.#welcomedAt !== null && now - this.#welcomedAt >= STEADY) this.#failures = 0;
+    this.#welcomedAt = null;
     const delay = fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
     this.#failures += 1;
     this.#known = false;

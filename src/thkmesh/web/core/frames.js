@@ -3,125 +3,62 @@
  * @module
  */
 
-import { InvalidArgument, InvalidMessage, MessageTooLarge } from "../errors.js";
-import { isWellFormed, parseJson } from "./text.js";
+import { InvalidMessage, MessageTooLarge } from "../errors.js";
+import { encodeJson, wellFormed } from "./ijson.js";
+import { parseJson } from "./text.js";
+import { Reader, write } from "./varint.js";
 
-/** The largest payload of a message, encoded. */
-export const MESSAGE_LIMIT_BYTES = 64 * 1024;
+/** The largest message. */
+export const MESSAGE_LIMIT_BYTES = 8 * 1024 * 1024;
+/** The largest fragment: any way takes it, with what stands around it. */
+export const FRAGMENT_BYTES = 60 * 1024;
+/** The largest datagram. */
+const DATAGRAM_LIMIT_BYTES = 64 * 1024;
+
+/** The stream to everybody, and that to us alone. */
+export const BROADCAST = 0;
+export const DIRECT = 1;
+const STREAMS = 2;
 
 const VERSION = 1;
-const DIRECT = 0x40;
+const LAST = 0x04;
+const CONTROL = 0x40;
+const ACK = 0x41;
+const RESUME = 0x42;
+const SKIP = 0x43;
 const SKIPPABLE = 0x80;
-const HEADER_BYTES = 2;
-const DEEPEST = 64;
 
-/** The kinds of frame. */
-export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2, CONTROL: 3 });
+/** The kinds of message. */
+export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
 
 /** @typedef {import("../events.js").Data} Data */
-/** @typedef {{ type: "content", data: Data, direct: boolean }} Content */
 /**
  * @typedef {{ type: "ping", n: number } | { type: "pong", n: number } | { type: "bye" }} Control
+ */
+/** Where a stream begins for its receiver. @typedef {{ number: number, messages: number }} Begin */
+/** By stream, the number of the fragment expected next. @typedef {Map<number, number>} Expected */
+/**
+ * @typedef {{ type: "fragment", stream: number, number: number, kind: number, last: boolean,
+ *   payload: Uint8Array }} Fragment
+ * @typedef {{ type: "ack", expected: Expected }} Ack
+ * @typedef {{ type: "resume", begins: Map<number, Begin>, expected: Expected }} Resume
+ * @typedef {{ type: "skip", stream: number, to: Begin }} Skip
+ * @typedef {Fragment | Control | Ack | Resume | Skip} Frame
  */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/**
- * @param {string} text
- * @returns {string}
- */
-function wellFormed(text) {
-  if (!isWellFormed(text)) {
-    throw new InvalidArgument("text has lone surrogates and cannot be sent");
-  }
-  return text;
-}
+// --- messages -------------------------------------------------------------------
 
 /**
- * Refuse what Python could not hold, or would hold as something else.
- * @param {unknown} value
- * @param {number} depth
- */
-function checkJson(value, depth) {
-  switch (typeof value) {
-    case "string":
-      wellFormed(value);
-      return;
-    case "boolean":
-      return;
-    case "number":
-      if (!Number.isFinite(value)) {
-        throw new InvalidArgument(`${value} is not JSON: send null or text`);
-      }
-      if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-        throw new InvalidArgument(`${value} is beyond 2**53 - 1: send it as text`);
-      }
-      return;
-    case "object":
-      if (value === null) return;
-      if (depth > DEEPEST) {
-        throw new InvalidArgument(`JSON nested deeper than ${DEEPEST}: send it as text`);
-      }
-      if (Array.isArray(value)) {
-        for (const item of value) checkJson(item, depth + 1);
-        return;
-      }
-      checkObject(value, depth);
-      return;
-    default:
-      throw new InvalidArgument(`a message is a string, bytes or JSON, not ${typeof value}`);
-  }
-}
-
-/**
- * @param {object} value
- * @param {number} depth
- */
-function checkObject(value, depth) {
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) {
-    throw new InvalidArgument(`${value.constructor?.name ?? "this object"} is not a JSON value`);
-  }
-  for (const [key, item] of Object.entries(value)) {
-    wellFormed(key);
-    if (item === undefined) throw new InvalidArgument(`${key} is undefined, which is not JSON`);
-    checkJson(item, depth + 1);
-  }
-}
-
-/**
- * Return the JSON text of a value that both languages can hold.
- * @param {unknown} value
- * @returns {string}
- * @throws {InvalidArgument} it has something in it that they cannot
- */
-export function encodeJson(value) {
-  checkJson(value, 0);
-  return JSON.stringify(value);
-}
-
-/**
- * @param {number} kind
- * @param {Uint8Array} payload
- * @returns {Uint8Array<ArrayBuffer>}
- */
-function framed(kind, payload) {
-  const frame = new Uint8Array(HEADER_BYTES + payload.length);
-  frame[0] = VERSION;
-  frame[1] = kind;
-  frame.set(payload, HEADER_BYTES);
-  return frame;
-}
-
-/**
- * Return the frame of a message.
+ * Return the kind and the payload of a message.
  * @param {Data | ArrayBuffer | ArrayBufferView} data a string, bytes, or a JSON value
- * @param {boolean} [direct] it is for one peer alone
+ * @returns {{ kind: number, payload: Uint8Array }}
  * @throws {InvalidArgument} it is none of these
  * @throws {MessageTooLarge} its payload is over `MESSAGE_LIMIT_BYTES`
  */
-export function encode(data, direct = false) {
+export function encode(data) {
   /** @type {number} */
   let kind;
   /** @type {Uint8Array} */
@@ -140,46 +77,25 @@ export function encode(data, direct = false) {
     const text = `${payload.length} bytes; a message may have ${MESSAGE_LIMIT_BYTES}`;
     throw new MessageTooLarge(text);
   }
-  return framed(direct ? kind | DIRECT : kind, payload);
+  // It is kept until it has arrived; whoever gave it may go on using it.
+  return { kind, payload: kind === Kind.BYTES ? payload.slice() : payload };
 }
 
 /**
- * Return the frame of a control message.
- * @param {Control} control
+ * Return what a message says.
+ * @param {number} kind
+ * @param {Uint8Array} payload
+ * @returns {Data}
+ * @throws {InvalidMessage} it is malformed
  */
-export function encodeControl(control) {
-  return framed(Kind.CONTROL, encoder.encode(JSON.stringify(control)));
-}
-
-/**
- * Return what a frame says; null where it may be skipped.
- * @param {Uint8Array} frame
- * @returns {Content | Control | null}
- * @throws {InvalidMessage} it does not follow the protocol
- */
-export function decode(frame) {
-  if (frame.length < HEADER_BYTES || frame[0] !== VERSION) {
-    throw new InvalidMessage(frame.length ? `a frame of version ${frame[0]}` : "an empty frame");
-  }
-  if (frame.length > HEADER_BYTES + MESSAGE_LIMIT_BYTES) {
-    throw new InvalidMessage(`a frame of ${frame.length} bytes`);
-  }
-  const flags = /** @type {number} */ (frame[1]);
-  const kind = flags & ~DIRECT;
-  const direct = Boolean(flags & DIRECT);
-  const payload = frame.subarray(HEADER_BYTES);
+export function content(kind, payload) {
   switch (kind) {
     case Kind.TEXT:
-      return { type: "content", data: textOf(payload, kind), direct };
+      return textOf(payload, kind);
     case Kind.BYTES:
-      return { type: "content", data: payload, direct };
-    case Kind.JSON:
-      return { type: "content", data: jsonOf(payload, kind), direct };
-    case Kind.CONTROL:
-      return controlOf(jsonOf(payload, kind));
+      return payload.slice();
     default:
-      if (kind & SKIPPABLE) return null;
-      throw new InvalidMessage(`a frame of unknown kind ${kind}`);
+      return jsonOf(payload, kind);
   }
 }
 
@@ -191,7 +107,7 @@ function textOf(payload, kind) {
   try {
     return decoder.decode(payload);
   } catch (error) {
-    throw new InvalidMessage(`a malformed frame of kind ${kind}: ${error}`);
+    throw new InvalidMessage(`a malformed message of kind ${kind}: ${error}`);
   }
 }
 
@@ -205,8 +121,211 @@ function jsonOf(payload, kind) {
     return parseJson(textOf(payload, kind));
   } catch (error) {
     if (error instanceof InvalidMessage) throw error;
-    throw new InvalidMessage(`a malformed frame of kind ${kind}: ${error}`);
+    throw new InvalidMessage(`a malformed message of kind ${kind}: ${error}`);
   }
+}
+
+// --- frames ---------------------------------------------------------------------
+
+/**
+ * Return a datagram of frames.
+ * @param {...Frame} frames
+ */
+export function datagram(...frames) {
+  const writer = new Writer();
+  for (const frame of frames) writer.put(frame);
+  return writer.finish();
+}
+
+/** Puts frames into a datagram. */
+export class Writer {
+  /** @type {(number[] | Uint8Array)[]} */
+  #parts = [[VERSION]];
+  /** How many bytes it has, but for the version. */
+  size = 0;
+
+  /** @param {Frame} frame */
+  put(frame) {
+    /** @type {number[]} */
+    const head = [];
+    switch (frame.type) {
+      case "fragment":
+        head.push(frame.last ? frame.kind | LAST : frame.kind);
+        write(head, frame.stream);
+        write(head, frame.number);
+        write(head, frame.payload.length);
+        this.#add(head, frame.payload);
+        return;
+      case "ack":
+        head.push(ACK);
+        writeExpected(head, frame.expected);
+        break;
+      case "resume":
+        head.push(RESUME);
+        write(head, frame.begins.size);
+        for (const [stream, begin] of frame.begins) {
+          write(head, stream);
+          writeBegin(head, begin);
+        }
+        writeExpected(head, frame.expected);
+        break;
+      case "skip":
+        head.push(SKIP);
+        write(head, frame.stream);
+        writeBegin(head, frame.to);
+        break;
+      default: {
+        const text = encoder.encode(JSON.stringify(frame));
+        head.push(CONTROL);
+        write(head, text.length);
+        this.#add(head, text);
+        return;
+      }
+    }
+    this.#add(head);
+  }
+
+  /** @param {...(number[] | Uint8Array)} parts */
+  #add(...parts) {
+    for (const part of parts) {
+      this.#parts.push(part);
+      this.size += part.length;
+    }
+  }
+
+  /** Return the datagram. */
+  finish() {
+    const out = new Uint8Array(1 + this.size);
+    let at = 0;
+    for (const part of this.#parts) {
+      out.set(part, at);
+      at += part.length;
+    }
+    return out;
+  }
+}
+
+/**
+ * @param {number[]} out
+ * @param {Begin} begin
+ */
+function writeBegin(out, { number, messages }) {
+  write(out, number);
+  write(out, messages);
+}
+
+/**
+ * @param {number[]} out
+ * @param {Expected} expected
+ */
+function writeExpected(out, expected) {
+  write(out, expected.size);
+  for (const [stream, number] of expected) {
+    write(out, stream);
+    write(out, number);
+  }
+}
+
+/**
+ * Yield what a datagram says, frame by frame; what may be skipped is left out.
+ * @param {Uint8Array} data
+ * @returns {Generator<Frame, void, void>}
+ * @throws {InvalidMessage} it does not follow the protocol; what came before that counts
+ */
+export function* parse(data) {
+  if (data[0] !== VERSION) {
+    throw new InvalidMessage(data.length ? `a datagram of version ${data[0]}` : "an empty datagram");
+  }
+  if (data.length > DATAGRAM_LIMIT_BYTES) {
+    throw new InvalidMessage(`a datagram of ${data.length} bytes`);
+  }
+  const reader = new Reader(data);
+  reader.at = 1;
+  while (!reader.done) {
+    const head = reader.byte();
+    if (head < CONTROL) {
+      yield fragmentOf(head, reader);
+    } else if (head >= SKIPPABLE) {
+      reader.sized();
+    } else if (head === CONTROL) {
+      const control = controlOf(jsonOf(reader.sized(), head));
+      if (control !== null) yield control;
+    } else {
+      yield bookkeeping(head, reader);
+    }
+  }
+}
+
+/**
+ * @param {number} head
+ * @param {Reader} reader
+ * @returns {Fragment}
+ */
+function fragmentOf(head, reader) {
+  const stream = streamIn(reader);
+  const number = reader.number();
+  const payload = reader.sized();
+  const kind = head & ~LAST;
+  if (kind > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  return { type: "fragment", stream, number, kind, last: head !== kind, payload };
+}
+
+/**
+ * @param {number} head
+ * @param {Reader} reader
+ * @returns {Frame}
+ */
+function bookkeeping(head, reader) {
+  switch (head) {
+    case ACK:
+      return { type: "ack", expected: expectedIn(reader) };
+    case RESUME: {
+      /** @type {Map<number, Begin>} */
+      const begins = new Map();
+      for (let count = countOf(reader); count > 0; count -= 1) {
+        const stream = streamIn(reader);
+        begins.set(stream, beginIn(reader));
+      }
+      return { type: "resume", begins, expected: expectedIn(reader) };
+    }
+    case SKIP: {
+      const stream = streamIn(reader);
+      return { type: "skip", stream, to: beginIn(reader) };
+    }
+    default:
+      throw new InvalidMessage(`a frame of unknown kind ${head}`);
+  }
+}
+
+/** @param {Reader} reader */
+function streamIn(reader) {
+  const stream = reader.number();
+  if (stream >= STREAMS) throw new InvalidMessage(`an unknown stream, ${stream}`);
+  return stream;
+}
+
+/** @param {Reader} reader */
+function countOf(reader) {
+  const count = reader.number();
+  if (count > STREAMS) throw new InvalidMessage(`${count} streams`);
+  return count;
+}
+
+/** @param {Reader} reader */
+function beginIn(reader) {
+  const number = reader.number();
+  return { number, messages: reader.number() };
+}
+
+/** @param {Reader} reader */
+function expectedIn(reader) {
+  /** @type {Expected} */
+  const expected = new Map();
+  for (let count = countOf(reader); count > 0; count -= 1) {
+    const stream = streamIn(reader);
+    expected.set(stream, reader.number());
+  }
+  return expected;
 }
 
 /**
@@ -215,7 +334,7 @@ function jsonOf(payload, kind) {
  */
 function controlOf(value) {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InvalidMessage("a control frame that is no object");
+    throw new InvalidMessage("a control message that is no object");
   }
   switch (value.type) {
     case "ping":

@@ -8,10 +8,11 @@ import { InvalidMessage } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { fullJitter } from "./backoff.js";
 import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
-import { decode, encodeControl } from "./frames.js";
+import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
-import { LOW_WATER_BYTES, SendQueue } from "./sending.js";
+import { Inbox } from "./receiving.js";
+import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
 import { ENVELOPES } from "./wire.js";
 
@@ -22,7 +23,7 @@ export const RETRY_BASE = 1.0;
 /** Seconds of the longest. */
 export const RETRY_CAP = 15.0;
 /** A connection that lived this long was a good one: the next retry is immediate. */
-export const STEADY = 30.0;
+export const STEADY = 2.0;
 /**
  * Seconds that the first candidates of a description wait for each other: the addresses
  * of this host, which are found at once and mostly suffice. Chromium says only much
@@ -31,8 +32,10 @@ export const STEADY = 30.0;
 export const FIRST_BATCHING = 0.005;
 /** Seconds that later candidates wait for each other, unless they are complete. */
 export const BATCHING = 0.02;
-/** Seconds that a closing connection has at least to deliver what the engine holds. */
+/** Seconds that a closing connection has to get the goodbye out. */
 export const DRAIN = 2.0;
+/** Seconds that a leaver waits for who is not heard of, whatever its patience. */
+export const UNHEARD = 4.0;
 /** New connections that the other side may ask for at once. */
 export const WISHES = 16;
 /** Seconds after which it may ask for one more. */
@@ -52,11 +55,13 @@ const CONTROL = 0;
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
- *   | { type: "enqueue", frame: Uint8Array }
  *   | { type: "begin", force: boolean }
+ *   | { type: "enqueue", kind: number, payload: Uint8Array }
+ *   | { type: "appended" }
+ *   | { type: "cut-loose" }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
- *   | { type: "depart", patience: number }
+ *   | { type: "depart" }
  *   | { type: "abandon" }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} LinkEvent
@@ -69,7 +74,10 @@ const CONTROL = 0;
  *   | { type: "measure-buffer", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
- *   | { type: "content-arrived", sender: string, content: import("./frames.js").Content }
+ *   | { type: "content-arrived", sender: string, data: import("../events.js").Data,
+ *       direct: boolean }
+ *   | { type: "messages-lost", sender: string, count: number }
+ *   | { type: "lagged", to: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
  *   | { type: "said-goodbye", sender: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
@@ -94,14 +102,21 @@ export class Link {
   #overfed = false;
   #heartbeat = new Heartbeat();
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
-  #queue = new SendQueue();
+  #outbox;
+  #inbox = new Inbox();
   #number = 0;
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
   #silent = false;
+  /** And then heard again, whatever has been asked for meanwhile. */
+  #revived = false;
   #online = false;
   #leaving = false;
-  #leaveBy = 0;
+  /** We have said goodbye. */
+  #parted = false;
+  /** @type {number | null} */
+  #heardAt = null;
+  #unheardSince = 0;
   /** @type {import("./wire.js").CandidateInit[]} */
   #batch = [];
   /** @type {number | null} */
@@ -121,13 +136,15 @@ export class Link {
    * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
    *   what the engine can do; `hasty`: offer first even as the higher, for tests
    * @param {() => number} dice returns a random number in [0, 1)
+   * @param {import("./sending.js").Outbox} outbox what the other session is owed
    */
-  constructor(me, to, settings, dice) {
+  constructor(me, to, settings, dice, outbox) {
     this.#me = me;
     this.#settings = settings;
     this.to = to;
     this.polite = me < to;
     this.#dice = dice;
+    this.#outbox = outbox;
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
   }
@@ -139,7 +156,9 @@ export class Link {
    * and generations go on being counted, and the next one is opened.
    */
   heir() {
-    const heir = new Link(this.#me, this.to, this.#settings, this.#dice);
+    this.#outbox.again();
+    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#outbox);
+    heir.#inbox = this.#inbox;
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
@@ -158,20 +177,37 @@ export class Link {
     return this.#number;
   }
 
-  /** Whether another message may be enqueued. */
+  /** Whether another message to this session alone may be enqueued. */
   get hasRoom() {
-    return this.#queue.hasRoom;
+    return this.#outbox.directLog.hasRoom;
+  }
+
+  /** Whether what goes to everybody waits for this session. */
+  get lagging() {
+    return this.#outbox.lagging;
   }
 
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
-    return this.#queue.waitingBytes;
+    return this.#outbox.waitingBytes;
+  }
+
+  /** How many messages to the other session are not known to have arrived. */
+  get unacknowledged() {
+    return this.#outbox.unacknowledged;
+  }
+
+  /** Whether there was ever a connection over which messages could come. */
+  get received() {
+    return this.#inbox.begun;
   }
 
   /** When to tick at the latest; null when there is nothing to wait for. */
   get deadline() {
     if (this.state === "closed") return null;
     const times = [this.#heartbeat.deadline, this.#batchDue, this.#sequencer.deadline];
+    if (this.#open) times.push(this.#inbox.ackDue);
+    times.push(this.#unheardAt);
     if (this.#online) {
       times.push(this.#retryAt);
       if (this.#pendingSince !== null && this.#retryAt === null) {
@@ -180,6 +216,14 @@ export class Link {
     }
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
+  }
+
+  /** When to wait no longer for who is not heard of while we leave. */
+  get #unheardAt() {
+    if (!this.#leaving) return null;
+    // It answers: to find a way may take a while.
+    if (this.state === "connecting" && this.#heardAt !== null) return null;
+    return Math.max(this.#unheardSince, this.#heardAt ?? 0) + UNHEARD;
   }
 
   /**
@@ -213,16 +257,23 @@ export class Link {
         break;
       case "measured":
         if (event.number === this.#number) {
-          this.#queue.measured(event.heldBytes);
-          this.#pump(now, out, event.heldBytes <= LOW_WATER_BYTES);
+          this.#outbox.measured(event.heldBytes);
+          this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
         }
         break;
       case "enqueue":
-        this.#queue.put(event.frame);
-        this.#pump(now, out);
+        this.#outbox.directLog.append(event.kind, event.payload);
+        this.#pump(out);
+        break;
+      case "appended":
+        this.#pump(out);
+        break;
+      case "cut-loose":
+        this.#cutLoose(out);
         break;
       case "signal-arrived": {
         const { seq, ack, body } = event;
+        this.#heardAt = now;
         this.#sequence({ type: "received", seq, ack, payload: body }, now, out);
         break;
       }
@@ -238,10 +289,10 @@ export class Link {
         this.#negotiate(event, now, out);
         break;
       case "renew":
-        this.#giveUp(now, out);
+        this.#giveUp(now, out, true);
         break;
       case "depart":
-        this.#depart(event.patience, now, out);
+        this.#depart(now, out);
         break;
       case "abandon":
         this.#close(out, 0);
@@ -280,9 +331,16 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #settle(now, out) {
+    const unheardAt = this.#unheardAt;
+    if (unheardAt !== null && now >= unheardAt) {
+      this.#close(out, 0);
+      return;
+    }
     if (this.#heartbeat.stalled(now)) this.#stalled(now, out);
     const n = this.#heartbeat.ping(now);
-    if (n !== null) this.#control({ type: "ping", n }, out);
+    if (n !== null) this.#say({ type: "ping", n }, out);
+    const { ackDue } = this.#inbox;
+    if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#batchDue !== null && now >= this.#batchDue) this.#flush(now, out);
     if (this.#online) {
       if (this.#pendingSince !== null && now >= this.#pendingSince + SETTLE_TIMEOUT) {
@@ -303,7 +361,8 @@ export class Link {
    */
   #watch(now) {
     const idle = this.generation === 0 && this.#pendingSince === null;
-    if ((this.#negotiator.settled && this.#open) || idle) this.#pendingSince = null;
+    const settled = this.#negotiator.settled || this.#revived;
+    if ((settled && this.#open) || idle) this.#pendingSince = null;
     else this.#pendingSince ??= now;
   }
 
@@ -494,13 +553,17 @@ export class Link {
     switch (event.type) {
       case "frame-received":
         this.#heartbeat.heard();
-        if (this.#silent && this.#retryAt !== null) this.#up(now, out);
-        this.#frame(event.data, now, out);
+        this.#heardAt = now;
+        if (this.#silent) {
+          this.#up(now, out);
+          this.#revived = true;
+        }
+        this.#datagram(event.data, now, out);
         break;
       case "buffer-low":
         if (event.channel !== CONTROL) break;
-        this.#queue.measured(LOW_WATER_BYTES);
-        this.#pump(now, out);
+        this.#outbox.measured(LOW_WATER_BYTES);
+        this.#pump(out);
         break;
       case "channel-opened":
         if (event.channel === CONTROL) this.#connected(now, out);
@@ -526,7 +589,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #connected(now, out) {
-    this.#queue.measured(0);
+    this.#say(this.#outbox.begin(this.#inbox.expected), out, true);
     this.#up(now, out);
   }
 
@@ -541,17 +604,20 @@ export class Link {
     this.#connectedAt = now;
     this.#heartbeat.start(now);
     this.#move("connected", out);
-    this.#pump(now, out);
+    this.#pump(out);
   }
 
   /**
-   * Give up a connection from which nothing comes, but go on asking until the retry.
+   * Give up a connection from which nothing comes, but go on asking until its heir.
    * @param {number} now
    * @param {LinkOutput[]} out
    */
   #stalled(now, out) {
+    if (this.#silent) {
+      this.#heartbeat.start(now);
+      return;
+    }
     this.#giveUp(now, out);
-    if (this.state !== "reconnecting") return;
     this.#silent = true;
     this.#heartbeat.start(now);
   }
@@ -560,22 +626,26 @@ export class Link {
   #disconnected(out) {
     this.#open = false;
     this.#silent = false;
+    this.#revived = false;
     this.#heartbeat.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
   }
 
   /**
-   * Let this connection go, and make the time for the next generation.
+   * Let this connection go, and make the time for the next generation: now if that is
+   * wanted, for then nothing has failed.
    * @param {number} now
    * @param {LinkOutput[]} out
+   * @param {boolean} [wanted]
    */
-  #giveUp(now, out) {
+  #giveUp(now, out, wanted = false) {
     if (this.#leaving) {
       this.#close(out, 0);
       return;
     }
     this.#disconnected(out);
     this.#pendingSince = null;
+    if (wanted) this.#retryAt = now;
     if (this.#retryAt !== null) return;
     if (this.#connectedAt !== null && now - this.#connectedAt >= STEADY) this.#attempts = 0;
     this.#connectedAt = null;
@@ -611,80 +681,128 @@ export class Link {
    * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #frame(data, now, out) {
-    let content;
+  #datagram(data, now, out) {
     try {
-      content = decode(data);
+      for (const frame of parse(data)) this.#frame(frame, now, out);
     } catch (error) {
       if (!(error instanceof InvalidMessage)) throw error;
       out.push({ type: "misbehaved", sender: this.to, error });
       this.#hangUp(out);
       this.#giveUp(now, out);
-      return;
-    }
-    switch (content?.type) {
-      case "content":
-        out.push({ type: "content-arrived", sender: this.to, content });
-        break;
-      case "ping":
-        this.#control({ type: "pong", n: content.n }, out);
-        break;
-      case "bye":
-        out.push({ type: "said-goodbye", sender: this.to });
-        break;
-      default: // a pong, or what may be skipped
     }
   }
 
   /**
-   * Send a control frame past the queue; it is small and cannot wait.
-   * @param {import("./frames.js").Control} control
+   * @param {import("./frames.js").Frame} frame
+   * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #control(control, out) {
-    if (this.#open || this.#silent) this.#sendFrame(encodeControl(control), out);
+  #frame(frame, now, out) {
+    switch (frame.type) {
+      case "fragment": {
+        const message = this.#inbox.receive(frame, now);
+        if (message !== null) out.push({ type: "content-arrived", sender: this.to, ...message });
+        break;
+      }
+      case "ack":
+        this.#outbox.acknowledge(frame.expected);
+        this.#pump(out);
+        break;
+      case "ping":
+        this.#say({ type: "pong", n: frame.n }, out);
+        break;
+      case "resume":
+        this.#inbox.begin(frame.begins);
+        for (const skip of this.#outbox.resume(frame.expected)) this.#say(skip, out);
+        this.#pump(out);
+        break;
+      case "skip": {
+        const count = this.#inbox.skip(frame, now);
+        if (count > 0) out.push({ type: "messages-lost", sender: this.to, count });
+        break;
+      }
+      case "bye":
+        out.push({ type: "said-goodbye", sender: this.to });
+        break;
+      default: // a pong
+    }
+  }
+
+  /**
+   * Send a small frame past what is queued; it cannot wait.
+   * @param {import("./frames.js").Frame} frame
+   * @param {LinkOutput[]} out
+   * @param {boolean} [atOnce]
+   */
+  #say(frame, out, atOnce = false) {
+    if (this.#open || this.#silent || atOnce) this.#send(datagram(frame), out);
   }
 
   /**
    * @param {Uint8Array} frame
    * @param {LinkOutput[]} out
    */
-  #sendFrame(frame, out) {
+  #send(frame, out) {
     out.push({ type: "send-frame", to: this.to, number: this.#number, channel: CONTROL, frame });
+  }
+
+  /** @param {LinkOutput[]} out */
+  #acknowledge(out) {
+    const ack = this.#inbox.acknowledge();
+    if (ack !== null) this.#say(ack, out);
   }
 
   /**
    * Hand on what fits the engine's window.
-   * @param {number} now
    * @param {LinkOutput[]} out
    * @param {boolean} [measure]
    */
-  #pump(now, out, measure = true) {
+  #pump(out, measure = true) {
     if (!this.#open) return;
-    for (const frame of this.#queue.take()) this.#sendFrame(frame, out);
-    if (this.#queue.mustMeasure) {
+    for (const each of this.#outbox.take()) this.#send(each, out);
+    if (this.#outbox.mustMeasure) {
       if (measure) out.push({ type: "measure-buffer", to: this.to, number: this.#number });
-    } else if (this.#leaving) {
-      this.#close(out, Math.max(DRAIN, this.#leaveBy - now));
+    } else if (this.#leaving && !this.#outbox.waiting) {
+      this.#part(out);
     }
+  }
+
+  /**
+   * Say goodbye after the last message; close once all have arrived.
+   *
+   * Who hears the goodbye has them too, and closes the connection: that is an end as well.
+   * @param {LinkOutput[]} out
+   */
+  #part(out) {
+    if (!this.#parted) {
+      this.#parted = true;
+      this.#acknowledge(out);
+      this.#say({ type: "bye" }, out);
+    }
+    if (this.#outbox.unacknowledged === 0) this.#close(out, DRAIN);
+  }
+
+  /** @param {LinkOutput[]} out */
+  #cutLoose(out) {
+    const { count, skip } = this.#outbox.cutLoose();
+    out.push({ type: "lagged", to: this.to, count });
+    if (skip !== null) this.#say(skip, out);
   }
 
   // --- the end ------------------------------------------------------------------------
 
   /**
-   * @param {number} patience seconds
    * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #depart(patience, now, out) {
+  #depart(now, out) {
     this.#leaving = true;
-    this.#leaveBy = now + patience;
-    if (!this.#open && this.#queue.length === 0) {
+    this.#unheardSince = now;
+    if (!this.#open && !this.#outbox.waiting) {
       this.#close(out, 0);
       return;
     }
-    this.#queue.put(encodeControl({ type: "bye" }));
-    this.#pump(now, out);
+    this.#pump(out);
   }
 
   /**
@@ -697,7 +815,7 @@ export class Link {
     }
     this.#open = false;
     this.#heartbeat.stop();
-    this.#queue.clear();
+    this.#outbox.close();
     this.#sequencer.rest();
     this.#move("closed", out);
   }

@@ -5,10 +5,7 @@
 
 import { sessionKey } from "./identity.js";
 
-/**
- * Seconds that the goodbye over a link may come later than the server's word of it, or
- * than the last message before it.
- */
+/** Seconds that the goodbye over a link may come later than the server's word of it. */
 export const PARTING = 1.0;
 /** Seconds that peers have to come back to a server that restarted. */
 export const RETURN_GRACE = 30.0;
@@ -160,16 +157,6 @@ export class Membership {
     member.forgivenUntil = null;
     if (reason === "left") member.partingUntil = now + PARTING;
     return this.settle(now);
-  }
-
-  /**
-   * Take note of a message: who is parting may have more to say.
-   * @param {string} key
-   * @param {number} now seconds
-   */
-  heard(key, now) {
-    const member = this.#members.get(key);
-    if (member !== undefined && member.partingUntil !== null) member.partingUntil = now + PARTING;
   }
 
   /** @param {string} key */

@@ -1,70 +1,157 @@
 /**
- * What waits to be sent over one link, and how much of it the engine holds.
- *
- * The queue is ours, not the engine's: see `core/sending.py`. `take` stops at
- * `WINDOW_BYTES` until the engine has said what it still holds.
+ * What goes to one session: its places in two logs, and its engine's window.
+ * See `core/sending.py`.
  * @module
  */
 
-/** A sender waits while more than this is queued for one link. */
-export const QUEUE_BYTES = 16 * 1024 * 1024;
+import { BROADCAST, DIRECT, Writer } from "./frames.js";
+import { Log, Outgoing } from "./streams.js";
+
 /** No more than this is in the engine's buffer. */
 export const WINDOW_BYTES = 1024 * 1024;
 /** When the engine's buffer has fallen to this, it is given more. */
 export const LOW_WATER_BYTES = 256 * 1024;
-/** What an empty frame counts, so that a million of them are not free. */
+/** Fragments share a datagram up to this size; a larger one has its own. */
+export const BATCH_BYTES = 16 * 1024;
+/** What an empty datagram counts, so that a million of them are not free. */
 const OVERHEAD_BYTES = 64;
 
-/** The frames of one link, first in, first out. */
-export class SendQueue {
-  /** @type {Uint8Array[]} */
-  #frames = [];
-  #head = 0;
+/** @typedef {import("./frames.js").Expected} Expected */
+/** @typedef {import("./frames.js").Resume} Resume */
+/** @typedef {import("./frames.js").Skip} Skip */
+
+/** The sending half of a link. */
+export class Outbox {
+  /** Where messages to this session alone are put. */
+  directLog;
+  /** Whether what the other side has is known, so that sending may go on from there. */
+  ready = true; // It has nothing, as nothing was ever sent.
+  #broadcast;
   #held = 0;
-  /** How much is queued, with overhead. */
-  waitingBytes = 0;
+  /** @type {Outgoing} */
+  #everybody;
+  /** @type {Outgoing} */
+  #direct;
 
-  /** How many frames wait. */
-  get length() {
-    return this.#frames.length - this.#head;
+  /**
+   * Owe what is appended from now on.
+   * @param {Log} broadcast
+   * @param {() => number} order as in `Log`
+   */
+  constructor(broadcast, order) {
+    this.#broadcast = broadcast;
+    this.directLog = new Log(order);
+    this.#everybody = new Outgoing(BROADCAST, broadcast);
+    this.#direct = new Outgoing(DIRECT, this.directLog);
   }
 
-  /** Whether another message may be accepted. */
-  get hasRoom() {
-    return this.waitingBytes < QUEUE_BYTES;
+  get #all() {
+    return [this.#everybody, this.#direct];
   }
 
-  /** Whether frames wait although the engine may have sent what it held. */
-  get mustMeasure() {
-    return this.length > 0 && this.#held >= WINDOW_BYTES;
+  /** Whether there is something to send. */
+  get waiting() {
+    return this.#everybody.waiting || this.#direct.waiting;
+  }
+
+  /** How much is queued and not yet with the engine. */
+  get waitingBytes() {
+    return this.#everybody.waitingBytes + this.#direct.waitingBytes;
+  }
+
+  /** How many messages are not known to have arrived. */
+  get unacknowledged() {
+    return this.#everybody.unacknowledged + this.#direct.unacknowledged;
+  }
+
+  /** Whether the log of broadcasts waits for this session. */
+  get lagging() {
+    return this.#everybody.last && this.#everybody.unacknowledged > 0;
+  }
+
+  // --- connections ------------------------------------------------------------------
+
+  /**
+   * Return what is said first on a new connection.
+   * @param {Expected} expected our inbox's
+   * @returns {Resume}
+   */
+  begin(expected) {
+    this.#held = 0;
+    const begins = new Map(this.#all.map(({ stream, begin }) => [stream, begin]));
+    if (this.#all.some(({ sent, begin, skip }) => sent > begin.number || skip !== null)) {
+      this.ready = false;
+    }
+    return { type: "resume", begins, expected };
   }
 
   /**
-   * Add a frame at the end.
-   * @param {Uint8Array} frame
+   * Go on from what the other side expects; return what else it must know.
+   * @param {Expected} expected
+   * @returns {Skip[]}
+   * @throws {InvalidMessage} it cannot expect that
    */
-  put(frame) {
-    this.#frames.push(frame);
-    this.waitingBytes += frame.length + OVERHEAD_BYTES;
+  resume(expected) {
+    if (!this.ready) {
+      for (const each of this.#all) each.resume(expected.get(each.stream) ?? each.begin.number);
+    }
+    this.ready = true;
+    return this.#all.flatMap(({ stream, skip }) => (
+      skip === null ? [] : [{ type: /** @type {const} */ ("skip"), stream, to: skip }]));
   }
 
-  /** Return the frames that fit the engine's window now. */
-  take() {
-    /** @type {Uint8Array[]} */
-    const taken = [];
-    while (this.length > 0 && this.#held < WINDOW_BYTES) {
-      const frame = /** @type {Uint8Array} */ (this.#frames[this.#head]);
-      this.#head += 1;
-      this.waitingBytes -= frame.length + OVERHEAD_BYTES;
-      this.#held += frame.length + OVERHEAD_BYTES;
-      taken.push(frame);
+  /**
+   * Take the other side's word for what it has.
+   * @param {Expected} expected
+   * @throws {InvalidMessage} it cannot have that
+   */
+  acknowledge(expected) {
+    for (const each of this.#all) {
+      const number = expected.get(each.stream);
+      if (number !== undefined) each.acknowledge(number);
     }
-    // Shifting an array costs its length; so what is taken is cut off now and then.
-    if (this.#head > 1024 || this.length === 0) {
-      this.#frames = this.#frames.slice(this.#head);
-      this.#head = 0;
+  }
+
+  /**
+   * Owe no broadcast any more; return how many that is, and what to say, if to anybody.
+   * @returns {{ count: number, skip: Skip | null }}
+   */
+  cutLoose() {
+    const count = this.#everybody.cutLoose();
+    const to = this.#everybody.skip;
+    const skip = to !== null && this.ready
+      ? { type: /** @type {const} */ ("skip"), stream: BROADCAST, to } : null;
+    return { count, skip };
+  }
+
+  // --- the engine's window ------------------------------------------------------------
+
+  /** Return the datagrams that fit the engine's window now. */
+  take() {
+    const taken = [];
+    while (this.ready && this.waiting && this.#held < WINDOW_BYTES) {
+      const writer = new Writer();
+      while (this.waiting) {
+        const each = this.#next;
+        if (writer.size > 0 && writer.size + each.nextSize > BATCH_BYTES) break;
+        writer.put(each.take());
+      }
+      this.#held += writer.size + OVERHEAD_BYTES;
+      taken.push(writer.finish());
     }
     return taken;
+  }
+
+  /** The stream whose next fragment was sent first. */
+  get #next() {
+    if (!this.#direct.waiting) return this.#everybody;
+    if (!this.#everybody.waiting) return this.#direct;
+    return this.#everybody.order < this.#direct.order ? this.#everybody : this.#direct;
+  }
+
+  /** Whether fragments wait although the engine may have sent what it held. */
+  get mustMeasure() {
+    return this.waiting && this.#held >= WINDOW_BYTES;
   }
 
   /**
@@ -75,10 +162,20 @@ export class SendQueue {
     this.#held = heldBytes;
   }
 
+  // --- the end --------------------------------------------------------------------------
+
   /** Forget everything; the peer is gone. */
-  clear() {
-    this.#frames = [];
-    this.#head = 0;
-    this.waitingBytes = 0;
+  close() {
+    for (const each of this.#all) each.detach();
+  }
+
+  /**
+   * Begin again with the same session, which may not have noticed that it was gone.
+   * What was not sent to it meanwhile it has lost; it is told so if it had been here.
+   */
+  again() {
+    this.#everybody = new Outgoing(BROADCAST, this.#broadcast);
+    this.#direct = new Outgoing(DIRECT, this.directLog);
+    for (const each of this.#all) each.skip = each.begin;
   }
 }

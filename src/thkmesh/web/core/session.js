@@ -8,6 +8,8 @@ import { Contact } from "./contact.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
+import { Outbox } from "./sending.js";
+import { counter, Log } from "./streams.js";
 import { linksWanted, Topology } from "./topology.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
@@ -25,7 +27,7 @@ import { linksWanted, Topology } from "./topology.js";
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
  *   | { type: "from-link", to: string, event: LinkEvent }
- *   | { type: "send", token: number, to: string | null, frame: Uint8Array }
+ *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
  *   | { type: "hurry" }
@@ -34,7 +36,8 @@ import { linksWanted, Topology } from "./topology.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "moved" | "said-goodbye" | "misbehaved" }>
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "said-goodbye"
+ *       | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "accepted", token: number }
@@ -42,6 +45,8 @@ import { linksWanted, Topology } from "./topology.js";
  *   | { type: "ended", error: MeshError | null }} SessionOutput
  */
 
+/** Seconds that everybody waits for the slowest. */
+export const PATIENCE = 5.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
 
@@ -66,8 +71,15 @@ export class Session {
    * @type {Map<string, number>}
    */
   #due = new Map();
+  #order = counter();
+  #broadcasts = new Log(this.#order);
   /** @type {Extract<SessionEvent, { type: "send" }>[]} */
   #waiting = [];
+  /**
+   * Since when a message to everybody has waited for somebody to take in others.
+   * @type {number | null}
+   */
+  #stuckSince = null;
   /** @type {number | null} */
   #leaveBy = null;
   /** @type {import("../events.js").ServerState} */
@@ -106,6 +118,7 @@ export class Session {
     if (this.#ended) return null;
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
+    if (this.#stuckSince !== null) times.push(this.#stuckSince + PATIENCE);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -259,6 +272,7 @@ export class Session {
     for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
       this.#toLink(key, { type: "tick" }, now, out);
     }
+    if (this.#stuckSince !== null && now >= this.#stuckSince + PATIENCE) this.#cutLoose(now, out);
     if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
   }
 
@@ -286,7 +300,11 @@ export class Session {
     const due = target.deadline;
     if (due === null) this.#due.delete(key);
     else this.#due.set(key, due);
-    for (const output of outputs) this.#fromLink(target, output, now, out);
+    for (const output of outputs) {
+      // What one output leads to may have closed the link: nothing is begun any more.
+      const begins = output.type === "open-connection" || output.type === "perform";
+      if (!begins || this.#links.get(key) === target) this.#fromLink(target, output, now, out);
+    }
   }
 
   /**
@@ -299,12 +317,19 @@ export class Session {
     const peer = this.#members.peer(source.to);
     switch (output.type) {
       case "content-arrived":
-        // A link closes with the departure of its peer, so there is one.
+        // What stands behind a goodbye is nobody's.
         if (peer !== null) {
-          this.#members.heard(source.to, now);
-          const { data, direct } = output.content;
+          const { data, direct } = output;
           out.push({ type: "emit", event: { type: "message", peer, data, direct } });
         }
+        break;
+      case "messages-lost":
+        if (peer === null) break;
+        out.push({ type: "emit", event: { type: "lost", peer, count: output.count } });
+        break;
+      case "lagged":
+        if (peer === null) break;
+        out.push({ type: "emit", event: { type: "peer-lagging", peer, count: output.count } });
         break;
       case "moved":
         if (peer !== null) {
@@ -342,10 +367,30 @@ export class Session {
           this.#toLink(key, { type: "online" }, now, out);
         }
       } else {
-        if (change.reason === "timeout") this.#remember(key);
-        this.#toLink(key, { type: "abandon" }, now, out);
+        const former = this.#links.get(key);
+        if (former !== undefined) this.#part(former, peer, change.reason, now, out);
         out.push({ type: "emit", event: { type: "peer-left", peer, reason: change.reason } });
       }
+    }
+  }
+
+  /**
+   * Close the link to who is gone, and tell what that may have cost.
+   * @param {Link} former
+   * @param {Peer} peer
+   * @param {import("../events.js").LeaveReason} reason
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #part(former, peer, reason, now, out) {
+    const count = former.unacknowledged;
+    if (reason === "timeout") this.#remember(former);
+    this.#toLink(former.to, { type: "abandon" }, now, out);
+    if (reason !== "left" && former.received) {
+      out.push({ type: "emit", event: { type: "lost", peer, count: null } });
+    }
+    if (count > 0 && this.#leaveBy === null) {
+      out.push({ type: "emit", event: { type: "undelivered", peer, count } });
     }
   }
 
@@ -353,14 +398,14 @@ export class Session {
   #newLink(key) {
     const former = this.#lost.get(key);
     this.#lost.delete(key);
-    return former?.heir() ?? new Link(this.me, key, this.#settings, this.#dice);
+    if (former !== undefined) return former.heir();
+    const outbox = new Outbox(this.#broadcasts, this.#order);
+    return new Link(this.me, key, this.#settings, this.#dice, outbox);
   }
 
-  /** @param {string} key */
-  #remember(key) {
-    const link = this.#links.get(key);
-    if (link === undefined) return;
-    this.#lost.set(key, link);
+  /** @param {Link} former */
+  #remember(former) {
+    this.#lost.set(former.to, former);
     const [oldest] = this.#lost.keys();
     if (this.#lost.size > REMEMBERED) this.#lost.delete(/** @type {string} */ (oldest));
   }
@@ -383,32 +428,28 @@ export class Session {
   // --- sending --------------------------------------------------------------------------
 
   /**
-   * Accept the messages whose links have room, in order for each recipient.
+   * Accept the messages whose logs have room, in order for each stream.
    * @param {number} now
    * @param {SessionOutput[]} out
    */
   #admit(now, out) {
-    if (this.#waiting.length === 0) return;
-    const held = new Set();
+    /** @type {Set<string | null>} */
+    const full = new Set();
     const still = [];
     for (const send of this.#waiting) {
       const refusal = this.#refusal(send.to);
       if (refusal !== null) {
         out.push({ type: "unsendable", token: send.token, error: refusal });
-        continue;
-      }
-      const targets = send.to === null ? [...this.#links.keys()] : [send.to];
-      if (targets.some((key) => held.has(key) || this.#links.get(key)?.hasRoom === false)) {
-        for (const key of targets) held.add(key);
+      } else if (full.has(send.to) || !this.#hasRoom(send.to)) {
+        full.add(send.to);
         still.push(send);
-        continue;
+      } else {
+        this.#accept(send, now, out);
       }
-      for (const key of targets) {
-        this.#toLink(key, { type: "enqueue", frame: send.frame }, now, out);
-      }
-      out.push({ type: "accepted", token: send.token });
     }
     this.#waiting = still;
+    if (full.has(null)) this.#stuckSince ??= now;
+    else this.#stuckSince = null;
   }
 
   /**
@@ -418,11 +459,42 @@ export class Session {
    */
   #refusal(to) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (to !== null && !this.#members.has(to)) {
+    if (to !== null && !this.#links.has(to)) {
       const { id, sid } = partsOf(to);
       return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
     }
     return null;
+  }
+
+  /** @param {string | null} to */
+  #hasRoom(to) {
+    return to === null ? this.#broadcasts.hasRoom : this.#links.get(to)?.hasRoom === true;
+  }
+
+  /**
+   * @param {Extract<SessionEvent, { type: "send" }>} send
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #accept({ token, to, kind, payload }, now, out) {
+    if (to === null) {
+      this.#broadcasts.append(kind, payload);
+      for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
+    } else {
+      this.#toLink(to, { type: "enqueue", kind, payload }, now, out);
+    }
+    out.push({ type: "accepted", token });
+  }
+
+  /**
+   * Let those go without for whom everybody has waited long enough.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #cutLoose(now, out) {
+    const slowest = [...this.#links.values()].filter(({ lagging }) => lagging);
+    for (const { to } of slowest) this.#toLink(to, { type: "cut-loose" }, now, out);
+    this.#stuckSince = null;
   }
 
   // --- the end ----------------------------------------------------------------------------
@@ -439,7 +511,7 @@ export class Session {
     }
     this.#leaveBy = now + patience;
     for (const key of [...this.#links.keys()]) {
-      this.#toLink(key, { type: "depart", patience }, now, out);
+      this.#toLink(key, { type: "depart" }, now, out);
     }
   }
 

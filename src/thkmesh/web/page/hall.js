@@ -148,9 +148,18 @@ export class Hall {
         this.#suspect(entry);
         break;
       case "lost":
+        if (entry.count === null) break; // that its peer is gone says as much
         this.#lost += entry.count;
-        this.#dismissible("lost", `${this.#lost} messages were lost here, because this page did `
-          + "not read them in time.");
+        this.#dismissible("lost", `${this.#lost} messages to this page were lost, because it did `
+          + "not take them in for too long.");
+        break;
+      case "peer-lagging":
+        this.#dismissible(`lagging-${entry.peer.sid}`, `${name} takes in nothing at the moment, and `
+          + `may have missed ${entry.count} messages.`);
+        break;
+      case "undelivered":
+        this.#dismissible(`undelivered-${entry.peer.sid}`, `${entry.count} messages may not have `
+          + `reached ${name}, who is gone.`);
         break;
       default:
     }
