@@ -160,7 +160,7 @@ async () => {
     }
 
     say(data) {
-      this.driver.feed({ type: "send", token: 0, to: this.to, frame: encode(data, true) });
+      this.driver.feed({ type: "send", token: 0, to: this.to, ...encode(data) });
     }
 
     /** Say numbers until `finish`. */
