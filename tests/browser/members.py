@@ -85,6 +85,10 @@ class PageMember:
     async def join(self, url: str, room: str, **options: object) -> None:
         """Load the library from the server and join."""
         await self.page.goto(f"{url}/thkmesh/index.js")
+        await self.enter(room, **options)
+
+    async def enter(self, room: str, **options: object) -> None:
+        """Join; the page is one of the server already."""
         wanted = json.dumps({"room": room, "name": self.name, **options})
         self.id = await self.page.evaluate(_JOIN.replace("OPTIONS", wanted))
 
