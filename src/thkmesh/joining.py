@@ -87,7 +87,8 @@ def join(
         identity: our identity itself, instead of a file.
         token: admits us, where the server asks for one.
         ice_servers: STUN and TURN servers beside those the server offers; URLs or
-            ``IceServer``. None are needed within one network.
+            ``IceServer``. None are needed within one network; across routers STUN is,
+            and through some of them TURN.
         privacy: "relay" hides our addresses from the room (TURN only).
         engine: the WebRTC engine; None means the default, "wrtc".
         ca_file: PEM file of the authorities trusted for https, None for the system's.

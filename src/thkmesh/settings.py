@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from thkmesh import engines
 from thkmesh.core.engine import IceServer
+from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import is_room
 from thkmesh.core.ijson import encode_json
 from thkmesh.errors import InvalidArgument
@@ -50,11 +51,11 @@ def _check_ice_server(server: IceServer | str) -> None:
         raise InvalidArgument("ice_servers is a list of URLs or IceServer")
     server = _ice_server(server)
     for url in server.urls:
-        if not (_is(url, str) and url.startswith(("stun:", "stuns:", "turn:", "turns:"))):
+        if not (_is(url, str) and is_ice_url(url)):
             raise InvalidArgument(
-                f"{url!r:.80} is no URL like stun:example.org or turn:example.org"
+                f"{url!r:.80} is no URL like stun:example.org or turn:example.org:3478"
             )
-        if url.startswith("turn") and (server.username is None or server.credential is None):
+        if needs_credentials(url) and (server.username is None or server.credential is None):
             raise InvalidArgument(f"{url:.80} needs IceServer((url,), username, credential)")
 
 

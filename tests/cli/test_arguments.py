@@ -25,6 +25,9 @@ def test_nothing_has_to_be_said() -> None:
         tls_self_signed=False,
         allowed_origins=[],
         max_peers=10,
+        ice_servers=(),
+        ice_username=None,
+        ice_credential=None,
         log_level="warning",
     )
     assert parse(["chat"]) == ChatOptions(
@@ -50,6 +53,14 @@ def test_everything_can_be_said() -> None:
     assert isinstance(options, ServeOptions)
     assert (options.host, options.port, options.demo, options.max_peers) == ("::", 0, True, 3)
     assert (options.tls_cert, options.tls_key, options.log_level) == (Path("c"), Path("k"), "info")
+    given = (
+        "serve --ice-server stun:a:1 --ice-server turn:b:2?transport=udp --ice-username n "
+        "--ice-credential s"
+    )
+    options = parse(given.split())
+    assert isinstance(options, ServeOptions)
+    assert options.ice_servers == ("stun:a:1", "turn:b:2?transport=udp")
+    assert (options.ice_username, options.ice_credential) == ("n", "s")
     given = "chat --url https://x --room r --name n --key-file k --ca-file c --timeout 3 --linger 0"
     assert parse(given.split()) == ChatOptions(
         url="https://x",
@@ -116,6 +127,9 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
         ("serve --allow-origin https://[::1", "is no origin"),
         ("serve --allow-origin https://", "is no origin"),
         ("serve --allow-origin null", "is no origin"),
+        ("serve --ice-server example.org", "use stun:HOST:PORT or turn:HOST:PORT"),
+        ("serve --ice-server stun://example.org", "'stun://example.org' is no STUN"),
+        ("serve --ice-server turn:ada:secret@example.org", "is no STUN or TURN server"),
         ("chat --room a/b", "cannot name a room"),
         ("chat --room " + "x" * 65, "cannot name a room"),
         ("chat --name " + "x" * 65, "64 characters"),

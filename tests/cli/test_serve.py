@@ -17,7 +17,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+import thkmesh
 from tests.cli.programs import PATIENCE, ran, served, started
+from tests.server.world import Client
+from thkmesh.core.wire import IceServer
 from thkmesh.server.tls import write_self_signed
 
 HAS_IPV6 = socket.has_ipv6 and Path("/proc/net/if_inet6").exists()
@@ -134,6 +137,10 @@ async def test_a_port_in_use_is_said_in_one_sentence() -> None:
         ("--tls-cert {key} --tls-key {key}", 1, "cannot be used"),
         ("--tls-key {key}", 2, "--tls-key needs --tls-cert"),
         ("--tls-cert {cert} --tls-self-signed", 2, "not both"),
+        ("--ice-server turn:host", 2, "turn:host needs --ice-username and --ice-credential"),
+        ("--ice-server turn:host --ice-username ada", 2, "needs --ice-username and"),
+        ("--ice-server stun:host --ice-username ada", 2, "name a server with --ice-server turn:"),
+        ("--ice-credential secret", 2, "name a server with --ice-server turn:"),
     ],
 )
 async def test_mistakes_are_said_in_one_sentence(
@@ -179,6 +186,34 @@ async def test_pages_of_the_origins_it_is_told_are_let_in(
 
         assert await asyncio.to_thread(asked, page) == status
         assert await asyncio.to_thread(asked, server.url) == 201
+async def test_its_stun_server_is_asked_by_the_peers() -> None:
+    """Whoever joins is told of it, and uses it: a binding request comes (RFC 8489, 5)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stun:
+        stun.bind(("127.0.0.1", 0))
+        stun.settimeout(0.0)
+        address = f"stun:127.0.0.1:{stun.getsockname()[1]}"
+        async with (
+            served("--ice-server", address) as server,
+            thkmesh.join(server.url, room="lobby"),
+            thkmesh.join(server.url, room="lobby"),
+            asyncio.timeout(PATIENCE),
+        ):
+            request = await asyncio.get_running_loop().sock_recv(stun, 2048)
+    assert (request[:2], request[4:8]) == (b"\x00\x01", b"\x21\x12\xa4\x42")
+
+
+async def test_servers_and_credentials_are_told_to_who_joins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TURN has its name and secret, from the environment too; STUN is given none."""
+    monkeypatch.setenv("THKMESH_ICE_CREDENTIAL", "secret")
+    stun, turn = "stun:stun.invalid:3478", "turn:turn.invalid:3478?transport=udp"
+    arguments = ("--ice-server", stun, "--ice-server", turn, "--ice-username", "ada")
+    async with served(*arguments) as server:
+        client = Client(server.url.replace("http:", "ws:") + "/ws")
+        welcome = await client.join()
+        await client.cut()
+    assert welcome.ice_servers == (IceServer((stun,)), IceServer((turn,), "ada", "secret"))
 
 
 async def test_the_log_is_written_where_it_does_not_disturb() -> None:

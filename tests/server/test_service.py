@@ -10,7 +10,7 @@ import pytest
 from tests.server.world import Client
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.wire import Challenge, Error, PeerLeft, Ping, Pong, Welcome, encode
+from thkmesh.core.wire import Challenge, Error, IceServer, PeerLeft, Ping, Pong, Welcome, encode
 from thkmesh.errors import InvalidArgument
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.server.names import readable_name
@@ -175,3 +175,30 @@ def test_settings_that_cannot_work_are_refused(limits: dict[str, int]) -> None:
     """A welcome must hold a full room, and who was away must take in what waited."""
     with pytest.raises(InvalidArgument):
         ServerSettings(**limits)  # type: ignore[arg-type]
+
+
+STUN = IceServer(("stun:example.org:3478",))
+
+
+@pytest.mark.parametrize(
+    ("servers", "sentence"),
+    [
+        ((IceServer(("stun://example.org",)),), "'stun://example.org' is no URL like stun:host"),
+        ((STUN, IceServer(("turn:example.org",), "ada")), "turn:example.org needs a username and"),
+        ((IceServer(()),), "an IceServer needs a URL"),
+        ((STUN,) * 30_000, "cannot hold so many ice_servers"),
+    ],
+)
+def test_ice_servers_that_peers_could_not_use_are_refused(
+    servers: tuple[IceServer, ...], sentence: str
+) -> None:
+    """One of them would keep every page from connecting, and too many from joining."""
+    with pytest.raises(InvalidArgument, match=sentence):
+        ServerSettings(ice_servers=servers, outgoing_bytes=2**30)
+
+
+def test_many_ice_servers_count_as_part_of_a_welcome() -> None:
+    """What waits for a client must still hold the welcome that names them all."""
+    ServerSettings(ice_servers=(STUN,) * 1000)
+    with pytest.raises(InvalidArgument, match="outgoing limits must hold a welcome"):
+        ServerSettings(ice_servers=(STUN,) * 22_000)

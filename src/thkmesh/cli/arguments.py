@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
+from thkmesh.core.ice_url import is_ice_url
 from thkmesh.core.identity import is_room
 from thkmesh.core.room_events import PEERS_LIMIT
 from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
@@ -38,6 +39,9 @@ class ServeOptions:
     tls_self_signed: bool
     allowed_origins: list[str]
     max_peers: int
+    ice_servers: tuple[str, ...]
+    ice_username: str | None
+    ice_credential: str | None
     log_level: str
 
 
@@ -82,6 +86,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """
     given = vars(_parser().parse_args(arguments))
     make: type[Options] = given.pop("options")
+    if "ice_servers" in given:
+        given["ice_servers"] = tuple(given["ice_servers"])
     return make(**given)
 
 
@@ -123,6 +129,22 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         default=10,
         metavar="N",
         help="peers a room may have (default: %(default)s)",
+    )
+    add(
+        "--ice-server",
+        action="append",
+        type=_ice_url,
+        default=[],
+        dest="ice_servers",
+        metavar="URL",
+        help="a STUN or TURN server for peers in different networks, like stun:HOST:3478 or "
+        "turn:HOST:3478?transport=udp; may be repeated (default: none)",
+    )
+    add("--ice-username", metavar="NAME", help="for the TURN servers")
+    add(
+        "--ice-credential",
+        metavar="SECRET",
+        help="for the TURN servers; every peer is told it (default: $THKMESH_ICE_CREDENTIAL)",
     )
     add(
         "--log-level",
@@ -195,6 +217,16 @@ def _count(text: str) -> int:
     if text.isdecimal() and 2 <= int(text) <= PEERS_LIMIT:
         return int(text)
     message = f"{text!r} will not do: use a number from 2 to {PEERS_LIMIT}"
+    raise argparse.ArgumentTypeError(message)
+
+
+def _ice_url(text: str) -> str:
+    if is_ice_url(text):
+        return text
+    message = (
+        f"{text!r:.80} is no STUN or TURN server: use stun:HOST:PORT or "
+        "turn:HOST:PORT?transport=udp, with [..] around an IPv6 address"
+    )
     raise argparse.ArgumentTypeError(message)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import ssl
@@ -17,6 +18,8 @@ from thkmesh.cli import demo
 from thkmesh.cli.arguments import ServeOptions
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
+from thkmesh.core.ice_url import needs_credentials
+from thkmesh.core.wire import IceServer
 from thkmesh.server import ServerSettings
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
@@ -58,16 +61,48 @@ def serve(options: ServeOptions) -> int:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
+    settings = _settings(options)
     for path in filter(None, (options.tls_cert, options.tls_key)):
         path.open("rb").close()  # OpenSSL would not say which of them is missing
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
-        return run(_serve(options, cert, key), new_event_loop)
+        return run(_serve(options, settings, cert, key), new_event_loop)
 
 
-async def _serve(options: ServeOptions, cert: Path | None, key: Path | None) -> int:
+def _settings(options: ServeOptions) -> ServerSettings:
+    """Return what the server is to offer.
+
+    Raises:
+        Problem: the name and the secret for TURN do not fit the servers.
+    """
+    name = options.ice_username
+    # Not everybody on the machine has to see it among the arguments.
+    secret = options.ice_credential or os.environ.get("THKMESH_ICE_CREDENTIAL")
+    relays = [url for url in options.ice_servers if needs_credentials(url)]
+    if relays and (name is None or secret is None):
+        raise Problem(f"{relays[0]} needs --ice-username and --ice-credential", 2)
+    if not relays and (name or options.ice_credential) is not None:
+        raise Problem(
+            "--ice-username and --ice-credential are for TURN: name a server with "
+            "--ice-server turn:HOST:PORT",
+            2,
+        )
+    servers = (
+        IceServer((url,), name, secret) if needs_credentials(url) else IceServer((url,))
+        for url in options.ice_servers
+    )
+    return ServerSettings(
+        max_peers=options.max_peers,
+        allowed_origins=tuple(options.allowed_origins),
+        ice_servers=tuple(servers),
+    )
+
+
+async def _serve(
+    options: ServeOptions, settings: ServerSettings, cert: Path | None, key: Path | None
+) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
     opened: list[asyncio.Task[None]] = []
@@ -81,9 +116,7 @@ async def _serve(options: ServeOptions, cert: Path | None, key: Path | None) -> 
         ended_by = await serve_until_stopped(
             options.host,
             options.port,
-            settings=ServerSettings(
-                max_peers=options.max_peers, allowed_origins=tuple(options.allowed_origins)
-            ),
+            settings=settings,
             tls_cert=cert,
             tls_key=key,
             on_ready=on_ready,

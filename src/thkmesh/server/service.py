@@ -18,7 +18,10 @@ from functools import cached_property
 from itertools import count
 from typing import Protocol
 
+import msgspec
+
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
     PEER_READY_LIMIT_BYTES,
@@ -42,7 +45,9 @@ from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
     SIGNALING_LIMIT_BYTES,
     VERSIONS,
+    WELCOME_LIMIT_BYTES,
     Hello,
+    IceServer,
     Introduction,
     UnknownType,
     decode_introduction,
@@ -100,17 +105,33 @@ class ServerSettings(RoomRules):
         """Check what has to fit into what.
 
         Raises:
-            InvalidArgument: a welcome could not hold a full room, or a client that was
-                away would be cut off on its return.
+            InvalidArgument: a welcome could not hold a full room, a client that was
+                away would be cut off on its return, or no browser could use a server
+                of ``ice_servers``.
         """
+        for server in self.ice_servers:
+            _check_ice_server(server)
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
+        welcome_bytes += len(msgspec.json.encode(self.ice_servers))
+        if welcome_bytes > WELCOME_LIMIT_BYTES:
+            raise InvalidArgument("a welcome cannot hold so many ice_servers")
         if (
             self.outgoing_messages < self.away_messages + 2
             or self.outgoing_bytes < self.away_bytes + welcome_bytes
         ):
             raise InvalidArgument("outgoing limits must hold a welcome and what waits for the away")
+
+
+def _check_ice_server(server: IceServer) -> None:
+    if not server.urls:
+        raise InvalidArgument("an IceServer needs a URL")
+    for url in server.urls:
+        if not is_ice_url(url):
+            raise InvalidArgument(f"{url!r:.80} is no URL like stun:host or turn:host:3478")
+        if needs_credentials(url) and (server.username is None or server.credential is None):
+            raise InvalidArgument(f"{url:.80} needs a username and a credential")
 
 
 class Outbound(Protocol):
