@@ -3,13 +3,15 @@
 import asyncio
 import re
 import signal
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest_asyncio
 
 import thkmesh
-from tests.cli.programs import PATIENCE, Served, launched, served
+from tests.cli.programs import PATIENCE, Served, launched, served, started
 from tests.documents import ROOT, blocks, samples
 from tests.test_documents import run
 
@@ -38,6 +40,30 @@ async def test_the_first_program_is_a_small_chat(server: Served) -> None:
         await bob.send("hi, Ada")
         joined = {await program.line("joined") for _ in range(2)}
         assert joined == {"Demo joined", "Bob joined"}
+        assert await program.line("^Bob says") == "Bob says hi, Ada"
+        await program.end(signal.SIGINT)
+
+
+async def test_the_first_program_talks_with_the_demo(server: Served) -> None:
+    """It prints what people would read: who joined, and what they say to it."""
+    async with launched("-uc", WITH_A_LOOP.at(server.url)) as program:
+        lines = [await program.line() for _ in range(3)]
+        await program.end(signal.SIGINT)
+    assert lines[0] == "Demo joined"
+    assert lines[1].startswith("Demo says Hello, Ada! I am a demo.")
+    assert lines[2] == "Demo says Hello, Ada! Nice to hear from you."
+
+
+async def test_the_first_program_talks_with_who_chats(server: Served) -> None:
+    """Its plain text is a line in the chat, and a line of the chat is one in its output."""
+    async with (
+        started("chat", "--url", server.url, "--name", "Bob", stdin=PIPE) as bob,
+        AsyncExitStack() as stack,
+    ):
+        await bob.line("^Demo: ")  # so that Bob is there to be greeted
+        program = await stack.enter_async_context(launched("-uc", WITH_A_LOOP.at(server.url)))
+        assert await bob.line("^Ada: ") == "Ada: hello, everyone"
+        bob.say("hi, Ada\n")
         assert await program.line("^Bob says") == "Bob says hi, Ada"
         await program.end(signal.SIGINT)
 

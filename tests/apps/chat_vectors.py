@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from thkmesh import Room
-from thkmesh.apps.chat import Chat, ChatEntry, ChatMessage, TypingChanged, displayed
+from thkmesh.apps.chat import PLAIN_LIMIT, Chat, ChatEntry, ChatMessage, TypingChanged, displayed
 from thkmesh.testing import World
 
 PATH = Path(__file__).parents[2] / "spec" / "vectors" / "chat.json"
@@ -79,7 +79,21 @@ CHANGES: tuple[dict[str, Any], ...] = (
         )
     ),
 )
-OTHERS: tuple[Any, ...] = ("text", 5, None, [], ["chat-message"], {}, {"type": "move"})
+PLAIN = (
+    "text",
+    "line\nbreak \U0001f600",
+    " \ufeff ",
+    '{"type": "chat-message"}',
+    "\U0001f600" + "x" * (PLAIN_LIMIT - 1),
+    "\U0001f600" + "x" * PLAIN_LIMIT,
+    "",
+    " ",
+    "\r\n\t \x85\u2028",
+    "\x1b\x1c\x1f\x00",
+    "\u00a0\u1680\u2003\u202f\u205f\u3000",
+    "\u202e\u2066 \u200f",
+)
+OTHERS: tuple[Any, ...] = (5, None, [], ["chat-message"], {}, {"type": "move"})
 TYPING: tuple[Any, ...] = (
     {"type": "chat-typing", "typing": True},
     {"type": "chat-typing", "typing": False, "more": 1},
@@ -113,8 +127,13 @@ def _message(author: Room, content: str = "Hello, world!") -> dict[str, Any]:
 
 
 def _shown(entry: ChatEntry) -> dict[str, Any]:
-    """Return what JavaScript is to show of an entry; its times end at milliseconds."""
+    """Return what JavaScript is to show of an entry; its times end at milliseconds.
+
+    The id and the time of plain text are the reader's, and other ones each time.
+    """
     match entry:
+        case ChatMessage(plain=True, content=content, direct=direct):
+            return {"type": "chat-message", "content": content, "direct": direct, "plain": True}
         case ChatMessage(id=name, content=content, timestamp=timestamp, direct=direct):
             return {
                 "type": "chat-message",
@@ -122,6 +141,7 @@ def _shown(entry: ChatEntry) -> dict[str, Any]:
                 "content": content,
                 "timestamp": timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 "direct": direct,
+                "plain": False,
             }
         case TypingChanged(typing=typing):
             return {"type": "typing-changed", "typing": typing}
@@ -161,7 +181,7 @@ def text() -> str:
         bob = await world.join("bob", room=ROOM, identity=world.identity("bob"))
         await asyncio.sleep(1.0)
         messages = [_message(ada) | change for change in CHANGES]
-        judged = [await _judged(ada, bob, data) for data in (*messages, *OTHERS, *TYPING)]
+        judged = [await _judged(ada, bob, data) for data in (*messages, *PLAIN, *OTHERS, *TYPING)]
         await ada.leave()
         await bob.leave()
         return {"room": ROOM, "author": ada.me.id, "messages": judged}

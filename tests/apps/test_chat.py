@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
@@ -27,6 +28,7 @@ from thkmesh import (
 from thkmesh.apps.chat import (
     CONTENT_LIMIT_BYTES,
     HISTORY_LENGTH,
+    PLAIN_LIMIT,
     TYPING_EXPIRY,
     TYPING_INTERVAL,
     Chat,
@@ -288,7 +290,11 @@ async def test_no_json_can_break_a_chat(ada: Room, bob: Room, data: Any, kind: s
     await ada.send(data)
     await ada.send({"type": kind, "content": data, "typing": data, "id": data})
     await ada.send(line(ada, "done"))
-    assert (await said(chat)).content == "done"
+    found = await said(chat)
+    if found.plain:
+        assert found.content == data
+        found = await said(chat)
+    assert found.content == "done"
     assert chat.malformed == (kind == "chat-message" or not isinstance(data, bool))
 
 
@@ -296,13 +302,52 @@ async def test_no_json_can_break_a_chat(ada: Room, bob: Room, data: Any, kind: s
 async def test_other_messages_of_the_room_are_left_alone(ada: Room, bob: Room) -> None:
     """They neither show nor count, and the room's own readers get everything."""
     chat = listening(bob)
-    others: list[Any] = ["text", b"bytes", 5, [1], {"type": "move"}, {"type": ["chat-message"]}]
+    others: list[Any] = ["", " \n", b"bytes", 5, [1], {"type": "move"}, {"type": ["chat-message"]}]
     for other in others:
         await ada.send(other)
     await Chat(ada).say("hi")
     assert (await said(chat)).content == "hi"
     assert (chat.malformed, chat.forged, len(chat.history)) == (0, 0, 1)
     assert [await took(bob) for _ in others] == others
+
+
+@meeting("Ada", "Bob")
+async def test_plain_text_is_something_said(ada: Room, bob: Room) -> None:
+    """It is by whom it comes from, now, and has an id that nothing else has."""
+    chat = listening(bob)
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    await ada.send("hello")
+    await ada.send("hello", to=bob.me)
+    one, two = await said(chat), await said(chat)
+    for each in (one, two):
+        assert (each.content, each.author, each.plain) == ("hello", ada.me, True)
+        assert before <= each.timestamp <= datetime.now(UTC)
+        assert re.fullmatch(r"msg_[0-9a-f]{12}_\d+", each.id)
+    assert (one.direct, two.direct) == (False, True)
+    assert one.id != two.id
+    assert chat.history == (one, two)
+
+
+@meeting("Ada", "Bob")
+async def test_who_says_something_plainly_types_no_more(ada: Room, bob: Room) -> None:
+    """As with any other message."""
+    watcher = listening(bob)
+    await Chat(ada).show_typing()
+    await told(watcher, TypingChanged)
+    assert list(watcher.typing) == [ada.me]
+    await ada.send("there")
+    await said(watcher)
+    assert not watcher.typing
+
+
+@meeting("Ada", "Bob")
+async def test_plain_text_that_is_too_long_is_data(ada: Room, bob: Room) -> None:
+    """Up to the limit it is something said; beyond it shows and counts nowhere."""
+    chat = listening(bob)
+    await ada.send("x" * (PLAIN_LIMIT + 1))
+    await ada.send("x" * PLAIN_LIMIT)
+    assert len((await said(chat)).content) == PLAIN_LIMIT
+    assert (chat.malformed, chat.forged, len(chat.history)) == (0, 0, 1)
 
 
 def test_coming_and_going_is_part_of_the_story() -> None:

@@ -56,6 +56,32 @@ def test_newcomers_are_greeted_and_they_alone() -> None:
     world.run(main())
 
 
+def test_it_speaks_as_it_is_spoken_to() -> None:
+    """Plain text is answered in plain text, to all or to who asked; chat in chat."""
+    world = World(seed=4)
+
+    async def main() -> None:
+        attending = await hosted(world)
+        ada = Chat(await joined(world, "ada"))
+        (greeting,) = await said(ada, 1)
+        assert greeting.plain
+        answers: list[tuple[str, bool, bool]] = []
+        for to in (None, greeting.author):
+            await ada.room.send("hello, everyone", to=to)
+            await ada.say("echo", to=to)
+            answers += [(each.content, each.plain, each.direct) for each in await said(ada, 2)]
+        hello, echo = "Hello, ada! Nice to hear from you.", "You said: echo"
+        assert answers == [
+            (hello, True, False),
+            (echo, False, False),
+            (hello, True, True),
+            (echo, False, True),
+        ]
+        attending.cancel()
+
+    world.run(main())
+
+
 def test_bots_neither_greet_nor_answer_bots() -> None:
     """Two demos in one room have nothing to say to each other, nor to any other bot."""
     world = World(seed=2)

@@ -19,9 +19,13 @@ Two JSON messages, the first as in the dashboard this project grew out of::
 
     {"type": "chat-typing", "typing": true}
 
-A room carries other messages too; those are left alone. Nobody can speak for
-somebody else: ``authorId`` must be the id of the peer whose link the message came
-over, and the name shown is the one that peer introduced itself with.
+Plain text, as ``room.send("hello")`` sends it, counts as said too: whoever has no
+chat can talk with those who have one. What it does not bring along is made up here,
+an id and the time. A room carries other messages too; those are left alone.
+
+Nobody can speak for somebody else: ``authorId`` must be the id of the peer whose
+link the message came over, and the name shown is the one that peer introduced itself
+with.
 """
 
 import asyncio
@@ -57,6 +61,7 @@ from thkmesh import (
 __all__ = [
     "CONTENT_LIMIT_BYTES",
     "HISTORY_LENGTH",
+    "PLAIN_LIMIT",
     "TYPING_EXPIRY",
     "TYPING_INTERVAL",
     "Chat",
@@ -68,6 +73,9 @@ __all__ = [
 
 HISTORY_LENGTH: Final = 1000
 """How many of the newest entries are remembered."""
+
+PLAIN_LIMIT: Final = 4096
+"""Characters that plain text may have to be something said; what is longer is data."""
 
 TYPING_EXPIRY: Final = 5.0
 """Seconds after which who types is taken to have stopped, unless told anew."""
@@ -95,6 +103,7 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
         content: the text as it was sent; for a screen, see ``displayed``.
         timestamp: when, in UTC, by the author's clock.
         direct: it was said to us alone, or by us to one peer.
+        plain: it came as plain text, so the id and the time are ours.
     """
 
     id: str
@@ -102,6 +111,7 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
     content: str
     timestamp: datetime
     direct: bool = False
+    plain: bool = False
 
 
 class TypingChanged(Struct, frozen=True):
@@ -158,6 +168,13 @@ def displayed(text: str) -> str:
 
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def _stamp() -> tuple[str, datetime]:
+    """Return the id and the time of something that is said now."""
+    now = datetime.now(UTC)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return f"msg_{secrets.token_hex(6)}_{int(now.timestamp() * 1000)}", now
 
 
 def _is_something(content: object) -> bool:
@@ -251,9 +268,7 @@ class Chat:
         if _size(content) > CONTENT_LIMIT_BYTES:
             raise MessageTooLarge(f"{_size(content)} bytes; a line has {CONTENT_LIMIT_BYTES}")
         me = self.room.me
-        now = datetime.now(UTC)
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        name = f"msg_{secrets.token_hex(6)}_{int(now.timestamp() * 1000)}"
+        name, now = _stamp()
         said = ChatMessage(
             id=name, author=me, content=content, timestamp=now, direct=to is not None
         )
@@ -317,12 +332,10 @@ class Chat:
     def _entry(self, event: Event) -> ChatEntry | None:
         """Return what an event is to this chat; None if nothing."""
         match event:
+            case Message(peer=peer, data=str(text), direct=direct):
+                return self._remembered(self._said_plainly(peer, text, direct=direct))
             case Message(peer=peer, data={"type": "chat-message"} as data, direct=direct):
-                entry = self._said(peer, data, direct=direct)
-                if entry is not None:
-                    self._typing.pop(peer, None)
-                    self._history.append(entry)
-                return entry
+                return self._remembered(self._said(peer, data, direct=direct))
             case Message(peer=peer, data={"type": "chat-typing"} as data):
                 return self._typed(peer, data)
             case Message():
@@ -335,6 +348,22 @@ class Chat:
             case _:
                 pass
         return event
+
+    def _remembered(self, said: ChatMessage | None) -> ChatMessage | None:
+        """Take note of what a peer said, if it said something."""
+        if said is not None:
+            self._typing.pop(said.author, None)
+            self._history.append(said)
+        return said
+
+    @staticmethod
+    def _said_plainly(peer: Peer, text: str, *, direct: bool) -> ChatMessage | None:
+        if len(text) > PLAIN_LIMIT or not displayed(text).strip():
+            return None
+        name, now = _stamp()
+        return ChatMessage(
+            id=name, author=peer, content=text, timestamp=now, direct=direct, plain=True
+        )
 
     def _said(self, peer: Peer, data: Any, *, direct: bool) -> ChatMessage | None:  # noqa: ANN401
         try:

@@ -1,11 +1,13 @@
 """The demo peer: somebody who is always there, greets, and answers.
 
 It is an ordinary member of the room, on the public API: nothing here could not be
-in a program of yours.
+in a program of yours. It speaks as it is spoken to, in chat messages or in plain
+text; newcomers are greeted in plain text, which every program can print.
 """
 
 import asyncio
 import contextlib
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,10 +37,10 @@ async def attend(chat: Chat) -> None:
         match entry:
             case PeerJoined(peer=peer) if not _is_bot(peer):
                 name = chat.name_of(peer)
-                await _say(chat, f"Hello, {name}! I am a demo. {_HELP}", peer)
+                await _say(chat, f"Hello, {name}! I am a demo. {_HELP}", peer, plain=True)
             case ChatMessage(author=author) if not _is_bot(author):
                 answer = _answer(chat, entry)
-                await _say(chat, answer, author if entry.direct else None)
+                await _say(chat, answer, author if entry.direct else None, plain=entry.plain)
             case _:
                 pass
 
@@ -47,11 +49,14 @@ def _is_bot(peer: Peer) -> bool:
     return bool(peer.metadata.get("bot"))
 
 
-async def _say(chat: Chat, text: str, to: Peer | None) -> None:
+async def _say(chat: Chat, text: str, to: Peer | None, *, plain: bool) -> None:
     """Say something, unless its reader is gone or takes nothing in."""
     with contextlib.suppress(MeshError, TimeoutError):
         async with asyncio.timeout(_PATIENCE):
-            await chat.say(text, to=to)
+            if plain:
+                await chat.room.send(text, to=to)
+            else:
+                await chat.say(text, to=to)
 
 
 def _answer(chat: Chat, said: ChatMessage) -> str:
@@ -59,7 +64,7 @@ def _answer(chat: Chat, said: ChatMessage) -> str:
     name = chat.name_of(said.author)
     word = text.strip(" .,!?").casefold()
     match word:
-        case _ if word in _GREETINGS:
+        case _ if re.split(r"[ ,!]", word)[0] in _GREETINGS:
             return f"Hello, {name}! Nice to hear from you."
         case "time":
             return f"It is {datetime.now(UTC):%H:%M:%S} UTC."

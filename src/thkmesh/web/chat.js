@@ -19,9 +19,13 @@
  *
  *     {"type": "chat-typing", "typing": true}
  *
- * A room carries other messages too; those are left alone. Nobody can speak for
- * somebody else: `authorId` must be the id of the peer whose link the message came
- * over, and the name shown is the one that peer introduced itself with.
+ * Plain text, as `room.send("hello")` sends it, counts as said too: whoever has no
+ * chat can talk with those who have one. What it does not bring along is made up here,
+ * an id and the time. A room carries other messages too; those are left alone.
+ *
+ * Nobody can speak for somebody else: `authorId` must be the id of the peer whose
+ * link the message came over, and the name shown is the one that peer introduced itself
+ * with.
  * @module
  */
 
@@ -40,6 +44,7 @@ import { InvalidArgument, MessageTooLarge } from "./errors.js";
  * @property {string} content the text as it was sent; for a screen, see `displayed`
  * @property {Date} timestamp when, by the author's clock
  * @property {boolean} direct it was said to us alone, or by us to one peer
+ * @property {boolean} plain it came as plain text, so the id and the time are ours
  */
 /**
  * A peer began or stopped typing. `TYPING_EXPIRY` passing is not told; see `typing`.
@@ -63,6 +68,9 @@ import { InvalidArgument, MessageTooLarge } from "./errors.js";
 /** How many of the newest entries are remembered. */
 export const HISTORY_LENGTH = 1000;
 
+/** Characters that plain text may have to be something said; what is longer is data. */
+export const PLAIN_LIMIT = 4096;
+
 /** Seconds after which who types is taken to have stopped, unless told anew. */
 export const TYPING_EXPIRY = 5.0;
 
@@ -75,6 +83,7 @@ export const CONTENT_LIMIT_BYTES = 64 * 1024;
 const ID_LIMIT = 128;
 const BREAKS = /\r\n|[\t\n\v\f\r\x85\u2028\u2029]/g;
 const UNDISPLAYED = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+const BLANK = /^\p{Zs}*$/u;
 const TIMESTAMP =
   /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))$/;
 
@@ -176,8 +185,7 @@ export class Chat {
       throw new MessageTooLarge(`${sizeOf(content)} bytes; a line has ${CONTENT_LIMIT_BYTES}`);
     }
     const { me, name: roomId } = this.room;
-    const timestamp = new Date();
-    const id = `msg_${randomHex(6)}_${timestamp.getTime()}`;
+    const { id, timestamp } = stamp();
     this.#toldTyping = null;
     const message = {
       type: "chat-message",
@@ -191,7 +199,7 @@ export class Chat {
     await this.room.send(message, to === undefined ? {} : { to });
     const direct = to !== undefined;
     /** @type {ChatMessage} */
-    const said = { type: "chat-message", id, author: me, content, timestamp, direct };
+    const said = { type: "chat-message", id, author: me, content, timestamp, direct, plain: false };
     this.#remember(said);
     return said;
   }
@@ -274,12 +282,20 @@ export class Chat {
    * @returns {ChatEntry | null}
    */
   #heard(peer, data, direct) {
+    if (typeof data === "string") return this.#remembered(saidPlainly(peer, data, direct));
     if (typeof data !== "object" || data === null || Array.isArray(data)) return null;
     if (data.type === "chat-typing") return this.#typed(peer, data.typing);
     if (data.type !== "chat-message") return null;
-    const said = this.#said(peer, data, direct);
+    return this.#remembered(this.#said(peer, data, direct));
+  }
+
+  /**
+   * Take note of what a peer said, if it said something.
+   * @param {ChatMessage | null} said
+   */
+  #remembered(said) {
     if (said !== null) {
-      this.#typing.delete(keyOf(peer));
+      this.#typing.delete(keyOf(said.author));
       this.#remember(said);
     }
     return said;
@@ -305,7 +321,7 @@ export class Chat {
       this.forged += 1;
       return null;
     }
-    return { type: "chat-message", id, author: peer, content, timestamp, direct };
+    return { type: "chat-message", id, author: peer, content, timestamp, direct, plain: false };
   }
 
   /**
@@ -331,6 +347,24 @@ export class Chat {
     this.#history.push(entry);
     if (this.#history.length > HISTORY_LENGTH) this.#history.shift();
   }
+}
+
+/**
+ * Return plain text as something said; null if it is empty, blank or too long for that.
+ * @param {Peer} peer
+ * @param {string} content
+ * @param {boolean} direct
+ * @returns {ChatMessage | null}
+ */
+function saidPlainly(peer, content, direct) {
+  if (BLANK.test(displayed(content)) || [...content].length > PLAIN_LIMIT) return null;
+  return { type: "chat-message", ...stamp(), author: peer, content, direct, plain: true };
+}
+
+/** Return the id and the time of something that is said now. */
+function stamp() {
+  const timestamp = new Date();
+  return { id: `msg_${randomHex(6)}_${timestamp.getTime()}`, timestamp };
 }
 
 /** @param {Peer} peer */
