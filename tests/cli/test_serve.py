@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 import thkmesh
+from tests.browser.namespace import ADDRESS, in_namespace
 from tests.cli.programs import PATIENCE, ran, served, started
 from tests.server.world import Client
 from thkmesh.core.wire import IceServer
@@ -72,6 +73,55 @@ async def test_a_self_signed_certificate_can_be_trusted_at_once() -> None:
         assert (refused.code, "certificate verify failed" in refused.complaint) == (1, True)
         assert (await program.end(signal.SIGTERM)).code == 0
     assert not Path(file).exists()  # noqa: ASYNC240 - once, on a local disk
+
+
+def test_other_machines_can_trust_a_self_signed_certificate() -> None:
+    """With every address to listen on, it is good for every address; the best is printed."""
+
+    async def serve_and_ask() -> list[str]:
+        every = ("serve", "--port", "0", "--demo", "--host", "0.0.0.0", "--tls-self-signed")
+        async with started(*every) as program:
+            page = (await program.line("other machines")).split()[0]
+            file = (await program.line("chat --url")).split()[-1]
+            command = (await program.line("chat --url")).split()
+            url = command[command.index("--url") + 1]
+            assert page == f"{url}/#lobby"
+            await program.line("^ready: https://127.0.0.1:")
+            assert url.startswith(f"https://{ADDRESS}:")
+            others = [url, url.replace(ADDRESS, "10.77.0.2"), url.replace(ADDRESS, "127.0.0.1")]
+            return [(await ran("peers", "--url", at, "--ca-file", file)).out for at in others]
+
+    assert ["Demo" in out for out in in_namespace(serve_and_ask)] == [True] * 3
+
+
+async def test_a_certificate_names_no_wildcard(tmp_path: Path) -> None:
+    """Nobody can be at 0.0.0.0 or ::."""
+    for number, host in enumerate(("0.0.0.0", "::")):
+        (folder := tmp_path / str(number)).mkdir()
+        cert, _ = write_self_signed(folder, host)
+        certificate = x509.load_pem_x509_certificate(cert.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = names.get_values_for_type(x509.IPAddress)
+        assert not [address for address in found if address.is_unspecified]
+
+
+def test_without_tls_the_url_for_other_machines_is_told_too() -> None:
+    """Before ``ready``, with the hint that pages need https there."""
+
+    async def serve_twice() -> tuple[str, str]:
+        every = ("serve", "--port", "0", "--host", "0.0.0.0")
+        async with started(*every) as program:
+            plain = await program.line()
+            await program.line("^ready: http://127.0.0.1:")
+        async with started(*every, "--demo") as program:
+            await program.line(f"http://{ADDRESS}:")
+            hint = await program.line("https")
+            await program.line("^ready: ")
+        return plain, hint
+
+    plain, hint = in_namespace(serve_twice)
+    assert re.fullmatch(rf"from other machines: http://{ADDRESS}:\d+", plain)
+    assert "--tls-self-signed" in hint
 
 
 def issue(folder: Path, name: str) -> tuple[Path, Path]:

@@ -21,6 +21,7 @@ from thkmesh.cli.running import run
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
 from thkmesh.server import ServerSettings
+from thkmesh.server.addresses import is_wildcard, own_addresses
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
@@ -136,7 +137,11 @@ async def _serve(
 async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
     """Tell that clients can come, and be the first of them if there is to be a demo."""
     url = _url(options.host, port, tls=cert is not None)
+    # A certificate that was given is for a name, which its owner knows.
+    outside = None if options.tls_cert else _outside_url(options.host, port, tls=cert is not None)
     if not options.demo:
+        if outside:
+            print(f"from other machines: {outside}", flush=True)
         print(f"ready: {url}", flush=True)
         await asyncio.Event().wait()
     settings = _AtHome(
@@ -144,29 +149,49 @@ async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
     )
     async with Joining(settings) as room:
         chat = Chat(room, aiter(room))
-        print(_invitation(url, cert if options.tls_self_signed else None), flush=True)
+        print(_invitation(url, outside, cert if options.tls_self_signed else None), flush=True)
         print(f"ready: {url}", flush=True)
         await demo.attend(chat)
 
 
 def _url(host: str, port: int, *, tls: bool) -> str:
     """Return where this machine finds the server."""
-    with contextlib.suppress(ValueError):
-        address = ip_address(host)
-        if address.is_unspecified:
-            host = "127.0.0.1" if address.version == 4 else "::1"
+    if is_wildcard(host):
+        host = "127.0.0.1" if ip_address(host).version == 4 else "::1"
     if ":" in host:
         host = f"[{host}]"
     return f"{'https' if tls else 'http'}://{host}:{port}"
 
 
-def _invitation(url: str, ca_file: Path | None) -> str:
+def _outside_url(host: str, port: int, *, tls: bool) -> str | None:
+    """Return where other machines find the server, if it listens on every address."""
+    if not is_wildcard(host):
+        return None
+    version = ip_address(host).version
+    found = (str(each) for each in own_addresses() if each.version == version)
+    address = next(found, None)
+    return _url(address, port, tls=tls) if address else None
+
+
+def _invitation(url: str, outside: str | None, ca_file: Path | None) -> str:
     trust = f" --ca-file {ca_file}" if ca_file else ""
+    browser = f"    {url}/#{demo.ROOM}\n"
+    elsewhere = ""
+    if outside:
+        browser += f"    {outside}/#{demo.ROOM}    (from other machines)\n"
+        if not outside.startswith("https:"):
+            elsewhere = "Browsers on other machines want https: add --tls-self-signed.\n"
+        elif ca_file:
+            elsewhere = (
+                "or from another machine, with a copy of that file:\n\n"
+                f"    thkmesh chat --url {outside} --ca-file {ca_file.name}\n\n"
+            )
     return (
         f"THKMesh {__version__}. {demo.NAME} is in the room {demo.ROOM}. Join it in a browser:\n\n"
-        f"    {url}/#{demo.ROOM}\n\n"
+        f"{browser}\n"
         "or from another terminal:\n\n"
         f"    {_command()} chat --url {url}{trust}\n\n"
+        f"{elsewhere}"
         "Ctrl-C stops the server."
     )
 

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from thkmesh.server.addresses import is_wildcard, own_addresses
+
 __all__ = ["write_self_signed"]
 
 _LIFETIME = timedelta(days=90)
@@ -24,8 +26,9 @@ _LIFETIME = timedelta(days=90)
 def write_self_signed(folder: Path, host: str) -> tuple[Path, Path]:
     """Make a key and a certificate for this machine; return certificate and key file.
 
-    It is good for localhost, its addresses, this machine's name and ``host``. Both
-    files can be read by their owner only.
+    It is good for localhost, its addresses, this machine's name and ``host``; where
+    that means every address, for each of them. Both files can be read by their owner
+    only.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(key, host).public_bytes(Encoding.PEM)
@@ -34,7 +37,8 @@ def write_self_signed(folder: Path, host: str) -> tuple[Path, Path]:
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate:
-    names = dict.fromkeys(["localhost", "127.0.0.1", "::1", socket.gethostname(), host])
+    listening = map(str, own_addresses()) if is_wildcard(host) else [host]
+    names = dict.fromkeys(["localhost", "127.0.0.1", "::1", socket.gethostname(), *listening])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "THKMesh, self-signed")])
     now = datetime.now(UTC)
     return (
