@@ -36,6 +36,7 @@ class Narrator:
         self._colour = not os.environ.get("NO_COLOR")
         self._found: set[Peer] = set()
         self._away: set[Peer] = set()
+        self._server_away = False
 
     def welcome(self) -> str:
         """Return who we are and whom we found."""
@@ -84,8 +85,10 @@ class Narrator:
                 who = self._chat.name_of(peer) if peer else "somebody"
                 return self.aside(f"refused something that claims to come from {who}: {error}")
             case ServerChanged(state=ServerState.RECONNECTING):
+                self._server_away = True
                 return self.aside("the server is away; links live on without it")
-            case ServerChanged(state=ServerState.CONNECTED):
+            case ServerChanged(state=ServerState.CONNECTED) if self._server_away:
+                self._server_away = False
                 return self.aside("the server is back")
             case _:
                 return None

@@ -1,0 +1,34 @@
+"""The words for what happens in a chat."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from thkmesh.apps.chat import Chat
+from thkmesh.cli.narration import Narrator
+from thkmesh.testing import World
+
+
+def test_the_server_is_back_only_after_it_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining is no return; each return is told once."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    world = World(seed=1)
+    lines: list[Any] = []
+
+    async def main() -> None:
+        room = await world.join("ada", room="lobby")
+        for _ in range(2):
+            await asyncio.sleep(5.0)
+            world.server.kill()
+            await asyncio.sleep(5.0)
+            world.server.start()
+        await asyncio.sleep(60.0)
+        await room.leave()
+        chat = Chat(room)
+        narrator = Narrator(chat)
+        lines.extend([narrator.line(entry) async for entry in chat])
+
+    world.run(main())
+    away, back = "the server is away; links live on without it", "the server is back"
+    assert [line for line in lines if line] == [away, back, away, back]
