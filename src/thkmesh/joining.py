@@ -97,7 +97,8 @@ def join(
 
     Raises:
         InvalidArgument: an argument has the wrong form.
-        ServerUnreachable: the server did not answer in time.
+        ServerUnreachable: the server did not answer in time, or its certificate is not
+            trusted.
         RoomFull: the room has its maximum of peers.
         Unauthorized: the server refused who we are.
         ProtocolMismatch: the server speaks no version of ours.

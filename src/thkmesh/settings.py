@@ -22,7 +22,7 @@ from thkmesh.signaling.client import SignalingSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
-__all__ = ["HURRIED_PATIENCE", "JOIN_TIMEOUT", "LEAVE_PATIENCE", "RoomSettings"]
+__all__ = ["HURRIED_PATIENCE", "JOIN_TIMEOUT", "LEAVE_PATIENCE", "RoomSettings", "trusting"]
 
 JOIN_TIMEOUT = 10.0
 LEAVE_PATIENCE = 10.0
@@ -185,9 +185,19 @@ class RoomSettings:
         Raises:
             InvalidArgument: the file of authorities cannot be read.
         """
-        if self.ca_file is None:
-            return WebSocketTransport()
-        try:
-            return WebSocketTransport(ssl.create_default_context(cafile=self.ca_file))
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidArgument(f"{self.ca_file} holds no certificates: {error}") from error
+        return WebSocketTransport(None if self.ca_file is None else trusting(self.ca_file))
+
+
+def trusting(ca_file: str | Path | None) -> ssl.SSLContext:
+    """Return a context that trusts the authorities in a file; None means the system's.
+
+    Raises:
+        InvalidArgument: the file cannot be read, or is no PEM.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError as error:
+        text = f"{ca_file} holds no certificates: pass a PEM file of them"
+        raise InvalidArgument(text) from error
+    except OSError as error:
+        raise InvalidArgument(f"{ca_file} holds no certificates: {error.strerror}") from error

@@ -136,7 +136,10 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
         ("chat --linger soon", "no number of seconds"),
         ("chat --linger -1", "no number of seconds"),
         ("chat --linger inf", "no number of seconds"),
-        ("chat --colour", "--colour"),
+        ("chat --colour", "--colour (see thkmesh chat --help)"),
+        ("chat garden", "the room is named with --room garden (see thkmesh chat --help)"),
+        ("peers http://host", "the server is named with --url http://host"),
+        ("serve --max-peers 3 extra", "extra (see thkmesh serve --help)"),
         ("peers --room ..%", "cannot name a room"),
     ],
 )

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import struct
 import sys
 import termios
@@ -238,6 +239,16 @@ async def _talk_without(server: Served, ada: Person, bob: Person) -> None:
     for each in (ada, bob):
         each.types("/quit\r")
         assert await each.ended() == 0
+
+
+async def test_a_server_that_is_slow_to_answer_is_waited_for_aloud() -> None:
+    """Whoever looks at a terminal is told after a second that it is still tried."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with person(url, "Ada") as ada:
+            await ada.reads("still trying ...")
+            ada.types("\x03")
+            assert await ada.ended() == 130
 
 
 @pytest.mark.parametrize("reachable", [True, False])

@@ -197,7 +197,12 @@ async def test_a_full_room_is_said_in_one_sentence() -> None:
         ("peers --url http://127.0.0.1:9", 1, "no answer from http://127.0.0.1:9"),
         ("peers --url http://nowhere.invalid", 1, "no answer from"),
         ("peers --url x", 2, "is no server"),
-        ("peers --url https://127.0.0.1:9 --ca-file {missing}", 1, "holds no certificates"),
+        ("peers --url https://127.0.0.1:9 --ca-file {missing}", 2, "holds no certificates"),
+        ("chat --ca-file {folder}", 2, "Is a directory"),
+        ("chat --ca-file {garbage}", 2, "holds no certificates: pass a PEM file"),
+        ("chat --url http://127.0.0.1:9 --timeout 0.5", 1, "start one with `thkmesh serve`"),
+        ("peers --url http://127.0.0.1:9", 1, "or name another with --url"),
+        ("peers --url http://nowhere.invalid", 1, "nowhere.invalid is no name"),
     ],
 )
 def test_what_goes_wrong_is_said_in_one_sentence(

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 import thkmesh
 from tests.browser.namespace import ADDRESS, in_namespace
 from tests.cli.programs import PATIENCE, ran, served, started
+from tests.documents import ROOT
 from tests.server.world import Client
 from thkmesh.core.wire import IceServer
 from thkmesh.server.tls import write_self_signed
@@ -70,7 +71,11 @@ async def test_a_self_signed_certificate_can_be_trusted_at_once() -> None:
         asked = await ran("peers", "--url", url, "--ca-file", file)
         assert "Demo" in asked.out
         refused = await ran("peers", "--url", url)
-        assert (refused.code, "certificate verify failed" in refused.complaint) == (1, True)
+        assert refused.code == 1
+        assert "certificate is not trusted" in refused.complaint
+        assert "--ca-file" in refused.complaint
+        plain = await ran("peers", "--url", url.replace("https:", "http:"))
+        assert (plain.code, f"try {url}" in plain.complaint) == (1, True)
         assert (await program.end(signal.SIGTERM)).code == 0
     assert not Path(file).exists()  # noqa: ASYNC240 - once, on a local disk
 
@@ -176,13 +181,23 @@ async def test_a_port_in_use_is_said_in_one_sentence() -> None:
     assert "--port" in ended.complaint
 
 
+async def test_make_run_names_its_own_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who started it by make is told how make chooses a port."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (told,) = re.findall(r'THKMESH_PORT_OPTION="(.*?)"', makefile)
+    monkeypatch.setenv("THKMESH_PORT_OPTION", told)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = await ran("serve", "--port", str(taken.getsockname()[1]))
+    assert "choose another with make run PORT=" in ended.complaint
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
         ("--host 192.0.2.1", 1, "192.0.2.1 is no address of this machine"),
         ("--host nowhere.invalid", 1, "nowhere.invalid is no address of this machine"),
-        ("--tls-cert nowhere.pem", 1, "nowhere.pem: No such file"),
-        ("--tls-cert {cert} --tls-key nowhere.pem", 1, "nowhere.pem: No such file"),
+        ("--tls-cert nowhere.pem", 2, "nowhere.pem: No such file"),
+        ("--tls-cert {cert} --tls-key nowhere.pem", 2, "nowhere.pem: No such file"),
         ("--tls-cert {cert} --tls-key {other}", 1, "cannot be used"),
         ("--tls-cert {key} --tls-key {key}", 1, "cannot be used"),
         ("--tls-key {key}", 2, "--tls-key needs --tls-cert"),

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from thkmesh.core import wire
-from thkmesh.core.closing import CloseCode
+from thkmesh.core.closing import UNTRUSTED, CloseCode
 from thkmesh.core.contact import (
     GREETING_TIMEOUT,
     PING_LEAST,
@@ -26,6 +26,7 @@ from thkmesh.errors import (
     Replaced,
     RoomClosed,
     RoomFull,
+    ServerUnreachable,
     Unauthorized,
 )
 from thkmesh.events import ServerState
@@ -203,3 +204,16 @@ def test_leaving_says_goodbye_where_somebody_listens() -> None:
     away = contact(joined=True)
     away.lost(1006, "", 1.0)
     assert away.leave() == [CloseSocket()]
+
+
+def test_a_server_that_is_not_trusted_is_left_for_good() -> None:
+    """Who has never been in gives up at once; who was in comes back, as after any break."""
+    mine = contact()
+    assert mine.lost(UNTRUSTED, "self-signed", 1.0) == [CloseSocket()]
+    assert (mine.state, mine.deadline) == (ServerState.CLOSED, None)
+    assert isinstance(mine.error, ServerUnreachable)
+    assert str(mine.error) == "self-signed"
+    back = contact(joined=True)
+    assert back.lost(UNTRUSTED, "self-signed", 1.0) == []
+    assert back.state is ServerState.RECONNECTING
+    assert back.deadline is not None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
 from thkmesh.core.ice_url import is_ice_url
@@ -84,11 +84,26 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     Raises:
         SystemExit: it asks for help or the version (code 0), or makes no sense (2).
     """
-    given = vars(_parser().parse_args(arguments))
+    parsed, rest = _parser().parse_known_args(arguments)
+    given = vars(parsed)
+    command: argparse.ArgumentParser = given.pop("command")
+    if rest:
+        command.error(_surplus(rest, given))
     make: type[Options] = given.pop("options")
     if "ice_servers" in given:
         given["ice_servers"] = tuple(given["ice_servers"])
     return make(**given)
+
+
+def _surplus(rest: list[str], given: dict[str, Any]) -> str:
+    """Return what is wrong with words that mean nothing where they are."""
+    text = f"unrecognized arguments: {' '.join(rest)}"
+    word = rest[0]
+    if "url" not in given or word.startswith("-"):
+        return text
+    if "://" in word:
+        return f"{text}; the server is named with --url {word}"
+    return f"{text}; the room is named with --room {word}" if is_room(word) else text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run the signaling server until Ctrl-C or SIGTERM."
-    parser.set_defaults(options=ServeOptions)
+    parser.set_defaults(options=ServeOptions, command=parser)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_port, default=8765, help="0 takes a free one (default: %(default)s)")
@@ -159,7 +174,7 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
         "Chat in a room. Where standard input or output is no terminal, each line of input is "
         "sent, and each message is printed as 'name: text'."
     )
-    parser.set_defaults(options=ChatOptions)
+    parser.set_defaults(options=ChatOptions, command=parser)
     _add_place(parser)
     add = parser.add_argument
     add("--name", type=_name, default=_user(), help="your name (default: %(default)s)")
@@ -182,7 +197,7 @@ def _add_chat(parser: argparse.ArgumentParser) -> None:
 
 def _add_peers(parser: argparse.ArgumentParser) -> None:
     parser.description = "List who is in a room, without joining it."
-    parser.set_defaults(options=PeersOptions)
+    parser.set_defaults(options=PeersOptions, command=parser)
     _add_place(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
 

@@ -1,6 +1,7 @@
 """``thkmesh chat``: join a room and talk, by hand or through pipes."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from thkmesh.apps.chat import Chat
 from thkmesh.cli.arguments import ChatOptions
 from thkmesh.cli.pipe import relay
 from thkmesh.cli.problem import Problem
-from thkmesh.cli.running import run
+from thkmesh.cli.running import run, still_trying
 
 __all__ = ["chat", "leave"]
 
@@ -48,17 +49,18 @@ async def _chat(options: ChatOptions) -> int:
         ca_file=options.ca_file,
         timeout=options.timeout,
     )
-    if sys.platform != "win32" and _is_screen(sys.stdin) and _is_screen(sys.stdout):
-        from thkmesh.cli.conversation import converse  # noqa: PLC0415 - needs a Unix terminal
+    async with contextlib.AsyncExitStack() as stack:
+        with still_trying(options.url):
+            room = await stack.enter_async_context(joining)
+        if sys.platform != "win32" and _is_screen(sys.stdin) and _is_screen(sys.stdout):
+            from thkmesh.cli.conversation import converse  # noqa: PLC0415 - needs a Unix terminal
 
-        async with joining as room:
             await converse(Chat(room, aiter(room)))
             await leave(room)
-        return 0
-    async with joining as room:
+            return 0
         code = await relay(Chat(room, aiter(room)), options.linger)
         await room.leave(patience=_HASTE)
-    return code
+        return code
 
 
 async def leave(room: thkmesh.Room) -> None:

@@ -1,17 +1,17 @@
 """``thkmesh peers``: who is in a room, asked of the server."""
 
 import http.client
-import ssl
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from thkmesh.apps.chat import displayed
 from thkmesh.cli.arguments import PeersOptions
-from thkmesh.cli.problem import Problem
+from thkmesh.cli.problem import Problem, advised
+from thkmesh.cli.running import still_trying
 from thkmesh.core.room_state import RoomView
-from thkmesh.settings import RoomSettings
+from thkmesh.settings import RoomSettings, trusting
+from thkmesh.signaling.failure import reason_of
 
 __all__ = ["peers"]
 
@@ -65,30 +65,21 @@ def _ask(options: PeersOptions) -> bytes | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     connection: http.client.HTTPConnection
+    if parts.scheme == "wss":
+        tls = trusting(options.ca_file)
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=tls)
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+    path = parts.path.removesuffix("/ws") + f"/api/rooms/{options.room}"
     try:
-        if parts.scheme == "wss":
-            tls = _trusting(options.ca_file)
-            connection = http.client.HTTPSConnection(
-                host, parts.port, timeout=_TIMEOUT, context=tls
-            )
-        else:
-            connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
-        path = parts.path.removesuffix("/ws") + f"/api/rooms/{options.room}"
-        connection.request("GET", path, headers={"accept": "application/json"})
-        response = connection.getresponse()
-        body = response.read(_ANSWER_LIMIT_BYTES)
-        connection.close()
+        with still_trying(options.url):
+            connection.request("GET", path, headers={"accept": "application/json"})
+            response = connection.getresponse()
+            body = response.read(_ANSWER_LIMIT_BYTES)
+            connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Problem(
-            f"no answer from {options.url}: {str(error) or type(error).__name__}"
-        ) from error
+        text = f"no answer from {options.url}: {reason_of(error, options.url)}"
+        raise Problem(advised(text)) from error
     if response.status == http.client.NOT_FOUND and b"unknown-room" in body:
         return None
     return body
-
-
-def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise Problem(f"{ca_file} holds no certificates: {error}") from error

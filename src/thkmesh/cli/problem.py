@@ -1,12 +1,13 @@
 """What went wrong, in a sentence for the person at the keyboard."""
 
 import errno
+import os
 import socket
 import ssl
 
-from thkmesh.errors import InvalidArgument
+from thkmesh.errors import InvalidArgument, ServerUnreachable
 
-__all__ = ["Problem", "problem_of"]
+__all__ = ["Problem", "advised", "listening_problem", "problem_of"]
 
 _FAILED = 1
 _MISUSED = 2
@@ -28,6 +29,8 @@ def problem_of(error: Exception) -> Problem:
             return error
         case InvalidArgument():
             return Problem(str(error), _MISUSED)
+        case ServerUnreachable():
+            return Problem(advised(str(error)))
         case ssl.SSLError():
             return Problem(f"TLS failed: {error.reason or error}")
         case OSError(filename=str(name), strerror=str(reason)):
@@ -38,14 +41,24 @@ def problem_of(error: Exception) -> Problem:
             return Problem(str(error))
 
 
+def advised(text: str) -> str:
+    """Return why no server answers, with advice where the text has none of its own."""
+    if "--ca-file" in text or "try http" in text:
+        return text
+    return f"{text}; start one with `thkmesh serve`, or name another with --url"
+
+
 def listening_problem(error: OSError, host: str, port: int) -> Problem:
     """Return why the server cannot listen on an address."""
     where = f"port {port} on {host}"
+    option = os.environ.get("THKMESH_PORT_OPTION", "--port")  # make run has another
     match error:
         case OSError(errno=errno.EADDRINUSE):
-            return Problem(f"{where} is in use: stop what is there, or choose another with --port")
+            return Problem(
+                f"{where} is in use: stop what is there, or choose another with {option}"
+            )
         case OSError(errno=errno.EACCES):
-            return Problem(f"{where} needs more rights: choose one above 1023 with --port")
+            return Problem(f"{where} needs more rights: choose one above 1023 with {option}")
         case socket.gaierror() | OSError(errno=errno.EADDRNOTAVAIL):
             return Problem(f"{host} is no address of this machine: choose another with --host")
         case _:

@@ -1,17 +1,42 @@
-"""Running a command on an event loop, and ending it when a signal says so."""
+"""Running a command: on an event loop, until a signal, with a word when it takes long."""
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Callable, Coroutine
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any
 
-__all__ = ["run"]
+__all__ = ["run", "still_trying"]
+
+_SILENCE = 1.0
+"""Seconds after which who looks at a terminal wants to know."""
 
 _SIGNALLED = 128
 _ENDING = [
     number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
 ]
+
+
+@contextlib.contextmanager
+def still_trying(url: str) -> Generator[None]:
+    """Tell whoever looks at a terminal that this takes long, if it does."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+
+    def tell() -> None:
+        print(f"No answer from {url} yet; still trying ...", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(_SILENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def run(

@@ -64,7 +64,10 @@ def serve(options: ServeOptions) -> int:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
     settings = _settings(options)
     for path in filter(None, (options.tls_cert, options.tls_key)):
-        path.open("rb").close()  # OpenSSL would not say which of them is missing
+        try:
+            path.open("rb").close()  # OpenSSL would not say which of them is missing
+        except OSError as error:
+            raise Problem(f"{path}: {error.strerror}", 2) from error
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:

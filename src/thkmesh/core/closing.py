@@ -26,13 +26,16 @@ frame of the client's with 1001 keeps its place in the room for the grace period
 
 from enum import IntEnum
 
-__all__ = ["ABNORMAL", "GOING_AWAY", "CloseCode"]
+__all__ = ["ABNORMAL", "GOING_AWAY", "UNTRUSTED", "CloseCode"]
 
 GOING_AWAY = 1001
 """What browsers close with when the page goes away (HTML, "make disappear")."""
 
 ABNORMAL = 1006
 """The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+
+UNTRUSTED = 1015
+"""The server could not prove who it is (RFC 6455, 7.4.1). Nobody sends it, and pages see 1006."""
 
 
 class CloseCode(IntEnum):

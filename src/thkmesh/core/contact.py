@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from thkmesh.core import wire
 from thkmesh.core.backoff import full_jitter
-from thkmesh.core.closing import CloseCode
+from thkmesh.core.closing import UNTRUSTED, CloseCode
 from thkmesh.errors import (
     JoinError,
     MeshError,
@@ -20,6 +20,7 @@ from thkmesh.errors import (
     Replaced,
     RoomClosed,
     RoomFull,
+    ServerUnreachable,
     Unauthorized,
 )
 from thkmesh.events import ServerState
@@ -142,6 +143,10 @@ class Contact:
     def lost(self, code: int, reason: str, now: float) -> list[ContactOutput]:
         """Take note that the WebSocket ended; come back later, or never."""
         joined = self.state is not ServerState.CONNECTING
+        if code == UNTRUSTED and not joined:
+            # What we are told to trust does not change. Later it may be the network
+            # that somebody walked into, and another one comes.
+            return self._end(ServerUnreachable(reason))
         known = code in set(CloseCode)
         returning = joined and code == CloseCode.ROOM_FULL
         if known and CloseCode(code).final and not returning:

@@ -44,5 +44,6 @@ class Transport(Protocol):
 
         Raises:
             ServerUnreachable: there is no server, or it refused.
+            SocketClosed: there is one, and we do not trust it (1015).
         """
         ...

@@ -7,8 +7,10 @@ from collections import deque
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from thkmesh.core.closing import UNTRUSTED
 from thkmesh.core.wire import WELCOME_LIMIT_BYTES
 from thkmesh.errors import ServerUnreachable
+from thkmesh.signaling.failure import reason_of
 from thkmesh.signaling.transport import ABNORMAL, SocketClosed
 
 __all__ = ["WebSocketTransport"]
@@ -33,6 +35,7 @@ class WebSocketTransport:
 
         Raises:
             ServerUnreachable: there is no server, it refused, or TLS failed.
+            SocketClosed: its certificate is not trusted; 1015.
         """
         try:
             connection = await connect(
@@ -45,8 +48,12 @@ class WebSocketTransport:
                 open_timeout=OPEN_TIMEOUT,
                 close_timeout=CLOSE_TIMEOUT,
             )
+        except ssl.SSLCertVerificationError as error:
+            text = f"no signaling server at {url}: {reason_of(error, url)}"
+            raise SocketClosed(UNTRUSTED, text) from error
         except (OSError, WebSocketException, *_MISCONFIGURED) as error:
-            raise ServerUnreachable(f"no signaling server at {url}: {error}") from error
+            text = f"no signaling server at {url}: {reason_of(error, url)}"
+            raise ServerUnreachable(text) from error
         return WebSocket(connection)
 
 
