@@ -25,7 +25,7 @@ help: ## Show this list
 
 # ---- use ---------------------------------------------------------------------
 
-run: setup ## Serve a demo room and the dashboard on http://HOST:PORT
+run: setup ## Serve a demo room and the page on http://HOST:PORT
 	@THKMESH_PORT_OPTION="make run PORT=..." exec $(bin)/thkmesh serve --demo --host $(HOST) --port $(PORT)
 
 npm: setup-npm ## Pack the browser client for npm, in dist

@@ -85,7 +85,7 @@ def join(
         key_file: where our identity is kept (made if missing); None means a fresh
             identity for this room.
         identity: our identity itself, instead of a file.
-        token: admits us, where the server asks for one.
+        token: for servers that ask for one; not used by this server yet.
         ice_servers: STUN and TURN servers beside those the server offers; URLs or
             ``IceServer``. None are needed within one network; across routers STUN is,
             and through some of them TURN.

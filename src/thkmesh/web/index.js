@@ -58,7 +58,7 @@ const SCHEMES = new Map([["http:", "ws:"], ["https:", "wss:"], ["ws:", "ws:"], [
  * @property {Record<string, any>} [metadata] a JSON object shown to the others; up to 4 KiB
  * @property {"tab" | "stable" | Identity} [identity] "tab": one for this tab, kept across
  *   reloads (the default); "stable": the same in all tabs; or one of your own
- * @property {string} [token] admits us, where the server asks for one
+ * @property {string} [token] for servers that ask for one; not used by this server yet
  * @property {RTCIceServer[]} [iceServers] beside those the server offers
  * @property {"all" | "relay"} [privacy] "relay" hides our addresses from the room
  * @property {number} [timeout] seconds until ServerUnreachable; 10
