@@ -251,6 +251,8 @@ async def test_pages_of_the_origins_it_is_told_are_let_in(
 
         assert await asyncio.to_thread(asked, page) == status
         assert await asyncio.to_thread(asked, server.url) == 201
+
+
 async def test_its_stun_server_is_asked_by_the_peers() -> None:
     """Whoever joins is told of it, and uses it: a binding request comes (RFC 8489, 5)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stun:
