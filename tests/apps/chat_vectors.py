@@ -111,6 +111,21 @@ TEXTS = (
     "Zo\u00eb \U0001f469\u200d\U0001f52c \u00a0\u3000 \ufeff",
     "\ud800 \udfff",
 )
+MEETINGS = (
+    ("Ada", " ada\x1b ", "Bob", ""),
+    ("Stra\u00dfe", "STRASSE", "stra\u017f\u017fe", "Strase"),
+    ("Ada", "A\u200bda", "\uff21\uff44\uff41", "\u2800Ada\u3164", "Ad\u0430"),
+    ("Zo\u00eb", "Zoe\u0308", "Zoe", "ZO\u00cb\ufe0f"),
+    ("\u3164", "\u200b\u115f", "\u2800 \u2800", "\U000e0020", "\ufeff", "\u00a0"),
+    ("You", "yo\u200bu", "\uff39\uff2f\uff35 ", "Young"),
+    ("Ada#aaaa", "Ada#AAAA", "Ada\uff03b2c3", "Ada#1234", "Ada#aaaaa"),
+    ("Ada Lovelace", "Ada\u3000 Lovelace", "AdaLovelace"),
+    ("\u03a3\u0399\u03a3", "\u03c3\u03b9\u03c2", "\u03c3\u03b9\u03c3"),
+    ("\u0130", "i\u0307", "I", "\u0131"),
+    ("\ufb01ne", "FINE", "fine"),
+    ("\u0301", "\U0001f469\u200d\U0001f52c", "\U0001f469\U0001f52c"),
+)
+"""The names of those who are in a room together."""
 
 
 def _message(author: Room, content: str = "Hello, world!") -> dict[str, Any]:
@@ -172,6 +187,28 @@ async def _judged(
     }
 
 
+async def _called(world: World, number: int, names: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return who is in a room, with what a chat calls each."""
+    rooms = [
+        await world.join(
+            f"{number}-{place}",
+            room=f"room-{number}",
+            name=name,
+            identity=world.identity(f"{number}-{place}"),
+        )
+        for place, name in enumerate(names)
+    ]
+    await asyncio.sleep(1.0)
+    chat = Chat(rooms[0])
+    called = [
+        {"id": room.me.id, "name": room.me.name, "called": chat.name_of(room.me)} for room in rooms
+    ]
+    chat.close()
+    for room in rooms:
+        await room.leave()
+    return called
+
+
 def text() -> str:
     """Return the file."""
     world = World(seed="chat vectors")
@@ -184,7 +221,8 @@ def text() -> str:
         judged = [await _judged(ada, bob, data) for data in (*messages, *PLAIN, *OTHERS, *TYPING)]
         await ada.leave()
         await bob.leave()
-        return {"room": ROOM, "author": ada.me.id, "messages": judged}
+        meetings = [await _called(world, number, names) for number, names in enumerate(MEETINGS)]
+        return {"room": ROOM, "author": ada.me.id, "messages": judged, "names": meetings}
 
     vectors = world.run(main())
     vectors["displayed"] = [{"text": each, "shown": displayed(each)} for each in TEXTS]

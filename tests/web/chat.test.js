@@ -266,6 +266,19 @@ test("two of one name are told apart", () => {
   );
 });
 
+test("who looks like somebody else, like nobody or like us is called as in Python", () => {
+  assert.ok(vectors.names.length > 10);
+  for (const people of vectors.names) {
+    const table = [];
+    for (const { id, name } of people) {
+      new TableRoom("lobby", { id, sid: "0".repeat(16), name, metadata: {} }, table);
+    }
+    const chat = new Chat(table[0]);
+    const found = people.map(({ id, name }) => ({ id, name, called: chat.nameOf({ id, name }) }));
+    assert.deepEqual(found, people);
+  }
+});
+
 // --- typing ---------------------------------------------------------------------------
 
 test("who types is seen until they stop, speak or leave", async () => {

@@ -92,6 +92,23 @@ _INVISIBLE: Final = frozenset({"Cc", "Cs"})
 _BIDI_CONTROLS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | frozenset(
     "\u2066\u2067\u2068\u2069"
 )
+_UNSEEN: Final = frozenset(
+    chr(code)
+    for first, last in (
+        (0x034F, 0x034F),  # combining grapheme joiner
+        (0x115F, 0x1160),  # Hangul fillers
+        (0x17B4, 0x17B5),  # Khmer inherent vowels
+        (0x180B, 0x180F),  # Mongolian variation selectors
+        (0x2800, 0x2800),  # the empty Braille pattern
+        (0x3164, 0x3164),  # Hangul filler
+        (0xFE00, 0xFE0F),  # variation selectors
+        (0xE0100, 0xE01EF),
+    )
+    for code in range(first, last + 1)
+)
+"""What takes part in a name and leaves nothing on a screen, beside the format characters."""
+
+_SUFFIXED: Final = re.compile("#[a-z2-7]{4}$")
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
@@ -177,6 +194,19 @@ def _stamp() -> tuple[str, datetime]:
     return f"msg_{secrets.token_hex(6)}_{int(now.timestamp() * 1000)}", now
 
 
+def _compared(name: str) -> str:
+    """Return what people see of a name: those for whom it is the same seem to be the same.
+
+    Without regard to case; upper first, so that ß and SS are one. It is "" if nothing
+    can be seen of it.
+    """
+    text = unicodedata.normalize("NFKC", displayed(name))
+    seen = "".join(
+        char for char in text if unicodedata.category(char) != "Cf" and char not in _UNSEEN
+    )
+    return " ".join(unicodedata.normalize("NFKC", seen.upper().lower()).split())
+
+
 def _is_something(content: object) -> bool:
     """Tell whether a caller, perhaps without a type checker, passed text to say."""
     return isinstance(content, str) and not content.isspace() and content != ""
@@ -232,19 +262,23 @@ class Chat:
         """Return what to call a peer on a screen.
 
         Where two of those present share a name, each has the start of its id added.
-        That tells two Adas apart; it does not prove which of them is which.
+        That tells two Adas apart; it does not prove which of them is which. Names are
+        the same that look the same, as far as Unicode tells. Who is called "You", or
+        as if the start of an id had been added, has it added too.
         """
-        name = displayed(peer.name).strip()
-        if not name:
+        compared = _compared(peer.name)
+        if not compared:
             return peer.id[:8]
-        folded = name.casefold()
         present = (*self.room.peers, self.room.me)
         shared = any(
-            displayed(other.name).strip().casefold() == folded
+            compared == (_compared(other.name) or other.id[:8])
             for other in present
             if other.id != peer.id
         )
-        return f"{name}#{peer.id[:4]}" if shared else name
+        name = displayed(peer.name).strip()
+        if shared or compared == "you" or _SUFFIXED.search(compared):
+            return f"{name}#{peer.id[:4]}"
+        return name
 
     # --- speaking -------------------------------------------------------------------
 

@@ -61,8 +61,8 @@ import { InvalidArgument, MessageTooLarge } from "./errors.js";
  * @property {Peer} me
  * @property {readonly Peer[]} peers
  * @property {(data: any, options?: { to?: Peer | string }) => Promise<void>} send
- * @property {() => { next(): Promise<IteratorResult<MeshEvent, undefined>>, close(): void }
- *   } subscribe
+ * @property {(options: { unread: boolean }) => {
+ *   next(): Promise<IteratorResult<MeshEvent, undefined>>, close(): void }} subscribe
  */
 
 /** How many of the newest entries are remembered. */
@@ -82,6 +82,10 @@ export const CONTENT_LIMIT_BYTES = 64 * 1024;
 
 const ID_LIMIT = 128;
 const BREAKS = /\r\n|[\t\n\v\f\r\x85\u2028\u2029]/g;
+/** What takes part in a name and leaves nothing on a screen; named in `apps/chat.py`. */
+const UNSEEN =
+  /[\p{Cf}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\u{e0100}-\u{e01ef}]/gu;
+const SUFFIXED = /#[a-z2-7]{4}$/;
 const UNDISPLAYED = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 const BLANK = /^\p{Zs}*$/u;
 const TIMESTAMP =
@@ -99,7 +103,7 @@ export function displayed(text) {
 }
 
 /**
- * The conversation of a room, from now on, as one reader sees it.
+ * The conversation of a room, as one reader sees it.
  *
  * It has no task of its own: entries are taken from the room while it is iterated,
  * and `history` and `typing` tell of what has been taken so far.
@@ -122,14 +126,14 @@ export class Chat {
   #toldTyping = null;
 
   /**
-   * Begin to listen.
+   * Begin to listen, and with what nobody has read of the room so far.
    * @param {ChatRoom} room
    * @param {() => number} [clock] returns seconds and never goes back
    */
   constructor(room, clock = now) {
     this.room = room;
     this.#clock = clock;
-    this.#events = room.subscribe();
+    this.#events = room.subscribe({ unread: true });
   }
 
   // --- looking --------------------------------------------------------------------
@@ -150,17 +154,20 @@ export class Chat {
    * Return what to call a peer on a screen.
    *
    * Where two of those present share a name, each has the start of its id added.
-   * That tells two Adas apart; it does not prove which of them is which.
+   * That tells two Adas apart; it does not prove which of them is which. Names are the
+   * same that look the same, as far as Unicode tells. Who is called "You", or as if the
+   * start of an id had been added, has it added too.
    * @param {Peer} peer
    */
   nameOf(peer) {
-    const name = shownName(peer);
-    if (!name) return peer.id.slice(0, 8);
-    const present = [...this.room.peers, this.room.me];
-    const shared = present.some(
-      (other) => other.id !== peer.id && folded(shownName(other)) === folded(name),
+    const like = compared(peer.name);
+    if (!like) return peer.id.slice(0, 8);
+    const shared = [...this.room.peers, this.room.me].some(
+      ({ id, name }) => id !== peer.id && (compared(name) || id.slice(0, 8)) === like,
     );
-    return shared ? `${name}#${peer.id.slice(0, 4)}` : name;
+    const name = displayed(peer.name).trim();
+    const told = shared || like === "you" || SUFFIXED.test(like);
+    return told ? `${name}#${peer.id.slice(0, 4)}` : name;
   }
 
   // --- speaking -------------------------------------------------------------------
@@ -370,14 +377,18 @@ function stamp() {
 /** @param {Peer} peer */
 const keyOf = ({ id, sid }) => sessionKey(id, sid);
 
-/** @param {Peer} peer */
-const shownName = ({ name }) => displayed(name).trim();
-
 /**
- * Return a name without regard to case; upper first, so that ß and SS are one.
+ * Return what people see of a name: those for whom it is the same seem to be the same.
+ *
+ * Without regard to case; upper first, so that ß and SS are one. It is "" if nothing can
+ * be seen of it.
  * @param {string} name
  */
-const folded = (name) => name.toUpperCase().toLowerCase();
+function compared(name) {
+  const seen = displayed(name).normalize("NFKC").replace(UNSEEN, "");
+  const folded = seen.toUpperCase().toLowerCase().normalize("NFKC");
+  return folded.split(/\s+/).filter(Boolean).join(" ");
+}
 
 /** @param {string} text */
 const sizeOf = (text) => new TextEncoder().encode(text).length;
