@@ -29,3 +29,51 @@ test("refusals cannot fill the memory, and other events are kept", () => {
   assert.equal(types.filter((type) => type === "refused").length, 3);
   assert.equal(types.at(-1), "peer-left");
 });
+
+test("reading what waits takes no longer for each the more there is", () => {
+  const subscription = new Subscription(room);
+  const count = 50_000;
+  for (let data = 0; data < count; data += 1) {
+    subscription.put({ type: "message", peer: PEER, data, direct: false });
+  }
+  const began = performance.now();
+  for (let data = 0; data < count; data += 1) assert.equal(subscription.takeNow()?.data, data);
+  assert.equal(subscription.takeNow(), null);
+  assert.ok(performance.now() - began < 2000); // with Array.prototype.shift more than 10 s
+});
+
+test("another reader can begin with what the first has not taken", async () => {
+  const first = new Subscription(room);
+  const said = (data) => ({ type: "message", peer: PEER, data, direct: false });
+  for (let data = 0; data < 5000; data += 1) first.put(said(data));
+  for (let data = 0; data < 3000; data += 1) first.takeNow();
+  const second = new Subscription(room, first);
+  second.put(said(5000));
+  for (let data = 3000; data < 5000; data += 1) {
+    assert.equal(second.takeNow()?.data, data);
+    assert.equal(first.takeNow()?.data, data);
+  }
+  assert.equal(second.takeNow()?.data, 5000);
+  assert.equal(first.takeNow(), null);
+});
+
+test("another reader is told of what the first has lost", () => {
+  const first = new Subscription(room);
+  const data = new Uint8Array(BUFFER_BYTES - 128);
+  for (let count = 0; count < 3; count += 1) {
+    first.put({ type: "message", peer: PEER, data, direct: false });
+  }
+  const second = new Subscription(room, first);
+  for (const reader of [first, second]) {
+    assert.equal(reader.takeNow()?.type, "message");
+    assert.deepEqual(reader.takeNow(), { type: "lost", peer: PEER, count: 2 });
+    assert.equal(reader.takeNow(), null);
+  }
+});
+
+test("what a reader ended with does not change", async () => {
+  const closed = new Subscription(room);
+  closed.close();
+  closed.end(new InvalidMessage("the room ended later"));
+  assert.deepEqual(await closed.next(), { done: true, value: undefined });
+});

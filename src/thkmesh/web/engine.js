@@ -7,7 +7,8 @@
  * @module
  */
 
-import { EngineError } from "./errors.js";
+import { EngineError, InvalidArgument } from "./errors.js";
+import { milliseconds } from "./patience.js";
 
 /** The pre-negotiated channels: messages and control, bulk, realtime. */
 export const CHANNELS = Object.freeze([
@@ -38,6 +39,20 @@ export const CAPABILITIES = Object.freeze({ rollback: true, iceRestart: true });
  *   | { type: "buffer-low", channel: number }} EngineEvent
  */
 /** @typedef {{ iceServers: RTCIceServer[], relayOnly: boolean, lowWaterBytes: number }} Config */
+
+/**
+ * Refuse ICE servers that the browser would refuse for every connection.
+ * @param {RTCIceServer[]} iceServers
+ * @throws {InvalidArgument} one of them is not as the browser wants it
+ */
+export function checkIceServers(iceServers) {
+  if (iceServers.length === 0) return;
+  try {
+    new RTCPeerConnection({ iceServers }).close();
+  } catch (error) {
+    throw new InvalidArgument(`the browser refuses the ICE servers: ${error}`);
+  }
+}
 
 const UFRAG = /^a=ice-ufrag:([!-~]+)/m;
 
@@ -148,8 +163,13 @@ export class Connection {
     );
     for (const channel of open) channel.close();
     if (drain > 0 && open.length > 0) {
-      const late = new Promise((resolve) => setTimeout(resolve, drain * 1000));
+      /** @type {ReturnType<typeof setTimeout> | undefined} */
+      let timer;
+      const late = new Promise((resolve) => {
+        timer = setTimeout(resolve, milliseconds(drain));
+      });
       await Promise.race([Promise.all(closed), late]);
+      clearTimeout(timer);
     }
     this.#pc.close();
   }

@@ -1,5 +1,5 @@
 /**
- * What happens in a room: plain objects, told apart by `type`.
+ * What happens in a room: plain objects, told apart by `type`; and whom it happens to.
  * @module
  */
 
@@ -53,4 +53,20 @@
  * } & EventTarget} MeshEventTarget
  */
 
-export {};
+/**
+ * Return a peer that nobody can change, its metadata through and through.
+ * @param {Peer} peer
+ * @returns {Peer}
+ */
+export function frozenPeer({ id, sid, name, metadata }) {
+  // Not recursive: how deep a peer nests its metadata is up to the peer.
+  const parts = [/** @type {any} */ (metadata)];
+  while (parts.length > 0) {
+    const part = parts.pop();
+    if (typeof part === "object" && part !== null) {
+      Object.freeze(part);
+      for (const inner of Object.values(part)) parts.push(inner);
+    }
+  }
+  return Object.freeze({ id, sid, name, metadata });
+}

@@ -9,11 +9,14 @@
 
 import { WrongContext } from "./errors.js";
 import { decodeBytes, encodeBytes, idOfDigest } from "./core/identity.js";
+import { milliseconds, unlessAborted } from "./patience.js";
 
 const ALGORITHM = "Ed25519";
 const DATABASE = "thkmesh";
 const STORE = "identities";
 const SLOTS = 64;
+/** Seconds that the browser's storage has: now and then one never answers. */
+const STORAGE_PATIENCE = 2.0;
 
 /**
  * Refuse to work where the browser has no WebCrypto.
@@ -43,6 +46,7 @@ export class Identity {
   id;
   /** Let go of the tab's hold on this identity. @type {() => void} */
   release;
+  #users = 0;
 
   /**
    * Use `generate` or `ofTab`.
@@ -66,18 +70,53 @@ export class Identity {
 
   /**
    * Return the identity of this tab, or with `stable` that of this browser.
+   *
+   * No other tab gets it before `release`, or the last room is left that was joined with
+   * it. Where the page may store nothing, or 64 tabs have one each, it is a fresh one.
    * @param {boolean} [stable]
    */
   static async ofTab(stable = false) {
     requireCrypto();
-    if (!("indexedDB" in globalThis) || !("locks" in navigator)) return Identity.generate();
-    const slot = stable ? { name: "stable", release: () => {} } : await takeSlot();
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), milliseconds(STORAGE_PATIENCE));
     try {
-      return await Identity.#of(await storedPair(slot.name), slot.release);
+      return await unlessAborted(Identity.#stored(stable, late.signal), late.signal);
     } catch {
-      // Private windows may refuse storage; then the identity lives as long as the page.
+      // Storage may be refused, to private windows say; then it lives as long as the page.
+      return await Identity.generate();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Count one more user in; what this returns counts it out, and the last one releases.
+   * @returns {() => void}
+   */
+  hold() {
+    this.#users += 1;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#users -= 1;
+      if (this.#users === 0) this.release();
+    };
+  }
+
+  /**
+   * @param {boolean} stable
+   * @param {AbortSignal} signal aborted when nobody waits for this any more
+   */
+  static async #stored(stable, signal) {
+    const slot = stable ? { name: "stable", release: () => {} } : await takeSlot();
+    signal.addEventListener("abort", slot.release);
+    try {
+      signal.throwIfAborted();
+      return await Identity.#of(await storedPair(slot.name), slot.release);
+    } catch (error) {
       slot.release();
-      return Identity.generate();
+      throw error;
     }
   }
 
@@ -121,11 +160,23 @@ async function takeSlot() {
   for (const name of before === null ? names : [before, ...names]) {
     const release = await tryLock(`thkmesh-identity-${name}`);
     if (release !== null) {
-      sessionStorage.setItem("thkmesh-slot", name);
+      remember(name);
       return { name, release };
     }
   }
-  throw new WrongContext(`more than ${SLOTS} tabs of this site hold an identity`);
+  throw new Error(`${SLOTS} tabs of this site hold an identity`);
+}
+
+/**
+ * Prefer a slot after a reload.
+ * @param {string} name
+ */
+function remember(name) {
+  try {
+    sessionStorage.setItem("thkmesh-slot", name);
+  } catch {
+    // It is full, or may only be read: the lowest free slot will do.
+  }
 }
 
 /**

@@ -3,6 +3,8 @@
  * @module
  */
 
+import { Queue } from "./queue.js";
+
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
 /** @typedef {import("./events.js").Peer} Peer */
 
@@ -41,21 +43,29 @@ function sizeOf(data) {
  */
 export class Subscription {
   #room;
-  /** @type {{ size: number, event: MeshEvent }[]} */
-  #events = [];
+  /** @type {Queue<{ size: number, event: MeshEvent }>} */
+  #events = new Queue();
   #bytes = 0;
   /** @type {Map<Peer, number>} */
   #dropped = new Map();
-  /** @type {{ resolve: (result: IteratorResult<MeshEvent, undefined>) => void,
-   *   reject: (error: Error) => void }[]} */
-  #readers = [];
+  /** @type {Queue<{ resolve: (result: IteratorResult<MeshEvent, undefined>) => void,
+   *   reject: (error: Error) => void }>} */
+  #readers = new Queue();
   #ended = false;
   /** @type {Error | null} */
   #error = null;
 
-  /** @param {{ unsubscribe(subscription: Subscription): void }} room */
-  constructor(room) {
+  /**
+   * Use `Room.subscribe`.
+   * @param {{ unsubscribe(subscription: Subscription): void }} room
+   * @param {Subscription | null} [other] begin with what this one has not handed out yet
+   */
+  constructor(room, other = null) {
     this.#room = room;
+    if (other === null) return;
+    this.#events = new Queue(other.#events);
+    this.#bytes = other.#bytes;
+    this.#dropped = new Map(other.#dropped);
   }
 
   /** Iterating takes each event once. */
@@ -120,13 +130,14 @@ export class Subscription {
   }
 
   /**
-   * Let readers know that nothing more comes; called by the room.
+   * Let readers know that nothing more comes; called by the room. What came first holds.
    * @param {Error | null} error why, null if the room was left
    */
   end(error) {
+    if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    for (const { resolve, reject } of this.#readers.splice(0)) {
+    for (const { resolve, reject } of this.#readers) {
       if (error === null) resolve({ done: true, value: undefined });
       else reject(error);
     }
