@@ -72,7 +72,7 @@ def test_every_option_of_joining_is_in_it() -> None:
     table = REFERENCE.partition("## Joining")[2].partition("## ")[0]
     rows = re.findall(r"^\|(.*?)\|(.*?)\|", table, re.MULTILINE)[2:]
     python, javascript = ({*map(str.strip, column)} - {""} for column in zip(*rows, strict=True))
-    source = (WEB / "index.js").read_text(encoding="utf-8")
+    source = (WEB / "settings.js").read_text(encoding="utf-8")
     options = re.findall(r"^ \* @property \{.*\} \[?(\w+)", source, re.MULTILINE)
     assert javascript == {f"`{name}`" for name in options}
     for join in (thkmesh.join, sync.join):

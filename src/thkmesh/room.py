@@ -36,7 +36,7 @@ from thkmesh.events import Data, Event, ServerChanged, ServerState
 from thkmesh.host import Host, require_context
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView, Runner
-from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings
+from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings, check_patience
 from thkmesh.signaling.transport import Transport
 from thkmesh.subscription import Reader, Subscription
 
@@ -230,8 +230,12 @@ class Room:
 
         Args:
             patience: seconds that queued messages have to be sent.
+
+        Raises:
+            InvalidArgument: ``patience`` is no number of seconds.
         """
         require_context()
+        check_patience(patience)
         self.depart(patience)
         await self._ended.wait()
 

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from thkmesh import engines
+from thkmesh.core import wire
 from thkmesh.core.engine import IceServer
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import is_room
+from thkmesh.core.identity import ID_LENGTH, is_room
 from thkmesh.core.ijson import encode_json
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
@@ -22,7 +23,14 @@ from thkmesh.signaling.client import SignalingSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
-__all__ = ["HURRIED_PATIENCE", "JOIN_TIMEOUT", "LEAVE_PATIENCE", "RoomSettings", "trusting"]
+__all__ = [
+    "HURRIED_PATIENCE",
+    "JOIN_TIMEOUT",
+    "LEAVE_PATIENCE",
+    "RoomSettings",
+    "check_patience",
+    "trusting",
+]
 
 JOIN_TIMEOUT = 10.0
 LEAVE_PATIENCE = 10.0
@@ -33,6 +41,8 @@ METADATA_LIMIT_BYTES = 4096
 NAME_LIMIT = 64
 TOKEN_LIMIT = 8192
 SID_BYTES = 8
+KEY_LENGTH = 43
+SIGNATURE_LENGTH = 86
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -40,6 +50,16 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 def _is(value: object, *kinds: type) -> bool:
     """Tell whether a caller, perhaps without a type checker, passed one of these."""
     return isinstance(value, kinds)
+
+
+def check_patience(patience: object) -> None:
+    """Refuse what is no number of seconds; infinitely many are one.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not (isinstance(patience, int | float) and patience >= 0):
+        raise InvalidArgument("patience is a number of seconds, 0 or more")
 
 
 def _ice_server(server: IceServer | str) -> IceServer:
@@ -107,6 +127,7 @@ class RoomSettings:
             raise InvalidArgument(
                 f"name and metadata have {size} bytes; {METADATA_LIMIT_BYTES} are allowed"
             )
+        self._check_introduction()
         if not _is(self.identity, Identity, NoneType):
             raise InvalidArgument("identity is a thkmesh.Identity")
         if not _is(self.key_file, str, PathLike, NoneType):
@@ -115,6 +136,29 @@ class RoomSettings:
             raise InvalidArgument("pass key_file or identity, not both")
         if not (_is(self.token, str) and self.token.isascii() and len(self.token) <= TOKEN_LIMIT):
             raise InvalidArgument(f"a token is ASCII text of up to {TOKEN_LIMIT} characters")
+
+    def _check_introduction(self) -> None:
+        """Check that the server will pass on what we say of ourselves.
+
+        Quotation marks and the like take more on the wire, where this is text in text.
+        """
+        introduction = wire.Introduction(
+            protocol=wire.VERSIONS, name=self.name, metadata=dict(self.metadata)
+        )
+        ready = wire.PeerReady(
+            room_id=self.room,
+            from_user_id="x" * ID_LENGTH,
+            from_sid="x" * 2 * SID_BYTES,
+            key="x" * KEY_LENGTH,
+            body=wire.encode_body(introduction),
+            signature="x" * SIGNATURE_LENGTH,
+        )
+        size = len(wire.encode(ready).encode())
+        if size > wire.PEER_READY_LIMIT_BYTES:
+            raise InvalidArgument(
+                f"name and metadata make an introduction of {size} bytes, escaped as it is on its "
+                f"way; {wire.PEER_READY_LIMIT_BYTES} are allowed"
+            )
 
     def _check_connecting(self) -> None:
         """Check by what means and how patiently we connect."""

@@ -43,7 +43,13 @@ from thkmesh.host import Lease, forked, require_context
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView
-from thkmesh.settings import HURRIED_PATIENCE, JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
+from thkmesh.settings import (
+    HURRIED_PATIENCE,
+    JOIN_TIMEOUT,
+    LEAVE_PATIENCE,
+    RoomSettings,
+    check_patience,
+)
 
 __all__ = ["Room", "Subscription", "join"]
 
@@ -349,10 +355,12 @@ class Room:
             patience: seconds that queued messages have to be sent.
 
         Raises:
+            InvalidArgument: ``patience`` is no number of seconds.
             WrongContext: inside a running event loop, or after fork.
         """
         require_context()
         _require_no_loop()
+        check_patience(patience)
         self._inner.depart(patience)
         self._settle()
 

@@ -18,7 +18,6 @@ from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
-    PEER_READY_LIMIT_BYTES,
     PEERS_LIMIT,
     CreateRoom,
     Dropped,
@@ -32,6 +31,7 @@ from thkmesh.core.room_events import (
 from thkmesh.core.room_state import PeerView, RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
+    PEER_READY_LIMIT_BYTES,
     Ack,
     Challenge,
     Error,

@@ -23,6 +23,23 @@ async def test_a_full_room_refuses(room: str) -> None:
                 pass
 
 
+async def test_what_join_accepts_the_server_accepts(url: str, room: str) -> None:
+    """The largest introduction of what takes most when it is escaped enters; one more does not."""
+    for text in ('"', "\x1b"):
+        refused = 4000
+        accepted = 0
+        while refused - accepted > 1:
+            middle = (accepted + refused) // 2
+            try:
+                thkmesh.join(url, room=room, metadata={"a": text * middle})
+                accepted = middle
+            except thkmesh.InvalidArgument:
+                refused = middle
+        assert 500 < accepted < refused < 2000
+        async with thkmesh.join(url, room=room, metadata={"a": text * accepted}) as joined:
+            assert joined.me.metadata == {"a": text * accepted}
+
+
 async def test_no_server_is_told_in_time_with_the_reason(room: str) -> None:
     """What the system says is in the text: nobody listens, no such name, no answer."""
     loop = asyncio.get_running_loop()

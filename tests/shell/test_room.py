@@ -1,8 +1,10 @@
 """Rooms as programs with an event loop see them: one process, a real server, real links."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -278,12 +280,21 @@ async def test_leaving_twice_is_harmless(url: str, room: str) -> None:
         await joined.send("too late")
 
 
+@pytest.mark.parametrize("patience", [-1, math.nan, "1", None])
+async def test_patience_is_a_number(url: str, room: str, patience: Any) -> None:  # noqa: ANN401
+    """What is no number of seconds is refused, and the room stays joined."""
+    async with thkmesh.join(url, room=room) as joined:
+        with pytest.raises(thkmesh.InvalidArgument, match="patience is a number of seconds"):
+            await joined.leave(patience=patience)
+        await joined.send("still here")
+
+
 async def test_leaving_delivers_what_was_sent(two: tuple[Room, Room]) -> None:
     """Megabytes that were accepted before leaving arrive, and then the goodbye."""
     ada, bob = two
     for number in range(200):
         await ada.send(number.to_bytes(1, "big") * 60_000)
-    await ada.leave()
+    await ada.leave(patience=math.inf)
     got = await messages(bob, 200)
     assert got == [number.to_bytes(1, "big") * 60_000 for number in range(200)]
     assert await heard(bob, PeerLeft) == PeerLeft(ada.me, LeaveReason.LEFT)

@@ -48,6 +48,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"a": 2**53}}, "9007199254740992 is beyond 2**53 - 1"),
     ({"metadata": {"a": object()}}, "not object"),
     ({"metadata": {"a": "x" * 4096}}, "name and metadata have 4106 bytes; 4096 are allowed"),
+    ({"metadata": {"a": '"' * 2000}}, "name and metadata make an introduction of 8337 bytes"),
     ({"identity": "me"}, "identity is a thkmesh.Identity"),
     ({"key_file": 7}, "key_file is the path of a file"),
     ({"key_file": "k", "identity": Identity.generate()}, "pass key_file or identity, not both"),

@@ -125,3 +125,18 @@ for (const fields of [{}, { fromSid: "00000000000000bb", toSid: "00000000000000a
     assert.equal(events[1].error.name, "Unsigned");
   });
 }
+
+test("a message larger than a welcome may be is refused unread", async () => {
+  const { socket, events, settled } = await client();
+  const pong = { type: "pong", n: 0, junk: "" };
+  const space = 1024 * 1024 - JSON.stringify(pong).length;
+  socket.say({ ...pong, junk: "x".repeat(space + 1) });
+  socket.say({ ...pong, junk: "\u00e9".repeat(space / 2 + 1) });
+  socket.say({ ...pong, junk: "\u20ac".repeat(space / 3 + 1) });
+  socket.say({ type: "peer-left", junk: "x".repeat(900_000) });
+  await settled();
+  assert.deepEqual(events.map(({ type }) => type), ["introduced", ...Array(4).fill("suspected")]);
+  const reasons = events.slice(1).map(({ error }) => error.message);
+  for (const reason of reasons.slice(0, 3)) assert.match(reason, /more than a welcome may have/);
+  assert.match(reasons[3], /the field roomId/);
+});

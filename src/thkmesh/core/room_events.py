@@ -10,7 +10,6 @@ from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, 
 
 __all__ = [
     "PEERS_LIMIT",
-    "PEER_READY_LIMIT_BYTES",
     "Close",
     "CreateRoom",
     "Dropped",
@@ -25,9 +24,6 @@ __all__ = [
     "Skipped",
     "Stop",
 ]
-
-PEER_READY_LIMIT_BYTES = 6 * 1024
-"""The largest introduction."""
 
 PEERS_LIMIT = 100
 """The largest room: so many introductions fit into one welcome."""

@@ -44,7 +44,6 @@ from typing import Literal
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
-    PEER_READY_LIMIT_BYTES,
     Close,
     CreateRoom,
     Dropped,
@@ -62,6 +61,7 @@ from thkmesh.core.room_events import (
 from thkmesh.core.room_state import Room, RoomView, Session
 from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
+    PEER_READY_LIMIT_BYTES,
     VERSIONS,
     Ack,
     AnySignal,

@@ -42,6 +42,9 @@ SIGNALING_LIMIT_BYTES = 64 * 1024
 WELCOME_LIMIT_BYTES = 1024 * 1024
 """The largest message to a client: a welcome introduces everybody."""
 
+PEER_READY_LIMIT_BYTES = 6 * 1024
+"""The largest introduction, as the server passes it on."""
+
 # --- field types ----------------------------------------------------------------
 
 Room: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]

@@ -24,7 +24,6 @@ from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
-    PEER_READY_LIMIT_BYTES,
     PEERS_LIMIT,
     Close,
     CreateRoom,
@@ -43,6 +42,7 @@ from thkmesh.core.room_events import (
 from thkmesh.core.room_state import RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
+    PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
     VERSIONS,
     WELCOME_LIMIT_BYTES,

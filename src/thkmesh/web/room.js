@@ -16,6 +16,8 @@ import { Session } from "./core/session.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
 import { EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer } from "./errors.js";
+import { frozenPeer } from "./events.js";
+import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { SignalingClient } from "./signaling.js";
 import { Subscription } from "./subscription.js";
 
@@ -38,7 +40,8 @@ import { Subscription } from "./subscription.js";
  * @property {boolean} relayOnly
  * @property {boolean} receive
  * @property {number} timeout seconds
- * @property {boolean} hasty
+ * @property {AbortSignal} [signal]
+ * @property {boolean} hasty offer first even where we should wait; for tests
  * @property {(line: string) => void} log
  */
 
@@ -107,6 +110,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Set<Subscription>} */
   #subscriptions = new Set();
   #wakeUp = () => this.#hurry();
+  #shown = () => {
+    if (document.visibilityState === "visible") this.#hurry();
+  };
 
   /**
    * Use `join`.
@@ -119,10 +125,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#host = host;
     this.name = settings.room;
     const { identity, sid, name, metadata } = settings;
-    this.me = Object.freeze({ id: identity.id, sid, name, metadata: Object.freeze(metadata) });
+    this.me = frozenPeer({ id: identity.id, sid, name, metadata });
     this.#options = options;
     this.#iceServers = options.iceServers;
-    this.#release = identity.release;
+    this.#release = identity.hold();
     const links = { ...CAPABILITIES, hasty: options.hasty };
     this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
     this.#driver = new Driver(this.#session, (output) => this.#perform(output));
@@ -231,10 +237,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     return this.#main;
   }
 
-  /** Return another, independent view of all events from now on. */
-  subscribe() {
-    const subscription = new Subscription(this);
-    this.#subscriptions.add(subscription);
+  /**
+   * Return another, independent view of all events from now on.
+   * @param {{ unread?: boolean }} [options] `unread`: begin with what iterating the room
+   *   itself has not handed out yet
+   */
+  subscribe({ unread = false } = {}) {
+    const subscription = new Subscription(this, unread ? this.#main : null);
+    if (this.#closed) subscription.end(this.error);
+    else this.#subscriptions.add(subscription);
     return subscription;
   }
 
@@ -261,8 +272,12 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /**
    * Deliver what is queued, say goodbye and close; harmless when done before.
    * @param {{ patience?: number }} [options] seconds that queued messages have
+   * @throws {InvalidArgument} that is no number of seconds
    */
   async leave({ patience = LEAVE_PATIENCE } = {}) {
+    if (!isSeconds(patience)) {
+      throw new InvalidArgument("patience is a number of seconds, 0 or more");
+    }
     this.#driver.feed({ type: "leave", patience });
     await this.#ended;
   }
@@ -272,9 +287,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @returns {Promise<void>}
    */
   async enter() {
-    addEventListener("online", this.#wakeUp);
-    addEventListener("pageshow", this.#wakeUp);
-    addEventListener("pagehide", this.#goodbye);
+    this.#heedPage("addEventListener");
     /** @type {Promise<"joined">} */
     const joined = new Promise((resolve) => {
       this.#joined = () => resolve("joined");
@@ -282,11 +295,19 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
     const late = new Promise((resolve) => {
-      timer = setTimeout(() => resolve("late"), this.#options.timeout * 1000);
+      timer = setTimeout(() => resolve("late"), milliseconds(this.#options.timeout));
     });
     this.#driver.feed({ type: "start" });
-    const outcome = await Promise.race([joined, late, this.#ended]);
-    clearTimeout(timer);
+    const entering = Promise.race([joined, late, this.#ended]);
+    let outcome;
+    try {
+      outcome = await unlessAborted(entering, this.#options.signal);
+    } catch (reason) {
+      await this.leave({ patience: 0 });
+      throw reason;
+    } finally {
+      clearTimeout(timer);
+    }
     if (outcome === "late") {
       await this.leave({ patience: 0 });
       const reason = this.#lastError?.message ?? "the server did not answer";
@@ -298,6 +319,19 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   #hurry() {
     this.#driver.feed({ type: "hurry" });
+  }
+
+  /**
+   * Heed, or no longer, what tells that the page or the network was away. Not every
+   * browser says all of it: an iPhone that wakes up may show the page and say no more.
+   * @param {"addEventListener" | "removeEventListener"} change
+   */
+  #heedPage(change) {
+    globalThis[change]("online", this.#wakeUp);
+    globalThis[change]("pageshow", this.#wakeUp);
+    globalThis[change]("pagehide", /** @type {EventListener} */ (this.#goodbye));
+    globalThis.document?.[change]("visibilitychange", this.#shown);
+    globalThis.document?.[change]("resume", this.#wakeUp);
   }
 
   /**
@@ -412,7 +446,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       this.#connections.set(to, { number, connection: this.#host.open(config, emit) });
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
-      this.#options.log(`no connection to ${to}: ${error.message}`);
+      this.#log(`no connection to ${to}: ${error.message}`);
       emit({ type: "state-changed", state: "failed" });
     }
   }
@@ -449,7 +483,6 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /** @param {MeshEvent} event */
   #emit(event) {
-    this.#options.log(describe(event));
     if (event.type === "server-changed") {
       this.#server = event.state;
       this.#lastError = event.error;
@@ -457,13 +490,21 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     }
     for (const subscription of this.#subscriptions) subscription.put(event);
     this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
+    this.#log(describe(event));
+  }
+
+  /** @param {string} line */
+  #log(line) {
+    try {
+      this.#options.log(line);
+    } catch (error) {
+      reportError(error); // the application's fault, which must not become the room's
+    }
   }
 
   /** @param {Error | null} error */
   async #end(error) {
-    removeEventListener("online", this.#wakeUp);
-    removeEventListener("pageshow", this.#wakeUp);
-    removeEventListener("pagehide", this.#goodbye);
+    this.#heedPage("removeEventListener");
     this.#driver.close();
     await this.#parted;
     await Promise.all(this.#closing);
@@ -475,7 +516,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       reject(error ?? new RoomClosed("the room was left"));
     }
     this.#sending.clear();
-    for (const subscription of this.#subscriptions) subscription.end(error);
+    for (const subscription of [this.#main, ...this.#subscriptions]) subscription.end(error);
     this.#over();
   }
 }

@@ -13,9 +13,11 @@ import {
 import { ABNORMAL } from "./core/closing.js";
 import { helloPayload, partsOf, proofPayload, sessionKey, signalPayload } from "./core/identity.js";
 import {
-  decodeIntroduction, decodeSignalBody, decodeToClient, PROTOCOL, VERSIONS,
+  decodeIntroduction, decodeSignalBody, decodeToClient, PROTOCOL, WELCOME_LIMIT_BYTES,
 } from "./core/wire.js";
+import { frozenPeer } from "./events.js";
 import { idOfKey, verify } from "./keys.js";
+import { introduction } from "./settings.js";
 
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
 /** @typedef {import("./events.js").Peer} Peer */
@@ -77,9 +79,7 @@ export class Verifier {
       this.#keys.delete(/** @type {string} */ (oldest));
     }
     const { name, metadata } = said;
-    return Object.freeze({
-      id: ready.fromUserId, sid: ready.fromSid, name, metadata: Object.freeze(metadata),
-    });
+    return frozenPeer({ id: ready.fromUserId, sid: ready.fromSid, name, metadata });
   }
 
   /**
@@ -143,6 +143,17 @@ function unreachable(url) {
   return page === undefined || page.host === new URL(url).host
     ? `no server at ${url}`
     : `no server at ${url}, or one that does not let in pages of ${page.origin}`;
+}
+
+/**
+ * Tell whether a message has more bytes than any from a server may.
+ * @param {string} text
+ */
+function isTooLarge(text) {
+  // A UTF-16 unit is one to three bytes of UTF-8.
+  if (text.length > WELCOME_LIMIT_BYTES) return true;
+  if (3 * text.length <= WELCOME_LIMIT_BYTES) return false;
+  return new TextEncoder().encode(text).length > WELCOME_LIMIT_BYTES;
 }
 
 /** One session's WebSocket, whichever it is at the moment. */
@@ -215,7 +226,7 @@ export class SignalingClient {
    */
   hello(nonce, resume) {
     const { room, identity, sid, name, metadata, token } = this.#settings;
-    const body = JSON.stringify({ kind: "hello", protocol: VERSIONS, name, metadata });
+    const body = introduction(name, metadata);
     this.#say(async () => ({
       type: "hello",
       roomId: room,
@@ -294,6 +305,7 @@ export class SignalingClient {
   async #received(data) {
     try {
       if (typeof data !== "string") throw new InvalidMessage("the server sent a binary message");
+      if (isTooLarge(data)) throw new InvalidMessage("the server sent more than a welcome may have");
       const event = await this.#proven(decodeToClient(data));
       if (event !== null) this.#feed(event);
     } catch (error) {

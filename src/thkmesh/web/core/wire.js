@@ -14,6 +14,10 @@ import { parseJson } from "./text.js";
 export const PROTOCOL = 1;
 /** The lowest and highest protocol version this code speaks. */
 export const VERSIONS = Object.freeze([PROTOCOL, PROTOCOL]);
+/** The largest message to a client: a welcome introduces everybody. */
+export const WELCOME_LIMIT_BYTES = 1024 * 1024;
+/** The largest introduction, as the server passes it on. */
+export const PEER_READY_LIMIT_BYTES = 6 * 1024;
 
 /** @typedef {(value: any, path: string) => any} Check returns the value, or throws */
 /** @typedef {{ check: Check, absent?: any, optional: boolean }} Field */

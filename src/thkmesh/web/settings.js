@@ -1,0 +1,188 @@
+/**
+ * What `join` is told, checked before anything is started; see `settings.py`.
+ * @module
+ */
+
+import { encodeJson } from "./core/frames.js";
+import { isRoom } from "./core/identity.js";
+import { PEER_READY_LIMIT_BYTES, VERSIONS } from "./core/wire.js";
+import { InvalidArgument } from "./errors.js";
+import { Identity } from "./keys.js";
+import { isSeconds } from "./patience.js";
+
+const JOIN_TIMEOUT = 10.0;
+const NAME_LIMIT = 64;
+const METADATA_LIMIT_BYTES = 4096;
+const TOKEN_LIMIT = 8192;
+const SCHEMES = new Map([["http:", "ws:"], ["https:", "wss:"], ["ws:", "ws:"], ["wss:", "wss:"]]);
+const ICE_URL = /^(stuns?|turns?):/;
+
+/**
+ * @typedef {object} JoinOptions
+ * @property {string} room 1 to 64 of `A-Z a-z 0-9 . _ -`; it comes into being when joined
+ * @property {string} [url] the signaling server, like `https://example.org`; the page's
+ *   own origin if absent
+ * @property {string} [name] what the others call us; up to 64 characters
+ * @property {Readonly<Record<string, any>>} [metadata] a JSON object shown to the others;
+ *   up to 4 KiB
+ * @property {"tab" | "stable" | Identity} [identity] "tab": one for this tab, kept across
+ *   reloads (the default); "stable": the same in all tabs; or one of your own
+ * @property {string} [token] admits us, where the server asks for one
+ * @property {readonly (RTCIceServer | string)[]} [iceServers] beside those the server
+ *   offers; URLs or as WebRTC has them
+ * @property {"all" | "relay"} [privacy] "relay" hides our addresses from the room
+ * @property {number} [timeout] seconds until ServerUnreachable; 10
+ * @property {AbortSignal} [signal] gives up joining; of no effect once the room is joined
+ * @property {boolean} [receive] false throws events away that nobody would read
+ * @property {(line: string) => void} [log] gets a line for each change; silent if absent
+ */
+
+/**
+ * Return a join's options, complete and checked as far as can be without a network.
+ * @param {JoinOptions} options
+ * @throws {InvalidArgument} one has the wrong form; the text says what to pass
+ */
+export function checked(options) {
+  if (!isObject(options)) throw new InvalidArgument('join wants options, like { room: "lobby" }');
+  const { room, url, name = "", metadata = {}, token = "", identity = "tab" } = options;
+  const { timeout = JOIN_TIMEOUT, signal, receive = true, log = () => {} } = options;
+  if (typeof room !== "string" || !isRoom(room)) {
+    throw new InvalidArgument(`${room} cannot name a room: use 1 to 64 of A-Z a-z 0-9 . _ -`);
+  }
+  if (typeof token !== "string" || token.length > TOKEN_LIMIT || /[^\0-\x7f]/.test(token)) {
+    throw new InvalidArgument(`a token is ASCII text of up to ${TOKEN_LIMIT} characters`);
+  }
+  if (!(identity instanceof Identity || identity === "tab" || identity === "stable")) {
+    throw new InvalidArgument('identity is "tab", "stable" or an Identity');
+  }
+  if (!isSeconds(timeout) || timeout === 0) {
+    throw new InvalidArgument("timeout is a number of seconds above 0");
+  }
+  if (!(signal === undefined || signal instanceof AbortSignal)) {
+    throw new InvalidArgument("signal is an AbortSignal");
+  }
+  if (typeof log !== "function") throw new InvalidArgument("log is a function that gets a line");
+  return {
+    signaling: { url: websocketUrl(url), room, token, ...introduced(room, name, metadata) },
+    identity,
+    connecting: { iceServers: iceServers(options.iceServers), relayOnly: isRelayOnly(options) },
+    timeout,
+    signal,
+    receive: Boolean(receive),
+    log,
+  };
+}
+
+/**
+ * Return what the others are told of us, the metadata as they get it: a copy.
+ * @param {string} room
+ * @param {unknown} name
+ * @param {unknown} metadata
+ * @returns {{ name: string, metadata: Record<string, any> }}
+ */
+function introduced(room, name, metadata) {
+  if (typeof name !== "string" || [...name].length > NAME_LIMIT) {
+    throw new InvalidArgument(`a name is text of up to ${NAME_LIMIT} characters`);
+  }
+  if (!isObject(metadata)) {
+    throw new InvalidArgument('metadata is a JSON object, like { color: "blue" }');
+  }
+  const json = encodeJson(metadata);
+  const size = bytesOf(json) + bytesOf(encodeJson(name));
+  if (size > METADATA_LIMIT_BYTES) {
+    throw new InvalidArgument(
+      `name and metadata have ${size} bytes; ${METADATA_LIMIT_BYTES} are allowed`,
+    );
+  }
+  const copy = JSON.parse(json);
+  // Quotation marks and the like take more on the wire, where this is text in text.
+  const escaped = bytesOf(peerReady(room, introduction(name, copy)));
+  if (escaped > PEER_READY_LIMIT_BYTES) {
+    throw new InvalidArgument(
+      `name and metadata make an introduction of ${escaped} bytes, escaped as it is on its way; `
+        + `${PEER_READY_LIMIT_BYTES} are allowed`,
+    );
+  }
+  return { name, metadata: copy };
+}
+
+/**
+ * Return the signed body of a hello.
+ * @param {string} name
+ * @param {Record<string, any>} metadata
+ */
+export function introduction(name, metadata) {
+  return JSON.stringify({ kind: "hello", protocol: VERSIONS, name, metadata });
+}
+
+/**
+ * Return what the server makes of our hello, as long as it will be.
+ * @param {string} roomId
+ * @param {string} body
+ */
+function peerReady(roomId, body) {
+  const fromUserId = "x".repeat(26);
+  const fromSid = "x".repeat(16);
+  const key = "x".repeat(43);
+  const signature = "x".repeat(86);
+  return JSON.stringify({ type: "peer-ready", roomId, fromUserId, fromSid, key, body, signature });
+}
+
+/** @param {JoinOptions} options */
+function isRelayOnly({ privacy = "all" }) {
+  if (privacy !== "all" && privacy !== "relay") {
+    throw new InvalidArgument('privacy is "all" or "relay"');
+  }
+  return privacy === "relay";
+}
+
+/**
+ * @param {unknown} servers
+ * @returns {RTCIceServer[]}
+ */
+function iceServers(servers = []) {
+  if (!Array.isArray(servers)) {
+    throw new InvalidArgument("iceServers is an array of URLs or RTCIceServer");
+  }
+  return servers.map((server) => {
+    const { urls, username, credential } = isObject(server) ? server : { urls: server };
+    const all = Array.isArray(urls) ? [...urls] : [urls];
+    const named = typeof username === "string" && typeof credential === "string";
+    for (const url of all) {
+      if (typeof url !== "string" || !ICE_URL.test(url)) {
+        throw new InvalidArgument(`${url} is no URL like stun:example.org or turn:example.org`);
+      }
+      if (url.startsWith("turn") && !named) {
+        throw new InvalidArgument(`${url} needs { urls, username, credential }`);
+      }
+    }
+    if (all.length === 0) throw new InvalidArgument("an RTCIceServer has urls");
+    return { urls: all, ...(named && { username, credential }) };
+  });
+}
+
+/** @param {unknown} url */
+function websocketUrl(url = "/") {
+  const hint = `${url} is no server: pass something like https://example.org`;
+  if (typeof url !== "string") throw new InvalidArgument(hint);
+  let parts;
+  try {
+    parts = new URL(url, globalThis.location?.href);
+  } catch {
+    throw new InvalidArgument(hint);
+  }
+  const scheme = SCHEMES.get(parts.protocol);
+  if (scheme === undefined || parts.search || parts.hash) throw new InvalidArgument(hint);
+  return `${scheme}//${parts.host}${parts.pathname.replace(/\/+$/, "")}/ws`;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** @param {string} text */
+const bytesOf = (text) => new TextEncoder().encode(text).length;
