@@ -14,6 +14,18 @@
 
 /** @typedef {string | number | boolean | null | Json[] | { [key: string]: Json }} Json */
 /** What one message carries: text, bytes, or any other JSON value. @typedef {Uint8Array | Json} Data */
+/**
+ * A value of this type as JSON has it, read only; `never` where JSON has none.
+ * @template T
+ * @typedef {T extends string | number | boolean | null ? T
+ *   : T extends ((...all: any) => any) | symbol | bigint | undefined ? never
+ *   : T extends object ? { readonly [K in keyof T]: JsonOf<T[K]> } : never} JsonOf
+ */
+/**
+ * What may be sent: text, bytes, or any other JSON value, interfaces too.
+ * @template T
+ * @typedef {T extends ArrayBuffer | ArrayBufferView ? T : JsonOf<T>} Sendable
+ */
 /** How it stands with the direct link to one peer.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} LinkState */
 /** How it stands with the signaling server. Links live on without it.

@@ -41,6 +41,7 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").Data} Data */
 /** @typedef {import("./events.js").Json} Json */
+/** @template T @typedef {import("./events.js").Sendable<T>} Sendable */
 /** @typedef {import("./settings.js").JoinOptions} JoinOptions */
 /** @typedef {import("./events.js").LinkState} LinkState */
 /** @typedef {import("./events.js").ServerState} ServerState */

@@ -187,14 +187,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * It is delivered to those who are in the room now, in the order of sending, as soon
    * as their links are up. Resolves when the message is accepted; that takes as long as
    * too much is waiting already. Aborted before that, the message is not sent.
-   * @param {import("./events.js").Data | ArrayBuffer | ArrayBufferView} data
+   * @template T
+   * @param {T & import("./events.js").Sendable<T>} data
    *   a string, bytes, or a JSON value; up to 8 MiB encoded
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
    */
   async send(data, { to, signal } = {}) {
-    const { kind, payload } = encode(data);
+    const { kind, payload } = encode(/** @type {import("./events.js").Data} */ (data));
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);

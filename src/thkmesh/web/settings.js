@@ -3,7 +3,7 @@
  * @module
  */
 
-import { encodeJson } from "./core/frames.js";
+import { encodeJson } from "./core/ijson.js";
 import { isRoom } from "./core/identity.js";
 import { PEER_READY_LIMIT_BYTES, VERSIONS } from "./core/wire.js";
 import { InvalidArgument } from "./errors.js";

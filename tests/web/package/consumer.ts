@@ -26,9 +26,10 @@ export async function joining(): Promise<Room> {
     metadata: { robot: true },
     identity: await Identity.generate(),
     token: "secret",
-    iceServers: [{ urls: "stun:stun.example" }],
+    iceServers: [{ urls: "stun:stun.example" }, "stun:stun.example"],
     privacy: "relay",
     timeout: 3,
+    signal: AbortSignal.abort(),
     receive: false,
     log: (line) => line.toUpperCase(),
   };
@@ -43,6 +44,8 @@ export async function joining(): Promise<Room> {
   await join({ room: "lobby", privacy: "none" });
   // @ts-expect-error seconds are a number
   await join({ room: "lobby", timeout: "10s" });
+  // @ts-expect-error that is for our own tests
+  await join({ room: "lobby", hasty: true });
   // @ts-expect-error there is no such option
   await join({ room: "lobby", server: "https://mesh.example" });
   return join(everything);
@@ -56,6 +59,7 @@ type Position = { x: number, y: number };
 
 export async function sending(
   room: Room, peer: Peer, signal: AbortSignal, reading: Reading, position: Position,
+  readings: readonly Reading[],
 ): Promise<void> {
   await room.send("text");
   await room.send(new Uint8Array([1, 2, 3]));
@@ -63,8 +67,14 @@ export async function sending(
   await room.send({ position: [1, 2.5, null], moving: true });
   await room.send(position);
   await room.send({ ...reading });
-  // @ts-expect-error an interface may have more than this one says
   await room.send(reading);
+  await room.send(readings);
+  // @ts-expect-error bytes inside are not JSON
+  await room.send({ bytes: new Uint8Array(1) });
+  // @ts-expect-error a date is not JSON
+  await room.send(new Date());
+  // @ts-expect-error what may be undefined is not JSON
+  await room.send({ maybe: undefined as number | undefined });
   await room.send(null, { to: peer });
   await room.send(0, { to: peer.id, signal });
   must<Same<ReturnType<Room["send"]>, Promise<void>>>();
@@ -138,7 +148,7 @@ export async function receiving(room: Room): Promise<void> {
     if (event.type === "message" && event.data instanceof Uint8Array) event.data.byteLength;
     console.log(told(event));
   }
-  const subscription: Subscription = room.subscribe();
+  const subscription: Subscription = room.subscribe({ unread: true });
   for await (const event of subscription) must<Same<typeof event, MeshEvent>>();
   subscription.close();
   room.addEventListener("link-changed", ({ detail }) => {
