@@ -39,7 +39,7 @@ test("frames come out of a datagram as they went in", () => {
 
 test("what Python cannot hold is refused, and nothing is sent", () => {
   for (const data of [NaN, Infinity, 2 ** 53, "\ud800", { "\udfff": 1 }, [undefined], new Map(),
-    () => 1, 1n, undefined]) {
+    () => 1, 1n, undefined, { toJSON: () => 1 }, Object.assign([], { toJSON: () => undefined })]) {
     assert.throws(() => encode(data), InvalidArgument);
   }
 });

@@ -45,6 +45,9 @@ function checkJson(value, depth) {
       if (depth > DEEPEST) {
         throw new InvalidArgument(`JSON nested deeper than ${DEEPEST}: send it as text`);
       }
+      if (typeof (/** @type {any} */ (value).toJSON) === "function") {
+        throw new InvalidArgument("what says itself how it is written (toJSON) is not JSON");
+      }
       if (Array.isArray(value)) {
         for (const item of value) checkJson(item, depth + 1);
         return;
