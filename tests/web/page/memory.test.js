@@ -74,7 +74,7 @@ test("memory is bounded", () => {
   memory.keep("lobby", many);
   assert.deepEqual(memory.history("lobby"), many.slice(5));
   const long = Array.from({ length: 5 }, (_, number) =>
-    message(`long ${number}`, { content: "x".repeat(CHARACTERS_KEPT / 2 - 10) }));
+    message(`long ${number}`, { content: "x".repeat(CHARACTERS_KEPT / 2 - 200) }));
   memory.keep("lobby", long);
   assert.deepEqual(memory.history("lobby"), long.slice(3));
   for (let number = 0; number < ROOMS_KEPT + 3; number += 1) {
@@ -84,6 +84,22 @@ test("memory is bounded", () => {
   assert.equal(memory.rooms.length, ROOMS_KEPT);
   assert.deepEqual(memory.history("room-0"), []);
   assert.equal(memory.history(`room-${ROOMS_KEPT + 2}`).length, 1);
+});
+
+test("what swells when it is stored is measured as it is stored", () => {
+  const drawer = new Drawer();
+  const memory = new Memory(drawer);
+  const swelling = [
+    { content: "\u0001".repeat(490) }, { content: "x", id: "\u0001".repeat(128) },
+    { content: "", name: '"'.repeat(64) },
+  ];
+  const many = Array.from({ length: MESSAGES_KEPT }, (_, number) =>
+    message(String(number), swelling[number % swelling.length]));
+  memory.keep("lobby", many);
+  const [stored] = drawer.items.values();
+  const brackets = 2 + MESSAGES_KEPT;
+  assert.ok(stored.length <= CHARACTERS_KEPT + brackets, String(stored.length));
+  assert.ok(memory.history("lobby").length > 50);
 });
 
 test("a room can be forgotten", () => {

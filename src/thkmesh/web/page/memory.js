@@ -15,7 +15,7 @@
 
 /** How many messages of a room are kept: the newest. */
 export const MESSAGES_KEPT = 200;
-/** How many characters they may have in all. */
+/** How many characters they may have in all, as they are stored. */
 export const CHARACTERS_KEPT = 100_000;
 /** How many rooms are remembered. */
 export const ROOMS_KEPT = 12;
@@ -134,8 +134,10 @@ export class Memory {
  */
 function newest(messages) {
   let characters = 0;
-  const kept = messages.slice(-MESSAGES_KEPT).reverse().filter(({ content, name }) => {
-    characters += content.length + name.length;
+  const kept = messages.slice(-MESSAGES_KEPT).reverse().filter((message) => {
+    // A control character is six in JSON, and ids count as well: a room full of
+    // either must not take the place of the others.
+    characters += JSON.stringify(message).length;
     return characters <= CHARACTERS_KEPT;
   });
   return kept.reverse();
