@@ -21,8 +21,8 @@ WITNESS = """
 """
 ELEMENTS = "[...new Set([...document.querySelectorAll('*')].map((each) => each.localName))]"
 OURS = """
-    a aside b body button circle dd details dialog div dl dt form h1 h2 h3 head header html input
-    label li link main meta p path script section span summary svg textarea time title ul
+    a aside b bdi body button circle code dd details dialog div dl dt form h1 h2 h3 head header
+    html input label li link main meta p path script section span summary svg textarea time title ul
 """
 """All kinds of elements that the page is made of."""
 SPEAK = """

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isRoom } from "../../../src/thkmesh/web/core/identity.js";
-import { addressedRoom, readableName, roomOf } from "../../../src/thkmesh/web/page/names.js";
+import { addressedRoom, isName, readableName, roomOf } from "../../../src/thkmesh/web/page/names.js";
 
 test("a readable name is a room's, whatever the dice say", () => {
   for (const dice of [() => 0, () => 1 - Number.EPSILON / 2, Math.random]) {
@@ -21,6 +21,11 @@ test("a room is what the library takes for one, with spaces read as dashes", () 
   for (const text of ["", " ", "a/b", "ä", "<b>", "x".repeat(65), "a\0b", "%20"]) {
     assert.equal(roomOf(text), null, text);
   }
+});
+
+test("a name has 1 to 64 characters, however many units those have", () => {
+  for (const name of ["A", " Ada ", "x".repeat(64), "\u{1f600}".repeat(64)]) assert.ok(isName(name));
+  for (const name of ["", " ", "x".repeat(65)]) assert.ok(!isName(name), name);
 });
 
 test("a link leads to the room after #, or else to ?room=", () => {

@@ -31,15 +31,25 @@ class EmptyRoom {
 
 /** Return a visit to what `joins` give, one after the other, and what it told. */
 function visiting(...joins) {
+  return watched([], ...joins);
+}
+
+/** Return the same, told to a view that throws at some states and events. */
+function watched(faults, ...joins) {
   const told = [];
+  const tell = (happening, what) => {
+    told.push(what);
+    if (faults.includes(happening)) throw new Error(`the view fails at ${happening}`);
+  };
   const join = async () => {
     const next = joins.shift();
     if (next instanceof Error) throw next;
     return next;
   };
   const visit = new Visit(join, {
-    changed: () => told.push([visit.state, visit.error?.name ?? null]),
-    heard: ({ type }) => told.push(type),
+    changed: () => tell(visit.state, [visit.state, visit.error?.name ?? null]),
+    heard: ({ type }) => tell(type, type),
+    failed: ({ message }) => told.push(message),
   });
   return { visit, told };
 }
@@ -136,4 +146,22 @@ test("a page that comes back while it joins does not come back once it is replac
   await over;
   await quiet();
   assert.deepEqual(told, [["joining", null], ["inside", null], ["over", "Replaced"]]);
+});
+
+test("a view that throws does not end the visit", async () => {
+  const room = new EmptyRoom();
+  const { visit, told } = watched(["joining", "inside", "peer-joined"], room);
+  const over = visit.enter();
+  await quiet();
+  room.subscription.put({ type: "peer-joined", peer });
+  room.subscription.put({ type: "peer-left", peer, reason: "left" });
+  await quiet();
+  assert.deepEqual([visit.state, visit.room], ["inside", room]);
+  visit.leave();
+  await over;
+  assert.ok(room.left);
+  assert.deepEqual(told, [
+    ["joining", null], "the view fails at joining", ["inside", null], "the view fails at inside",
+    "peer-joined", "the view fails at peer-joined", "peer-left",
+  ]);
 });

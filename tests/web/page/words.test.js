@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import * as errors from "../../../src/thkmesh/web/errors.js";
 import {
-  attendance, departure, explain, obstacle, pathFacts, suspicion, typists, unsent,
+  attendance, connection, departure, explain, obstacle, pathFacts, suspicion, typists, unsent,
 } from "../../../src/thkmesh/web/page/words.js";
 
 const peer = { id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} };
@@ -52,18 +52,28 @@ test("a page that cannot join says what to do", () => {
 });
 
 test("who types, who is here and how the ways are is told in short", () => {
-  assert.equal(typists([]), "");
-  assert.equal(typists(["Ada"]), "Ada is typing …");
-  assert.equal(typists(["Ada", "Bob"]), "Ada and Bob are typing …");
-  assert.equal(typists(["Ada", "Bob", "Cem"]), "Several people are typing …");
-  assert.equal(attendance([]), "1 here");
-  assert.equal(attendance(["connected"]), "2 here, all connected");
-  assert.equal(attendance(["connected", "closed", "connecting"]), "4 here, 1 of 3 connected");
+  const [ada, bob] = [{ name: "Ada" }, { name: "Bob" }];
+  assert.deepEqual(typists([]), []);
+  assert.deepEqual(typists(["Ada"]), [ada, " is typing …"]);
+  assert.deepEqual(typists(["Ada", "Bob"]), [ada, " and ", bob, " are typing …"]);
+  assert.deepEqual(typists(["Ada", "Bob", "Cem"]), ["Several people are typing …"]);
+  const here = (/** @type {string[]} */ ...states) => attendance(states).join("");
+  assert.equal(here(), "1 here");
+  assert.equal(here("connected"), "2 here, all connected");
+  assert.equal(here("connected", "closed", "connecting"), "4 here, 1 of 3 connected");
   const reasons = /** @type {const} */ (["left", "timeout", "replaced"]);
   assert.deepEqual(reasons.map(departure), ["left", "is gone", "came back elsewhere"]);
   const stats = { localType: "host", remoteType: "srflx", protocol: "udp", rtt: 0.0124 };
-  assert.deepEqual(pathFacts(stats), ["host – srflx", "UDP", "12 ms"]);
-  assert.deepEqual(pathFacts({ ...stats, remoteType: null, protocol: null, rtt: 0 }), ["host", "< 1 ms"]);
+  assert.deepEqual(pathFacts(stats), ["host – srflx", "UDP"]);
+  assert.deepEqual(pathFacts({ ...stats, remoteType: null, protocol: null }), ["host"]);
   assert.deepEqual(pathFacts({ ...stats, localType: null }), []);
   assert.deepEqual(pathFacts(null), []);
+  assert.equal(connection(stats), "direct, 12 ms");
+  assert.equal(connection({ ...stats, rtt: 0 }), "direct, < 1 ms");
+  assert.equal(connection({ ...stats, rtt: null }), "direct");
+  for (const type of ["localType", "remoteType"]) {
+    assert.equal(connection({ ...stats, [type]: "relay" }), "relayed, 12 ms");
+  }
+  assert.equal(connection({ ...stats, localType: null }), "connected");
+  assert.equal(connection(null), "connected");
 });

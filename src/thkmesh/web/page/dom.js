@@ -1,9 +1,13 @@
 /**
- * Building the page: elements, attributes and text; never markup.
+ * Building the page: elements, attributes and text, never markup; and when to draw it.
  * @module
  */
 
-const SVG = "http://www.w3.org/2000/svg";
+/**
+ * Milliseconds until it is done even though no frame comes: the tab is behind another,
+ * or the machine has better things to draw.
+ */
+const PATIENCE_MS = 250;
 
 /**
  * Return a new element.
@@ -44,23 +48,33 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/**
- * Return a picture of dark squares on a light ground, whatever the theme is.
- * @param {boolean[][]} modules
- * @param {string} label
- */
-export function picture(modules, label) {
-  const margin = 4; // as the QR standard wants it
-  const size = modules.length + 2 * margin;
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", label);
-  svg.setAttribute("class", "qr");
-  const path = document.createElementNS(SVG, "path");
-  const squares = modules.flatMap((row, y) =>
-    row.map((dark, x) => (dark ? `M${x + margin} ${y + margin}h1v1h-1z` : "")));
-  path.setAttribute("d", squares.join(""));
-  svg.append(path);
-  return svg;
+/** Something that is done at the next frame, however often it is asked for. */
+export class NextFrame {
+  #act;
+  #frame = 0;
+  /** @type {ReturnType<typeof setTimeout> | null} null while nobody has asked */
+  #timer = null;
+
+  /** @param {() => void} act */
+  constructor(act) {
+    this.#act = act;
+  }
+
+  /** Ask for it. */
+  request() {
+    if (this.#timer !== null) return;
+    const act = () => {
+      this.cancel();
+      this.#act();
+    };
+    this.#timer = setTimeout(act, document.hidden ? 0 : PATIENCE_MS);
+    this.#frame = requestAnimationFrame(act);
+  }
+
+  /** Ask for it no longer. */
+  cancel() {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#frame);
+    this.#timer = null;
+  }
 }

@@ -4,7 +4,8 @@
  */
 
 import { found, h, setText } from "./dom.js";
-import { readableName, roomOf } from "./names.js";
+import { isName, readableName, roomOf } from "./names.js";
+import { ROOM_RULE } from "./words.js";
 
 /** The form that asks for what is not known yet. */
 export class Entrance {
@@ -48,18 +49,19 @@ export class Entrance {
     found("button", "enter").disabled = !possible;
     this.#validate();
     this.#showFormer();
-    if (matchMedia("(pointer: fine)").matches) {
-      const known = this.#name.value !== "" && room === null;
-      (known ? this.#room : this.#name).focus();
-    }
+    // A keyboard on the screen would cover the form: there the title is read first.
+    const typing = matchMedia("(pointer: fine)").matches;
+    const known = isName(this.#name.value) && room === null;
+    (typing ? (known ? this.#room : this.#name) : found("h2", "greeting")).focus();
   }
 
   #validate() {
-    const named = this.#name.value.trim() !== "";
-    this.#name.setCustomValidity(named ? "" : "Say what the others may call you.");
-    const fits = roomOf(this.#room.value) !== null;
-    const rule = "A room has 1 to 64 letters, digits, dots, dashes or underscores.";
-    this.#room.setCustomValidity(fits ? "" : rule);
+    const name = this.#name.value;
+    const ask = "Say what the others may call you.";
+    const trouble = name.trim() === "" ? ask : "A name has up to 64 characters.";
+    this.#name.setCustomValidity(isName(name) ? "" : trouble);
+    const rule = ROOM_RULE.replace("a room", "A room");
+    this.#room.setCustomValidity(roomOf(this.#room.value) === null ? rule : "");
   }
 
   #showFormer() {

@@ -4,16 +4,15 @@
  */
 
 import { TYPING_EXPIRY } from "../chat.js";
+import { InvalidArgument, RoomClosed } from "../errors.js";
 import { join } from "../index.js";
-import { Conversation } from "./conversation.js";
-import { found, setText } from "./dom.js";
+import { Composer, Conversation } from "./conversation.js";
+import { found, h, NextFrame, setText } from "./dom.js";
 import { ticket } from "./invitation.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { Visit } from "./visit.js";
-import {
-  attendance, departure, explain, suspicion, typists, unsent,
-} from "./words.js";
+import { attendance, departure, explain, suspicion, typists } from "./words.js";
 
 /** @typedef {import("../chat.js").ChatEntry} ChatEntry */
 /** @typedef {import("../chat.js").ChatMessage} ChatMessage */
@@ -24,6 +23,17 @@ const MEASURING_MS = 2000;
 /** Milliseconds in which what is said is gathered before it is kept. */
 const KEEPING_MS = 500;
 
+/**
+ * What a stay needs.
+ * @typedef {object} HallOptions
+ * @property {string} room
+ * @property {string} name what we are called
+ * @property {URL} base where the page is
+ * @property {"tab" | "stable"} identity
+ * @property {import("./memory.js").Memory} memory
+ * @property {(why: string) => void} rename asks for another name; empty if we wish it
+ */
+
 /** One stay in one room, on the screen. */
 export class Hall {
   /** The name of the room. */
@@ -31,11 +41,12 @@ export class Hall {
   #options;
   #visit;
   #notices = new Notices(found("div", "notices"));
-  #people = new People(found("ul", "peers"));
-  #message = found("textarea", "message");
-  #send = found("button", "send");
+  #people = new People(found("ul", "peers"), () => this.#options.rename(""));
   /** Undoes all listening. */
   #over = new AbortController();
+  #composer = new Composer(
+    (content) => this.#submit(content), (typed) => this.#showTyping(typed), this.#over.signal,
+  );
   #conversation = new Conversation(
     found("div", "log"), found("button", "newer"), this.#over.signal,
   );
@@ -45,8 +56,8 @@ export class Hall {
   #refused = new Map();
   /** @type {Set<string>} */
   #away = new Set();
-  /** @type {HTMLElement | null} */
-  #welcome = null;
+  #welcoming = false;
+  #refresh = new NextFrame(() => this.#look());
   #lost = 0;
   #unread = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -55,8 +66,7 @@ export class Hall {
 
   /**
    * Enter a room.
-   * @param {{ room: string, name: string, base: URL, identity: "tab" | "stable",
-   *   memory: import("./memory.js").Memory }} options `base`: where the page is
+   * @param {HallOptions} options
    */
   constructor(options) {
     this.name = options.room;
@@ -65,6 +75,7 @@ export class Hall {
     this.#visit = new Visit(() => join({ url: base.href, room, name, identity, timeout: 5 }), {
       changed: () => this.#changed(),
       heard: (entry) => this.#heard(entry),
+      failed: (error) => reportError(error),
     });
     this.#listen();
     this.#remember();
@@ -76,33 +87,38 @@ export class Hall {
   leave() {
     this.#keep();
     this.#over.abort();
+    this.#refresh.cancel();
     clearTimeout(this.#typingTimer);
     this.#visit.leave();
     this.#people.clear();
-    this.#conversation.clear();
     this.#notices.clear();
-    setText(found("p", "typing"), "");
-    setText(found("p", "unsent"), "");
-    this.#message.value = "";
+    found("p", "typing").replaceChildren();
+  }
+
+  /** Return what others need to come in too. */
+  ticket() {
+    return ticket(this.#options.base, this.name);
   }
 
   // --- the room --------------------------------------------------------------------
 
   #changed() {
     const { state, error, chat } = this.#visit;
+    if (error instanceof InvalidArgument) { // the room has been checked: it is the name
+      this.#options.rename(explain(error, this.name).text);
+      return;
+    }
     const inside = state === "inside";
-    this.#message.disabled = this.#send.disabled = !inside;
-    this.#message.placeholder = inside ? "Say something" : state === "over" ? "" : "Joining …";
+    this.#composer.show(inside, inside ? "Say something" : state === "over" ? "" : "Joining …");
     this.#notices.show("visit", this.#trouble(state, error));
     if (inside && chat !== null) {
       this.#notices.show("server", null);
       this.#welcomeAlone();
       // A keyboard on the screen would cover what has been said.
-      const typing = matchMedia("(pointer: fine)").matches;
-      (typing ? this.#message : found("div", "log")).focus();
+      if (matchMedia("(pointer: fine)").matches) this.#composer.focus();
+      else found("h1", "title").focus();
     } else {
       this.#people.clear();
-      this.#tellTyping();
     }
     this.#look();
   }
@@ -129,14 +145,13 @@ export class Hall {
       case "chat-message":
         this.#say(entry, entry.direct ? "to you alone" : "");
         if (document.hidden) this.#unread += 1;
-        this.#retitle();
         break;
       case "peer-joined":
-        this.#conversation.tell(`${name} joined`);
+        this.#conversation.tell(name, "joined");
         break;
       case "peer-left":
         this.#away.delete(entry.peer.sid);
-        this.#conversation.tell(`${name} ${departure(entry.reason)}`);
+        this.#conversation.tell(name, departure(entry.reason));
         break;
       case "link-changed":
         this.#linkChanged(entry.peer.sid, entry.state, name);
@@ -163,8 +178,7 @@ export class Hall {
         break;
       default:
     }
-    this.#tellTyping();
-    this.#look();
+    this.#refresh.request();
   }
 
   /**
@@ -175,9 +189,9 @@ export class Hall {
   #linkChanged(sid, state, name) {
     if (state === "reconnecting") {
       this.#away.add(sid);
-      this.#conversation.tell(`${name} is reconnecting`);
+      this.#conversation.tell(name, "is reconnecting");
     } else if (state === "connected" && this.#away.delete(sid)) {
-      this.#conversation.tell(`${name} is back`);
+      this.#conversation.tell(name, "is back");
     }
   }
 
@@ -212,20 +226,6 @@ export class Hall {
 
   #listen() {
     const { signal } = this.#over;
-    const composer = found("form", "composer");
-    composer.addEventListener("submit", (event) => {
-      event.preventDefault();
-      void this.#submit();
-    }, { signal });
-    this.#message.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      void this.#submit();
-    }, { signal });
-    this.#message.addEventListener("input", () => {
-      this.#fit();
-      this.#visit.chat?.showTyping(this.#message.value !== "").catch(() => {});
-    }, { signal });
     addEventListener("pagehide", () => this.#keep(), { signal });
     addEventListener("pageshow", ({ persisted }) => {
       if (persisted) this.#visit.enterAgain();
@@ -239,28 +239,20 @@ export class Hall {
     signal.addEventListener("abort", () => clearInterval(timer));
   }
 
-  async #submit() {
+  /**
+   * Say what was written; fails as `Chat.say`.
+   * @param {string} content
+   */
+  async #submit(content) {
     const { chat } = this.#visit;
-    const content = this.#message.value;
-    if (chat === null || content.trim() === "") return;
+    if (chat === null) throw new RoomClosed("we are not in the room");
     const alone = chat.room.peers.length === 0;
-    this.#message.value = "";
-    this.#fit();
-    try {
-      this.#say(await chat.say(content), alone ? "nobody else was here" : "");
-      setText(found("p", "unsent"), "");
-    } catch (error) {
-      if (this.#over.signal.aborted) return;
-      if (this.#message.value === "") this.#message.value = content;
-      setText(found("p", "unsent"), unsent(error));
-    }
-    this.#fit();
+    this.#say(await chat.say(content), alone ? "nobody else was here" : "");
   }
 
-  /** Make the field as high as its text, within reason. */
-  #fit() {
-    this.#message.style.height = "auto";
-    this.#message.style.height = `${Math.min(this.#message.scrollHeight, 160)}px`;
+  /** @param {boolean} typed */
+  #showTyping(typed) {
+    this.#visit.chat?.showTyping(typed).catch(() => {});
   }
 
   /**
@@ -283,23 +275,40 @@ export class Hall {
     return this.#visit.chat?.nameOf(peer) ?? peer.name;
   }
 
+  /** Show how it is now. */
   #look() {
+    this.#retitle();
+    this.#tellTyping();
     const { state, chat, room } = this.#visit;
     const server = found("p", "server");
     if (state !== "inside" || room === null || chat === null) {
-      setText(found("button", "attendance"), "not in the room");
+      this.#count(["Away", " from the room"]);
       setText(server, "");
       return;
     }
     this.#people.show(room, chat);
     const states = room.peers.map((peer) => room.link(peer)?.state ?? "closed");
-    setText(found("button", "attendance"), attendance(states));
+    this.#count(attendance(states), states);
     setText(server, `Server: ${room.server}`);
     server.dataset.state = room.server;
-    if (states.length > 0) {
-      this.#welcome?.remove();
-      this.#welcome = null;
+    if (states.length > 0 && this.#welcoming) {
+      this.#welcoming = false;
+      this.#conversation.place(null);
     }
+  }
+
+  /**
+   * @param {[string, string]} words how many, and the rest, for which phones show a dot only
+   * @param {string[]} states of the links
+   */
+  #count([number, rest], states = []) {
+    setText(found("span", "number"), number);
+    setText(found("span", "linked"), rest);
+    const all = states.every((state) => state === "connected");
+    const dot = states.length === 0 ? "none" : all ? "connected" : "connecting";
+    const button = found("button", "attendance");
+    button.dataset.state = dot;
+    button.setAttribute("aria-label", number + rest);
   }
 
   #measure() {
@@ -312,21 +321,21 @@ export class Hall {
   #tellTyping() {
     clearTimeout(this.#typingTimer);
     const { chat } = this.#visit;
-    const names = chat?.typing.map((peer) => chat.nameOf(peer)) ?? [];
-    setText(found("p", "typing"), typists(names));
-    if (names.length > 0) {
+    const parts = typists(chat?.typing.map((peer) => chat.nameOf(peer)) ?? []);
+    const line = h("p", {}, ...parts.map((part) => (
+      typeof part === "string" ? part : h("bdi", {}, part.name))));
+    const shown = found("p", "typing");
+    if (shown.textContent !== line.textContent) shown.replaceChildren(...line.childNodes);
+    if (parts.length > 0) {
       this.#typingTimer = setTimeout(() => this.#tellTyping(), TYPING_EXPIRY * 1000 + 50);
     }
   }
 
   #welcomeAlone() {
-    if (this.#visit.room?.peers.length !== 0 || this.#welcome !== null) return;
-    const card = document.createElement("div");
-    card.className = "welcome";
-    const title = document.createElement("h2");
-    title.textContent = "Nobody else is here yet";
-    card.append(title, ticket(this.#options.base, this.name));
-    this.#welcome = card;
+    if (this.#visit.room?.peers.length !== 0 || this.#welcoming) return;
+    this.#welcoming = true;
+    const title = h("h2", {}, "Nobody else is here yet");
+    const card = h("div", { class: "welcome" }, title, this.ticket());
     this.#conversation.place(card);
   }
 
@@ -344,7 +353,7 @@ export class Hall {
       const time = new Date(timestamp);
       this.#conversation.say({ key: authorId, name, content, timestamp: time, mine, note });
     }
-    if (kept.length > 0) this.#conversation.tell("remembered by this browser");
+    if (kept.length > 0) this.#conversation.tell("", "remembered by this browser");
     memory.visit(this.name);
   }
 

@@ -1,12 +1,12 @@
 /**
- * Inviting others: the link to a room, to copy, to scan, and for a terminal.
+ * Inviting others: the link to a room, to copy, to share and to scan, and what a program
+ * needs.
  * @module
  */
 
-import { h, picture, setText } from "./dom.js";
-import { qrCode } from "./qr.js";
+import { h, setText } from "./dom.js";
 
-const LOCAL = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+const LOCAL = /^(.*\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/;
 
 /**
  * Return what somebody needs to come into a room.
@@ -16,58 +16,114 @@ const LOCAL = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 export function ticket(base, room) {
   const link = new URL(`#${room}`, base);
   const server = base.href.replace(/\/$/, "");
-  const code = qrCode(link.href);
-  return h(
+  const local = LOCAL.test(base.hostname);
+  const programs = h("details", { class: "programs" }, h("summary", {}, "From a program of yours"),
+    snippet("Python", python(server, room)), snippet("JavaScript", javascript(server, room)));
+  const ways = h(
     "div",
-    { class: "ticket" },
-    ...(code === null ? [] : [picture(code, `QR code of ${link.href}`)]),
-    h(
-      "div",
-      { class: "ways" },
-      copyable("Link", link.href),
-      copyable("In a terminal", `thkmesh chat --url ${server} --room ${room}`),
-      ...(LOCAL.test(base.hostname)
-        ? [h("p", { class: "hint" }, "This address works on this computer only.")]
-        : []),
-    ),
+    { class: "ways" },
+    address(link),
+    ...(local ? [h("p", { class: "hint" }, "This address works on this computer only.")] : []),
+    snippet("In a terminal", `thkmesh chat --url ${server} --room ${room}`),
+    programs,
   );
+  const whole = h("div", { class: "ticket" }, ways);
+  // Another machine that scans it would look for the server on itself.
+  if (!local) void showCode(whole, link.href);
+  return whole;
 }
 
 /**
- * Return a text with a button that copies it.
+ * @param {HTMLElement} place
+ * @param {string} link
+ */
+async function showCode(place, link) {
+  const { picture, qrCode } = await import("./qr.js");
+  const code = qrCode(link);
+  if (code !== null) place.prepend(picture(code, `QR code of ${link}`));
+}
+
+/**
+ * @param {string} server
+ * @param {string} room
+ */
+const python = (server, room) => `import thkmesh.sync
+with thkmesh.sync.join(
+    "${server}", room="${room}", name="Robot"
+) as room:
+    room.send("hello")
+    for event in room: print(event)
+`;
+
+/**
+ * @param {string} server
+ * @param {string} room
+ */
+const javascript = (server, room) => `const { join } = await import(
+  "${server}/thkmesh/index.js");
+const room = await join({
+  url: "${server}", room: "${room}", name: "Robot" });
+await room.send("hello");
+for await (const event of room) console.log(event);
+`;
+
+/**
+ * Return the link, with buttons that copy it and, where there are such, hand it on.
+ * @param {URL} link
+ */
+function address(link) {
+  const shown = h("code", {}, link.href);
+  const copies = h("div", { class: "copies" }, ...copier("Copy link", "Link", shown));
+  if ("share" in navigator) {
+    const share = h("button", { type: "button" }, "Share …");
+    share.addEventListener("click", () => {
+      navigator.share({ url: link.href }).catch(() => {}); // they changed their mind
+    });
+    copies.append(share);
+  }
+  return h("div", { class: "copyable" }, h("span", { class: "label" }, "Link"), shown, copies);
+}
+
+/**
+ * Return some code with a button that copies it.
  * @param {string} label
  * @param {string} text
  */
-function copyable(label, text) {
-  const field = h("input", { readonly: true, value: text, "aria-label": label });
-  const button = h("button", { type: "button", "aria-label": `Copy: ${label}` }, "Copy");
+function snippet(label, text) {
+  const shown = h("code", {}, text);
+  return h("div", { class: "snippet" },
+    h("span", { class: "label" }, label), ...copier("Copy", label, shown), shown);
+}
+
+/**
+ * Return a button that copies what is shown, and what tells those who do not see it.
+ * @param {string} label on the button
+ * @param {string} what is copied
+ * @param {HTMLElement} shown
+ */
+function copier(label, what, shown) {
   const told = h("span", { class: "unseen", role: "status" });
-  field.addEventListener("focus", () => field.select());
+  const word = h("span", {}, label);
+  const button = h("button", { type: "button", "aria-label": `Copy: ${what}` }, word);
   button.addEventListener("click", async () => {
-    const done = await copied(field);
-    setText(button, done ? "Copied" : "Press Ctrl+C");
-    setText(told, done ? `${label} copied` : `${label} is selected, press Ctrl+C`);
+    const done = await copied(shown);
+    setText(word, done ? "Copied" : "Press Ctrl+C");
+    setText(told, done ? `${what} copied` : `${what} is selected, press Ctrl+C`);
     setTimeout(() => {
-      setText(button, "Copy");
+      setText(word, label);
       setText(told, "");
     }, 2000);
   });
-  return h(
-    "div",
-    { class: "copyable" },
-    h("span", { class: "label", "aria-hidden": "true" }, label),
-    h("div", { class: "together" }, field, button),
-    told,
-  );
+  return [button, told];
 }
 
-/** @param {HTMLInputElement} field */
-async function copied(field) {
+/** @param {HTMLElement} shown */
+async function copied(shown) {
   try {
-    await navigator.clipboard.writeText(field.value);
+    await navigator.clipboard.writeText(shown.textContent ?? "");
     return true;
   } catch {
-    field.focus(); // which selects it
+    getSelection()?.selectAllChildren(shown);
     return false;
   }
 }

@@ -18,6 +18,8 @@ const ANIMALS = (
   + "rabbit raven robin seal shark sheep snail swan tiger toad whale wolf wren"
 ).split(" ");
 
+/** How many characters the name of somebody may have. */
+const NAME_LIMIT = 64;
 const ROOM = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
@@ -36,6 +38,14 @@ export function readableName(dice = Math.random) {
 export function roomOf(text) {
   const name = text.trim().replace(/\s+/g, "-");
   return ROOM.test(name) ? name : null;
+}
+
+/**
+ * Tell whether somebody can be called so.
+ * @param {string} text
+ */
+export function isName(text) {
+  return text.trim() !== "" && [...text.trim()].length <= NAME_LIMIT;
 }
 
 /**

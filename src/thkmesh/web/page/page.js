@@ -5,14 +5,15 @@
 
 import { found, setText } from "./dom.js";
 import { Entrance } from "./entrance.js";
-import { Hall } from "./hall.js";
-import { ticket } from "./invitation.js";
 import { Memory } from "./memory.js";
-import { addressedRoom, roomOf } from "./names.js";
+import { addressedRoom, isName, roomOf } from "./names.js";
 import { Notices } from "./notices.js";
-import { obstacle } from "./words.js";
+import { obstacle, ROOM_RULE } from "./words.js";
 
-const base = new URL(location.pathname, location.origin);
+const base = new URL(".", location.href);
+// The form does not wait for what only a room needs.
+const loading = import("./hall.js");
+loading.catch(() => {}); // told where it is wanted
 // One identity for all tabs, where somebody wants it: /?identity=stable#room
 const identity = new URLSearchParams(location.search).get("identity") === "stable"
   ? "stable" : "tab";
@@ -21,9 +22,11 @@ const memory = new Memory(storage());
 const notices = new Notices(found("div", "notices"));
 const invitation = found("dialog", "invitation");
 const attendance = found("button", "attendance");
+const people = found("aside", "people");
 const entrance = new Entrance(memory, go);
-/** @type {Hall | null} */
-let hall = null;
+/** @typedef {{ room: string, hall: import("./hall.js").Hall | null }} Stay */
+/** Where we are, or on the way to until there is a hall. @type {Stay | null} */
+let stay = null;
 
 /** @returns {Storage | null} */
 function storage() {
@@ -38,30 +41,64 @@ function storage() {
 function show() {
   const asked = addressedRoom(location);
   const room = asked === null ? null : roomOf(asked);
-  if (room !== null && room === hall?.name) return;
+  if (room !== null && room === stay?.room) return;
   if (room !== null && location.search.includes("room=")) {
     history.replaceState(null, "", addressOf(room));
   }
-  hall?.leave();
-  hall = null;
-  notices.clear();
-  const inside = room !== null && problem === null && memory.name !== "";
-  found("main", "start").hidden = inside;
-  found("main", "room").hidden = found("div", "actions").hidden = !inside;
-  setText(found("h1", "title"), inside ? room : "THKMesh");
-  if (inside) {
-    hall = new Hall({ room, name: memory.name, base, identity, memory });
+  if (room !== null && problem === null && isName(memory.name)) {
+    void enter(room);
     return;
   }
-  document.title = "THKMesh";
-  entrance.show(asked, problem === null);
-  if (problem !== null) notices.show("problem", { text: problem, tone: "error" });
+  ask(asked);
   if (asked !== null && room === null) {
-    notices.show("room", {
-      text: "The link leads to no room: a room has 1 to 64 letters, digits, dots, dashes or "
-        + "underscores.",
-    });
+    notices.show("room", { text: `The link leads to no room: ${ROOM_RULE}` });
   }
+}
+
+/**
+ * Leave where we are, and show the way in or a room.
+ * @param {string | null} room null for the way in
+ */
+function turn(room) {
+  stay?.hall?.leave();
+  stay = room === null ? null : { room, hall: null };
+  notices.clear();
+  invitation.close();
+  showPeople(false);
+  found("main", "start").hidden = room !== null;
+  found("main", "room").hidden = found("div", "actions").hidden = room === null;
+  setText(found("h1", "title"), room ?? "THKMesh");
+  found("header", "top").classList.toggle("inside", room !== null);
+}
+
+/** @param {string} room */
+async function enter(room) {
+  turn(room);
+  const here = stay;
+  try {
+    const { Hall } = await loading;
+    if (here === null || here !== stay) return; // gone elsewhere in the meantime
+    const rename = (/** @type {string} */ why) => ask(room, why);
+    here.hall = new Hall({ room, name: memory.name.trim(), base, identity, memory, rename });
+  } catch (error) {
+    reportError(error);
+    const act = () => location.reload();
+    const text = "The page did not come whole.";
+    if (here === stay) notices.show("page", { text, tone: "error", action: "Reload", act });
+  }
+}
+
+/**
+ * Show the way in.
+ * @param {string | null} room as it was asked for
+ * @param {string} [why] something was wrong
+ */
+function ask(room, why = "") {
+  turn(null);
+  document.title = "THKMesh";
+  entrance.show(room, problem === null);
+  if (problem !== null) notices.show("problem", { text: problem, tone: "error" });
+  if (why !== "") notices.show("name", { text: why, tone: "error" });
 }
 
 /** @param {string | null} room null for the way in */
@@ -71,9 +108,20 @@ function addressOf(room) {
   return address;
 }
 
+/**
+ * On small screens, where they lie over the conversation, show who is here.
+ * @param {boolean} open
+ */
+function showPeople(open) {
+  attendance.setAttribute("aria-expanded", String(open));
+  people.classList.toggle("open", open);
+}
+
 /** @param {string | null} room */
 function go(room) {
-  history.pushState(null, "", addressOf(room));
+  const address = addressOf(room);
+  if (address.href === location.href) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
   show();
 }
 
@@ -85,8 +133,9 @@ for (const id of /** @type {const} */ (["home", "leave"])) {
   });
 }
 found("button", "invite").addEventListener("click", () => {
-  if (hall === null) return;
-  found("div", "ticket").replaceChildren(ticket(base, hall.name));
+  if (!stay?.hall) return;
+  setText(found("h2", "invitation-title"), `Invite others to ${stay.room}`);
+  found("div", "ticket").replaceChildren(stay.hall.ticket());
   invitation.showModal();
   invitation.querySelector("button")?.focus();
 });
@@ -95,9 +144,12 @@ invitation.addEventListener("click", ({ target }) => {
   if (target === invitation) invitation.close(); // beside it
 });
 attendance.addEventListener("click", () => {
-  const open = attendance.getAttribute("aria-expanded") !== "true";
-  attendance.setAttribute("aria-expanded", String(open));
-  found("aside", "people").classList.toggle("open", open);
+  showPeople(attendance.getAttribute("aria-expanded") !== "true");
+});
+addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape" || invitation.open || !people.classList.contains("open")) return;
+  if (people.contains(document.activeElement)) attendance.focus();
+  showPeople(false);
 });
 found("main", "loading").remove();
 addEventListener("popstate", show);

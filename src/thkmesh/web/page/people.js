@@ -5,12 +5,11 @@
 
 import { displayed } from "../chat.js";
 import { h, setText } from "./dom.js";
-import { pathFacts } from "./words.js";
+import { connection, pathFacts } from "./words.js";
 
 /** @typedef {import("../chat.js").Chat} Chat */
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../room.js").Room} Room */
-/** @typedef {Awaited<ReturnType<Room["stats"]>>} Stats */
 
 /** Seconds without a connection after which we say what may be the reason. */
 const PATIENCE = 15.0;
@@ -18,12 +17,17 @@ const PATIENCE = 15.0;
 /** The list of those who are in the room. */
 export class People {
   #list;
+  #rename;
   /** @type {Map<string, Row>} */
   #rows = new Map();
 
-  /** @param {HTMLElement} list */
-  constructor(list) {
+  /**
+   * @param {HTMLElement} list
+   * @param {() => void} rename we want another name
+   */
+  constructor(list, rename) {
     this.#list = list;
+    this.#rename = rename;
   }
 
   /**
@@ -42,7 +46,9 @@ export class People {
     for (const peer of present) {
       let row = this.#rows.get(keyOf(peer));
       if (row === undefined) {
-        row = peer === room.me ? new Row(peer, null) : new Row(peer, room);
+        row = peer === room.me
+          ? new Row(peer, "Change name", this.#rename)
+          : new Row(peer, "Reconnect", () => room.reconnect(peer));
         this.#rows.set(keyOf(peer), row);
         this.#list.append(row.element);
       }
@@ -72,60 +78,58 @@ export class People {
 /** One of them. */
 class Row {
   element;
-  #name = h("span", { class: "name", dir: "auto" });
+  #name = h("bdi");
+  #line = h("span", { class: "name" }, this.#name);
   #state = h("span", { class: "state" });
   #facts = h("ul", { class: "facts" });
   #hint = h("p", { class: "hint" });
-  #button = h("button", { type: "button", class: "quiet" }, "Reconnect");
+  #button;
   #role = "";
-  /** @type {string[]} */
-  #path = [];
+  /** @type {import("./words.js").Path} */
+  #path = null;
   /** @type {number | null} */
   #waitingSince = null;
 
   /**
    * @param {Peer} peer
-   * @param {Room | null} room null for ourselves
+   * @param {string} action what the button says
+   * @param {() => void} act
    */
-  constructor(peer, room) {
-    const who = h("div", { class: "who" }, this.#name, this.#state);
+  constructor(peer, action, act) {
+    this.#button = h("button", { type: "button", class: "quiet" }, action);
+    this.#button.addEventListener("click", act);
+    const how = h("div", { class: "how" }, this.#state, this.#button);
+    const who = h("div", { class: "who" }, this.#line, how, this.#facts, this.#hint);
     this.element = h("li", {}, avatar(peer), who);
-    if (room === null) {
-      setText(this.#state, "you");
-    } else {
-      this.#button.addEventListener("click", () => room.reconnect(peer));
-      this.element.append(this.#button, this.#facts, this.#hint);
-    }
+    setText(this.#state, "you");
   }
 
   /**
    * @param {string} name
-   * @param {import("../room.js").LinkView | null} link
+   * @param {import("../room.js").LinkView | null} link null to ourselves
    */
   show(name, link) {
     setText(this.#name, name);
+    this.#line.title = name; // the whole of it
     if (link === null) return;
     this.#button.setAttribute("aria-label", `Reconnect to ${name}`);
     this.element.dataset.state = link.state;
-    setText(this.#state, link.state);
+    this.#button.classList.toggle("quiet", link.state === "connected");
     this.#role = link.polite ? "polite" : "impolite";
     if (link.state === "connected") this.#waitingSince = null;
     else this.#waitingSince ??= performance.now();
     const waited = (performance.now() - (this.#waitingSince ?? performance.now())) / 1000;
     setText(this.#hint, waited < PATIENCE ? "" : "No way found yet, still trying. Some networks "
       + "can be crossed with a TURN server only.");
-    if (link.state !== "connected") this.#path = [];
-    this.#showFacts();
+    this.showPath(this.#path);
   }
 
-  /** @param {Stats} stats */
-  showPath(stats) {
-    this.#path = this.element.dataset.state === "connected" ? pathFacts(stats) : [];
-    this.#showFacts();
-  }
-
-  #showFacts() {
-    const facts = [this.#role, ...this.#path];
+  /** @param {import("./words.js").Path} path */
+  showPath(path) {
+    const { state = "" } = this.element.dataset;
+    this.#path = state === "connected" ? path : null;
+    setText(this.#state, state === "connected" ? connection(this.#path) : state);
+    const facts = [...pathFacts(this.#path), this.#role];
     for (const [index, fact] of facts.entries()) {
       const item = this.#facts.children[index] ?? this.#facts.appendChild(h("li"));
       setText(item, fact);

@@ -8,6 +8,8 @@
  * @module
  */
 
+const SVG = "http://www.w3.org/2000/svg";
+
 /** @typedef {boolean[][]} Modules rows from top to bottom */
 
 /** Per version: error correction codewords of a block, and how many blocks. */
@@ -43,6 +45,27 @@ export function qrCode(text, mask) {
   const codes = masks.map((each) => draw(codewords, version, each));
   const penalties = codes.map(penalty);
   return codes[penalties.indexOf(Math.min(...penalties))] ?? null;
+}
+
+/**
+ * Return a picture of dark squares on a light ground, whatever the theme is.
+ * @param {Modules} modules
+ * @param {string} label
+ */
+export function picture(modules, label) {
+  const margin = 4; // as the QR standard wants it
+  const size = modules.length + 2 * margin;
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", label);
+  svg.setAttribute("class", "qr");
+  const path = document.createElementNS(SVG, "path");
+  const squares = modules.flatMap((row, y) =>
+    row.map((dark, x) => (dark ? `M${x + margin} ${y + margin}h1v1h-1z` : "")));
+  path.setAttribute("d", squares.join(""));
+  svg.append(path);
+  return svg;
 }
 
 // --- codewords ----------------------------------------------------------------------

@@ -17,6 +17,7 @@ import { ServerUnreachable } from "../errors.js";
  * @typedef {object} VisitEvents
  * @property {() => void} changed the state is another one
  * @property {(entry: ChatEntry) => void} heard something happened in the room
+ * @property {(error: unknown) => void} failed one of the two threw; the visit goes on
  */
 
 /** Keeps us in a room until we leave it. */
@@ -87,7 +88,7 @@ export class Visit {
     this.#become("inside");
     try {
       for await (const entry of this.chat) {
-        if (!this.#left) this.#events.heard(entry);
+        this.#tell(() => this.#events.heard(entry));
       }
       this.#become("over");
     } finally {
@@ -104,7 +105,20 @@ export class Visit {
     this.error = error;
     if (state === "over") this.room = null;
     else if (state === "inside") this.#again = false; // or who is replaced would come back
-    if (!this.#left) this.#events.changed();
+    this.#tell(() => this.#events.changed());
     this.#return();
+  }
+
+  /**
+   * Tell something; a view that throws must not leave us in the room without an ear.
+   * @param {() => void} happening
+   */
+  #tell(happening) {
+    if (this.#left) return;
+    try {
+      happening();
+    } catch (error) {
+      this.#events.failed(error);
+    }
   }
 }

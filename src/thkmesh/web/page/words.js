@@ -13,6 +13,9 @@ import {
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {{ text: string, action?: "Try again" | "Use this tab" | "Reload" }} Explanation */
 
+/** What a room may be called. */
+export const ROOM_RULE = "a room has 1 to 64 letters, digits, dots, dashes or underscores.";
+
 /**
  * Return why this browser cannot join any room here; null if it can.
  * @param {{ crypto?: Crypto, RTCPeerConnection?: unknown }} [browser]
@@ -93,14 +96,16 @@ export function unsent(error) {
 }
 
 /**
- * Return who is typing; empty if nobody is.
+ * Return who is typing, in parts of which some are names; none if nobody is.
  * @param {string[]} names
+ * @returns {(string | { name: string })[]}
  */
 export function typists(names) {
   const [one, other, ...more] = names;
-  if (one === undefined) return "";
-  if (other === undefined) return `${one} is typing …`;
-  return more.length > 0 ? "Several people are typing …" : `${one} and ${other} are typing …`;
+  if (one === undefined) return [];
+  if (other === undefined) return [{ name: one }, " is typing …"];
+  if (more.length > 0) return ["Several people are typing …"];
+  return [{ name: one }, " and ", { name: other }, " are typing …"];
 }
 
 /**
@@ -113,30 +118,46 @@ export function departure(reason) {
 }
 
 /**
- * Return what is known of the way to a peer, in short.
- * @param {{ localType: string | null, remoteType: string | null, protocol: string | null,
- *   rtt: number | null } | null} stats
+ * What is known of the way to a peer.
+ * @typedef {{ localType: string | null, remoteType: string | null, protocol: string | null,
+ *   rtt: number | null } | null} Path
  */
-export function pathFacts(stats) {
-  if (!stats?.localType) return [];
-  const { localType, remoteType, protocol, rtt } = stats;
+
+/**
+ * Return how it goes to a peer that is connected: what most people want to know.
+ * @param {Path} path
+ */
+export function connection(path) {
+  if (!path?.localType) return "connected";
+  const { localType, remoteType, rtt } = path;
+  const way = localType === "relay" || remoteType === "relay" ? "relayed" : "direct";
+  if (rtt === null) return way;
+  return `${way}, ${rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`}`;
+}
+
+/**
+ * Return the rest of what is known of the way to a peer, in short.
+ * @param {Path} path
+ */
+export function pathFacts(path) {
+  if (!path?.localType) return [];
+  const { localType, remoteType, protocol } = path;
   const facts = [remoteType ? `${localType} – ${remoteType}` : localType];
   if (protocol) facts.push(protocol.toUpperCase());
-  if (rtt !== null) facts.push(rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`);
   return facts;
 }
 
 /**
- * Return who is here and how the links are, in short.
+ * Return who is here and how the links are, in short: the number, and the rest.
  * @param {readonly string[]} states of the links to the others
+ * @returns {[string, string]}
  */
 export function attendance(states) {
-  const here = `${states.length + 1} here`;
-  if (states.length === 0) return here;
+  const number = String(states.length + 1);
+  if (states.length === 0) return [number, " here"];
   const connected = states.filter((state) => state === "connected").length;
-  return connected === states.length
-    ? `${here}, all connected`
-    : `${here}, ${connected} of ${states.length} connected`;
+  const links = connected === states.length ? "all" : `${connected} of ${states.length}`;
+  return [number, ` here, ${links} connected`];
 }
 
 /** @param {string} text */
