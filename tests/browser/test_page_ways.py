@@ -231,3 +231,22 @@ def test_addresses_in_messages_are_links(stage: Stage) -> None:
             await expect(cut.locator("a")).to_have_count(1)
 
     stage.perform(play())
+
+
+def test_a_link_can_be_handed_on(stage: Stage) -> None:
+    """Where the browser shares with other applications, the invitation offers it; else not."""
+
+    async def play() -> None:
+        can = "navigator.share = async (what) => { globalThis.shared = what; }"
+        async with stage.server() as server, stage.page() as able, stage.page() as unable:
+            await able.add_init_script(can)
+            for page in (able, unable):
+                await enter(page, server, "Ada", f"room-{page is able}")
+                await expect(page.get_by_text("Nobody else is here yet")).to_be_visible()
+            share = able.get_by_role("button", name="Share")
+            await share.click()
+            assert await able.evaluate("shared") == {"url": f"{server.url}#room-True"}
+            assert await unable.evaluate("'share' in navigator") is False
+            await expect(unable.get_by_role("button", name="Share")).to_have_count(0)
+
+    stage.perform(play())
