@@ -27,6 +27,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 FILES = sorted(path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if path.suffix in TYPES)
+MODULES = [name for name in FILES if name.endswith(".js")]
 ASTRAY = (
     "/thkmesh/",
     "/thkmesh/core",
@@ -69,8 +70,37 @@ async def test_every_file_is_served_as_what_it_is() -> None:
         for name in FILES:
             answer = await client.get(f"/thkmesh/{name}")
             assert answer.status_code == 200
-            assert answer.content == (WEB / name).read_bytes()
             assert answer.headers["content-type"] == TYPES[Path(name).suffix]
+            if name not in MODULES:
+                assert answer.content == (WEB / name).read_bytes()
+
+
+async def test_modules_are_served_without_the_lines_for_people() -> None:
+    """Every line is there, as it is, or empty where it is a comment and nothing else."""
+    async with browsing() as client:
+        for name in MODULES:
+            source = (WEB / name).read_text(encoding="utf-8").split("\n")
+            served = (await client.get(f"/thkmesh/{name}")).text.split("\n")
+            inside = False
+            for line, sent in zip(source, served, strict=True):
+                text = line.strip()
+                inside = inside or (
+                    text.startswith("/**") and text.find("*/") in {-1, len(text) - 2}
+                )
+                assert sent == ("" if inside or text.startswith("//") else line), (name, line)
+                inside = inside and not text.endswith("*/")
+
+
+def test_no_text_of_a_module_looks_like_a_comment() -> None:
+    """Of a text over several lines a browser must not miss some."""
+    texts = 0
+    for name in MODULES:
+        source = (WEB / name).read_text(encoding="utf-8")
+        code = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
+        for text in re.findall(r"`[^`]*`", re.sub(r"^\s*//.*", "", code, flags=re.MULTILINE)):
+            texts += "\n" in text
+            assert text in source, f"{name}: a comment, or what looks like one, in {text}"
+    assert texts
 
 
 async def test_the_page_is_at_the_root() -> None:
@@ -177,13 +207,13 @@ async def test_files_are_compressed_for_those_who_can_read_it(
     """They are zipped where Accept-Encoding allows it, and the same bytes either way."""
     async with browsing() as client:
         request = client.build_request(
-            "GET", "/thkmesh/index.js", headers={"accept-encoding": accepted}
+            "GET", "/thkmesh/page/page.css", headers={"accept-encoding": accepted}
         )
         answer = await client.send(request, stream=True)
         raw = b"".join([chunk async for chunk in answer.aiter_raw()])
         assert (answer.headers.get("content-encoding") == "gzip") is zipped
         assert int(answer.headers["content-length"]) == len(raw)
-        content = (WEB / "index.js").read_bytes()
+        content = (WEB / "page" / "page.css").read_bytes()
         assert (gzip.decompress(raw) if zipped else raw) == content
 
 

@@ -5,10 +5,14 @@ pages of other origins may import too, and what the page at ``/`` is made of. Th
 files are read once, and nothing but them can be asked for: no request ever becomes
 a path. Browsers keep them and ask each time whether they are still current (RFC
 9110, section 13.1.2; RFC 9111, section 5.2.2.4).
+
+Modules are sent as they are, but for what is written for people: the lines of
+comments are empty, which makes a third less to load. Numbers of lines stay true.
 """
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -29,6 +33,11 @@ _TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+_COMMENTS: Final = re.compile(
+    rb"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE | re.DOTALL
+)
+"""Whole lines of comments. A test sees to it that no text of a module looks like one."""
+
 _PAGE: Final = "page/index.html"
 _ICON: Final = "page/icon.svg"
 
@@ -120,7 +129,15 @@ def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
         if entry.is_dir():
             yield from _walk(entry, f"{path}{entry.name}/")
         elif suffix in _TYPES:
-            yield path + entry.name, _File(entry.read_bytes(), suffix)
+            content = entry.read_bytes()
+            if suffix == "js":
+                content = _without_comments(content)
+            yield path + entry.name, _File(content, suffix)
+
+
+def _without_comments(module: bytes) -> bytes:
+    """Return a module of ours with empty lines for those that are comments and nothing else."""
+    return _COMMENTS.sub(lambda lines: b"\n" * lines[0].count(b"\n"), module)
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -29,7 +29,7 @@ const SHOWN_LINES = 24;
 const NEAR = 80;
 /** Pixels above a card that is longer than the screen. */
 const ROOM_ABOVE = 16;
-const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'\x60]+/giu;
 /** What ends a sentence around an address rather than the address. */
 const TAIL = ".,;:!?…)]}";
 const TIME = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
