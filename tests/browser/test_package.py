@@ -139,8 +139,9 @@ def test_the_dev_server_of_vite_serves_it(stage: Stage, application: Path) -> No
                 page.on("console", lambda message: said.append(message.text))
                 await present(server.url, "Python")
                 await page.goto(origin)
-                heard = {await peer.heard() for _ in range(2)}
-                assert heard == {"Bob: hello", "Vite: hello from a bundle"}
+                heard = {await peer.heard() for _ in range(3)}
+                greetings = {"Ada: hello, everyone", "Bob: hello", "Vite: hello from a bundle"}
+                assert heard == greetings
                 peer.say("hello, pages")
                 await expect(page.get_by_text("Python: hello, pages")).to_be_visible()
                 while "Python hello, pages" not in said:

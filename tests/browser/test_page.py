@@ -58,7 +58,7 @@ def test_a_room_is_made_shared_and_joined_by_its_link(stage: Stage) -> None:
             assert room != proposed
             await introduce(ada, "Ada")
             await expect(ada.get_by_role("heading", name=room)).to_be_visible()
-            assert await ada.title() == f"{room} · THKMesh"
+            await expect(ada).to_have_title(f"{room} · THKMesh")
             await expect(ada.get_by_text("Nobody else is here yet")).to_be_visible()
             link = await ada.locator(".copyable code").inner_text()
             assert link == ada.url == f"{server.url}#{room}"

@@ -1,5 +1,6 @@
 """A peer that means harm: it costs its victim a link to itself, and nothing else (promise S1)."""
 
+import gc
 import secrets
 from dataclasses import dataclass
 
@@ -65,7 +66,12 @@ def test_a_malformed_frame_is_a_typed_error(count: int) -> None:
     """Whatever arrives, it is a message, to be skipped, or refused as invalid."""
     seed = secrets.randbits(32)
     noise, victim = Noise(seed), Victim()
-    good = sum(victim.takes(noise.datagram(victim.inbox.expected)) for _ in range(count))
+    # Hypothesis has the collector call Python, which fails where JSON is as deep as it may be.
+    gc.disable()
+    try:
+        good = sum(victim.takes(noise.datagram(victim.inbox.expected)) for _ in range(count))
+    finally:
+        gc.enable()
     assert count // 10 < good < count * 9 // 10, f"seed {seed}"
 
 

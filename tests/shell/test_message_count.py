@@ -57,10 +57,10 @@ def test_joining_nine_peers_costs_at_most_sixty_messages(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_candidates_that_dribble_in_cost_one_signal_more(seed: int) -> None:
-    """Where a STUN server takes its time, each side of a link sends one more signal at most."""
+def test_candidates_that_dribble_in_cost_few_signals_more(seed: int) -> None:
+    """Where a STUN server takes its time, a link costs three more, both sides together."""
     found = cost(World(seed))
-    assert found.total <= LIMIT + 2 * OTHERS, (seed, found.sent, found.received)
+    assert found.total <= LIMIT + 3 * OTHERS, (seed, found.sent, found.received)
 
 
 async def test_a_real_engine_needs_no_more(url: str, room: str) -> None:
