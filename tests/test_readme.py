@@ -30,7 +30,7 @@ async def test_the_first_program_is_a_small_chat(server: Served) -> None:
     """It greets everybody, and tells who joins and what they say, until Ctrl-C."""
     async with (
         thkmesh.join(server.url, room="lobby", name="Bob") as bob,
-        launched("-c", WITH_A_LOOP.at(server.url)) as program,
+        launched("-uc", WITH_A_LOOP.at(server.url)) as program,
     ):
         async with asyncio.timeout(PATIENCE):
             async for event in bob:
