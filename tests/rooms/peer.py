@@ -79,6 +79,7 @@ class Peer:
         self._room: thkmesh.Room
         self._reading: asyncio.Task[None]
         self._talking: asyncio.Task[None] | None = None
+        self._hushed = asyncio.Event()
         self._said = 0
 
     async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
@@ -100,17 +101,18 @@ class Peer:
         self._talking = asyncio.create_task(self._talk())
 
     async def _talk(self) -> None:
-        while True:
+        while not self._hushed.is_set():
             await self._room.send(self._said)
             self._said += 1
-            await asyncio.sleep(TALK_INTERVAL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TALK_INTERVAL):
+                    await self._hushed.wait()
 
     async def hush(self) -> None:
         """Talk no more; tell how many numbers were sent."""
         assert self._talking is not None
-        self._talking.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._talking
+        self._hushed.set()
+        await self._talking  # not cancelled: what it sends now counts
         tell("Hushed", said=self._said)
 
     async def leave(self) -> None:
