@@ -132,7 +132,8 @@ def test_the_dev_server_of_vite_serves_it(stage: Stage, application: Path) -> No
             command = (VITE, "--host", "127.0.0.1", "--strictPort")
             said: list[str] = []
             async with (
-                running(*command, folder=application, ready=r"Local:.*5173"),
+                # With CI set it is coloured: "Local" is bold, and its colon is not.
+                running(*command, folder=application, ready=r"Local.*5173"),
                 stage.peer(server.url, "lobby", "Python") as peer,
                 stage.page() as page,
             ):
