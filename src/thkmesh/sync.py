@@ -305,7 +305,7 @@ class Room:
         message is not sent; while the answer is on its way, it may have been.
 
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 64 KiB encoded.
+            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
