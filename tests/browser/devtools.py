@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.chromium import ARGUMENTS, program
+from tests.browser.processes import end
 
 __all__ = ["Chromium", "Tab"]
 
@@ -187,14 +188,7 @@ class Chromium:
 
     async def close(self) -> None:
         """End the process, by its id, and remove the folder."""
-        with suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(5.0):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        await end(self._process)
         await self._reading
         self._writer.close()
         shutil.rmtree(self._folder, ignore_errors=True)

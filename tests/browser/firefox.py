@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.browser.namespace import Outpost
+from tests.browser.processes import end
 
 __all__ = ["SHOWN_ADDRESSES", "Firefox", "Tab"]
 
@@ -208,14 +209,7 @@ class Firefox(Tab):
 
     async def close(self) -> None:
         """End the process, by its id, and remove the profile."""
-        with suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(5.0):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        await end(self._process)
         await self._socket.close()
         for task in (self._reader, self._drain):
             if task is not None:
