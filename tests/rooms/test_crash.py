@@ -27,6 +27,10 @@ async def test_a_crashed_peer_is_noticed_and_given_up(
             peer.join(url, "lobby")
     for members in rooms.values():
         await all_linked(members)
+        for peer in members:
+            peer.send("here")
+        for peer in members:
+            await peer.until(lambda: peer.heard_in_all == 2)  # noqa: B023 - not kept
     await asyncio.gather(
         crash(peers[0], peers[1:3], grace=1.0), crash(peers[3], peers[4:], grace=12.0)
     )
