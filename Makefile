@@ -7,6 +7,7 @@ PORT   ?= 8765
 
 # More words for the tools: make test PYTEST="tests/core -k glare", make lock LOCK=--upgrade
 PYTEST ?=
+WORKERS ?= 2
 BENCH  ?=
 LOCK   ?=
 
@@ -34,7 +35,7 @@ npm: setup-npm ## Pack the browser client for npm, in dist
 # ---- verify ------------------------------------------------------------------
 
 test: setup-host setup setup-npm ## Run the tests
-	@exec $(bin)/python -m pytest --durations=20 $(PYTEST)
+	@exec $(bin)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --durations=20 $(PYTEST)
 
 test-nightly: setup-host setup ## Run the long tests
 	@exec $(bin)/python -m pytest -m nightly --hypothesis-profile=nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)

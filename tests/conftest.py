@@ -21,6 +21,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run side by side, what shares a browser or a built package."""
+    for item in items:
+        built = {"tarball", "stage"} & set(getattr(item, "fixturenames", ()))
+        if built or ROOT / "tests" / "browser" in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 @pytest.fixture(scope="session")
 def tarball() -> Path:
     """The npm package, built from this checkout and packed."""
