@@ -17,7 +17,7 @@ from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
 from thkmesh.core.candidates import CANDIDATE_LIMIT
-from thkmesh.core.link import BATCH_LIMIT, WISH_INTERVAL, WISHES
+from thkmesh.core.link import WISH_INTERVAL, WISHES
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import INBOX_LIMIT, Begin, Change
 from thkmesh.core.sequencing import WINDOW
@@ -25,6 +25,7 @@ from thkmesh.core.session_events import (
     SocketLost,
     Start,
 )
+from thkmesh.core.trickle import BATCH_LIMIT
 from thkmesh.events import Data
 
 __all__ = ["TALES"]

@@ -28,17 +28,7 @@ from thkmesh.core.engine import (
     StateChanged,
 )
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
-from thkmesh.core.link import (
-    BATCHING,
-    DRAIN,
-    FIRST_BATCHING,
-    RETRY_BASE,
-    SETTLE_TIMEOUT,
-    STEADY,
-    UNHEARD,
-    WISH_INTERVAL,
-    WISHES,
-)
+from thkmesh.core.link import DRAIN, UNHEARD, WISH_INTERVAL, WISHES
 from thkmesh.core.link_events import (
     Abandon,
     CloseConnection,
@@ -63,8 +53,10 @@ from thkmesh.core.link_events import (
 )
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import Change
+from thkmesh.core.retry import RETRY_BASE, SETTLE_TIMEOUT, STEADY
 from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
 from thkmesh.core.streams import ACK_DELAY
+from thkmesh.core.trickle import BATCHING, FIRST_BATCHING
 from thkmesh.events import Data, LinkState
 
 CONNECTED, RECONNECTING = LinkState.CONNECTED, LinkState.RECONNECTING
@@ -353,6 +345,25 @@ def test_who_is_cut_loose_before_it_was_there_is_told_later() -> None:
     world.connect()
     assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
     assert world.high.heard == ["news"]
+
+
+def test_who_is_cut_loose_while_reconnecting_is_told_after_its_resume() -> None:
+    """What it has is not known before, so nothing can be skipped yet."""
+    world = LinkWorld().connect()
+    world.send(world.low, "had")
+    world.run(ACK_DELAY)
+    world.network = False
+    world.tell(world.low, Renew())
+    world.report(world.low, ChannelOpened(0))
+    world.send(world.low, "missed")
+    spoken = len(world.low.frames)
+    world.tell(world.low, CutLoose())
+    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    assert len(world.low.frames) == spoken
+    world.report(world.high, ChannelOpened(0))
+    world.network = True
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.heard == ["had"]
 
 
 def test_who_has_asked_for_another_takes_what_it_has_until_then() -> None:

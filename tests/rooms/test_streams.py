@@ -11,7 +11,7 @@ from tests.rooms.figures import report, summary
 from tests.rooms.members import Admit, Member, admission, connected
 from tests.rooms.processes import Server
 from thkmesh import LinkChanged, LinkState, Lost, PeerLagging, Undelivered
-from thkmesh.core.link import STEADY
+from thkmesh.core.retry import STEADY
 
 PAIRS = 4
 ROUND = 250

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { BATCHING, FIRST_BATCHING, Link } from "../../src/thkmesh/web/core/link.js";
+import { Link } from "../../src/thkmesh/web/core/link.js";
+import { BATCHING, FIRST_BATCHING } from "../../src/thkmesh/web/core/trickle.js";
 
 test("the first candidates wait less than later ones", () => {
   const link = new Link("a/1", "b/1", { rollback: true, iceRestart: true }, () => 0.5);

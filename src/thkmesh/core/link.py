@@ -1,7 +1,8 @@
 """All that connects me to one remote session.
 
 A link composes the machines that each know one thing: ``Negotiator`` (how to
-connect), ``Sequencer`` (signals once and in order), ``Heartbeat`` (is it alive),
+connect), ``Sequencer`` (signals once and in order), ``Trickle`` (candidates in
+batches), ``Heartbeat`` (is it alive), ``Retry`` (when to open the next connection),
 ``Outbox`` and ``Inbox`` (messages once and in order). It adds what needs all of
 them: when to give up a connection and open the next generation.
 
@@ -16,10 +17,9 @@ long as the other side is heard of.
 
 A connection is given up when the engine says failed, its control channel closes
 without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
-does not settle within ``SETTLE_TIMEOUT``. The first retry is immediate; later
-ones wait, because both ends and the network need a breath. Retrying needs the
-server, so while it is away a link only waits. Until the retry a connection that
-has just fallen silent is kept and asked on: if it is heard again, all is well.
+does not settle in time. Retrying needs the server, so while it is away a link only
+waits. Until the retry a connection that has just fallen silent is kept and asked
+on: if it is heard again, all is well.
 
 The other side may want new connections too, but each costs us one: how many it
 may have is bounded (``Allowance``), whoever of the two opens them.
@@ -34,7 +34,6 @@ from typing import Final
 
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
-from thkmesh.core.backoff import full_jitter
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
 from thkmesh.core.heartbeat import Heartbeat
 from thkmesh.core.identity import SessionKey
@@ -78,31 +77,14 @@ from thkmesh.core.negotiation import (
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
 from thkmesh.core.receiving import Inbox
+from thkmesh.core.retry import Retry
 from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
 from thkmesh.core.sequencing import Sequencer
+from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
 from thkmesh.events import LinkState
 
 __all__ = ["Link", "LinkSettings"]
-
-SETTLE_TIMEOUT: Final = 15.0
-"""Seconds for a connection to open, and for a renegotiation to settle."""
-
-RETRY_BASE: Final = 1.0
-RETRY_CAP: Final = 15.0
-STEADY: Final = 2.0
-"""A connection that lived this long was a good one: the next retry is immediate."""
-
-FIRST_BATCHING: Final = 0.005
-"""Seconds that the first candidates of a description wait for each other: the addresses
-of this host, which are found at once and mostly suffice. An engine may say only much
-later that they are complete."""
-
-BATCHING: Final = 0.02
-"""Seconds that later candidates wait for each other, unless they are complete."""
-
-BATCH_LIMIT: Final = 32
-"""Candidates in one signal; a receiver takes 64."""
 
 DRAIN: Final = 2.0
 """Seconds that a closing connection has to get the goodbye out."""
@@ -153,6 +135,8 @@ class Link:
         self.polite = me < to
         self.state = LinkState.CONNECTING
         self._dice = dice
+        self._retry = Retry(dice)
+        self._trickle = Trickle()
         self._hasty = settings.hasty
         capabilities = settings.capabilities
         self._negotiator = Negotiator(
@@ -176,13 +160,6 @@ class Link:
         self._parted = False  # we have said goodbye
         self._heard_at: float | None = None
         self._unheard_since = 0.0
-        self._batch: list[wire.CandidateInit] = []
-        self._batch_due: float | None = None
-        self._batching = FIRST_BATCHING
-        self._pending_since: float | None = None
-        self._retry_at: float | None = None
-        self._attempts = 0
-        self._connected_at: float | None = None
 
     def heir(self) -> "Link":
         """Return the link to the same session, should it come back after this has closed.
@@ -198,7 +175,7 @@ class Link:
         heir._wishes = self._wishes
         heir._number = self._number + 1
         if self.generation:
-            heir._retry_at = 0.0
+            heir._retry = Retry(self._dice, at=0.0)
         return heir
 
     @property
@@ -236,14 +213,12 @@ class Link:
         """When to tick at the latest."""
         if self.state is LinkState.CLOSED:
             return None
-        times = [self._heartbeat.deadline, self._batch_due, self._sequencer.deadline]
+        times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
         times.append(self._unheard_at)
         if self._open:
             times.append(self._inbox.ack_due)
         if self._online:
-            times.append(self._retry_at)
-            if self._pending_since is not None and self._retry_at is None:
-                times.append(self._pending_since + SETTLE_TIMEOUT)
+            times.append(self._retry.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -264,7 +239,8 @@ class Link:
             self._slept(event, now, out)
         self._settle(now, out)
         self._take(event, now, out)
-        self._watch(now)
+        settled = self._negotiator.settled or self._revived
+        self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
         return out
 
     # --- events ---------------------------------------------------------------
@@ -307,16 +283,14 @@ class Link:
     def _go_online(self, now: float, out: list[LinkOutput]) -> None:
         if not self._online:
             self._online = True
-            if self._pending_since is not None:
-                self._pending_since = now
+            self._retry.resumed(now)
         self._sequence(sequencing.Resume(), now, out)
         if self.generation == 0:
             self._negotiate(Begin(force=self._hasty), now, out)
 
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
-        if self._pending_since is not None:
-            self._pending_since += event.duration
+        self._retry.slept(event.duration)
         self._sequence(event, now, out)
 
     def _settle(self, now: float, out: list[LinkOutput]) -> None:
@@ -332,26 +306,14 @@ class Link:
             self._say(frames.Ping(ping), out)
         if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
             self._acknowledge(out)
-        if self._batch_due is not None and now >= self._batch_due:
+        if self._trickle.is_due(now):
             self._flush(now, out)
         if self._online:
-            pending = self._pending_since
-            if pending is not None and now >= pending + SETTLE_TIMEOUT:
+            if self._retry.overdue(now):
                 self._give_up(now, out)
-            if self._retry_at is not None and now >= self._retry_at:
-                self._retry_at = None
-                self._pending_since = now
+            if self._retry.take(now):
                 self._negotiate(Replace(), now, out)
         self._sequence(Tick(), now, out)
-
-    def _watch(self, now: float) -> None:
-        """Keep the time since when something has been waiting to settle."""
-        idle = self.generation == 0 and self._pending_since is None
-        settled = self._negotiator.settled or self._revived
-        if (settled and self._open) or idle:
-            self._pending_since = None
-        elif self._pending_since is None:
-            self._pending_since = now
 
     # --- negotiation and signals ------------------------------------------------
 
@@ -363,10 +325,11 @@ class Link:
                     case OpenGeneration():
                         self._renew_connection(out)
                     case SendBody(body=wire.CandidatesBody(candidates=candidates)):
-                        self._collect(candidates, now, out)
+                        if self._trickle.collect(candidates, now):
+                            self._flush(now, out)
                     case SendBody(body=body):
                         self._flush(now, out)
-                        self._batching = FIRST_BATCHING
+                        self._trickle.described()
                         self._signal(body, now, out)
                     case Broken():
                         self._give_up(now, out)
@@ -393,34 +356,16 @@ class Link:
         self._number += 1
         self._budget = CandidateBudget()
         self._overfed = False
-        self._batch.clear()
-        self._batch_due = None
-        self._retry_at = None
-        self._pending_since = None
+        self._trickle.clear()
+        self._retry.renewed()
         self._disconnected(out)
         out.append(OpenConnection(self.to, self._number))
 
-    def _collect(
-        self, candidates: tuple[wire.CandidateInit, ...], now: float, out: list[LinkOutput]
-    ) -> None:
-        """Let candidates wait for those that are still to come."""
-        self._batch += candidates
-        complete = candidates[-1].candidate == engine.END_OF_CANDIDATES
-        if complete or len(self._batch) >= BATCH_LIMIT:
-            self._flush(now, out)
-        elif self._batch_due is None:
-            self._batch_due = now + self._batching
-
     def _flush(self, now: float, out: list[LinkOutput]) -> None:
         """Send the candidates that have gathered, as one signal."""
-        self._batch_due = None
-        if self._open and all(each.candidate == engine.END_OF_CANDIDATES for each in self._batch):
-            self._batch.clear()  # Who is connected has no use for the end of the search.
-        if self._batch:
-            body = wire.CandidatesBody(self.generation, tuple(self._batch))
-            self._batch.clear()
-            self._batching = BATCHING
-            self._signal(body, now, out)
+        candidates = self._trickle.take(connected=self._open)
+        if candidates:
+            self._signal(wire.CandidatesBody(self.generation, candidates), now, out)
 
     def _signal(self, body: wire.SignalBody, now: float, out: list[LinkOutput]) -> None:
         send = sequencing.Send(wire.ENVELOPES[type(body)], wire.encode_body(body))
@@ -493,8 +438,7 @@ class Link:
     def _up(self, now: float, out: list[LinkOutput]) -> None:
         self._open = True
         self._silent = False
-        self._retry_at = None
-        self._connected_at = now
+        self._retry.connected(now)
         self._heartbeat.start(now)
         self._move(LinkState.CONNECTED, out)
         self._pump(out)
@@ -523,19 +467,7 @@ class Link:
             self._close(out, drain=0.0)
             return
         self._disconnected(out)
-        self._pending_since = None
-        if wanted:
-            self._retry_at = now
-        if self._retry_at is not None:
-            return
-        if self._connected_at is not None and now - self._connected_at >= STEADY:
-            self._attempts = 0
-        self._connected_at = None
-        delay = 0.0
-        if self._attempts:
-            delay = full_jitter(self._attempts - 1, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
-        self._attempts += 1
-        self._retry_at = now + delay
+        self._retry.failed(now, wanted=wanted)
 
     def _hang_up(self, out: list[LinkOutput]) -> None:
         """Close this connection now; whatever else it reports is inert."""

@@ -6,32 +6,17 @@
 
 import { InvalidMessage } from "../errors.js";
 import { Allowance } from "./allowance.js";
-import { fullJitter } from "./backoff.js";
 import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Inbox } from "./receiving.js";
+import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
+import { Trickle } from "./trickle.js";
 import { ENVELOPES } from "./wire.js";
 
-/** Seconds for a connection to open, and for a renegotiation to settle. */
-export const SETTLE_TIMEOUT = 15.0;
-/** Seconds of the first wait before another generation, at most. */
-export const RETRY_BASE = 1.0;
-/** Seconds of the longest. */
-export const RETRY_CAP = 15.0;
-/** A connection that lived this long was a good one: the next retry is immediate. */
-export const STEADY = 2.0;
-/**
- * Seconds that the first candidates of a description wait for each other: the addresses
- * of this host, which are found at once and mostly suffice. Chromium says only much
- * later that they are complete.
- */
-export const FIRST_BATCHING = 0.005;
-/** Seconds that later candidates wait for each other, unless they are complete. */
-export const BATCHING = 0.02;
 /** Seconds that a closing connection has to get the goodbye out. */
 export const DRAIN = 2.0;
 /** Seconds that a leaver waits for who is not heard of, whatever its patience. */
@@ -40,8 +25,6 @@ export const UNHEARD = 4.0;
 export const WISHES = 16;
 /** Seconds after which it may ask for one more. */
 export const WISH_INTERVAL = 2.0;
-/** Candidates a signal carries at most. */
-const BATCH_LIMIT = 32;
 
 const CONTROL = 0;
 
@@ -117,18 +100,8 @@ export class Link {
   /** @type {number | null} */
   #heardAt = null;
   #unheardSince = 0;
-  /** @type {import("./wire.js").CandidateInit[]} */
-  #batch = [];
-  /** @type {number | null} */
-  #batchDue = null;
-  #batching = FIRST_BATCHING;
-  /** @type {number | null} */
-  #pendingSince = null;
-  /** @type {number | null} */
-  #retryAt = null;
-  #attempts = 0;
-  /** @type {number | null} */
-  #connectedAt = null;
+  #retry;
+  #trickle = new Trickle();
 
   /**
    * @param {string} me my session
@@ -144,6 +117,7 @@ export class Link {
     this.to = to;
     this.polite = me < to;
     this.#dice = dice;
+    this.#retry = new Retry(dice);
     this.#outbox = outbox;
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
@@ -163,7 +137,7 @@ export class Link {
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
-    if (this.generation > 0) heir.#retryAt = 0;
+    if (this.generation > 0) heir.#retry = new Retry(this.#dice, 0);
     return heir;
   }
 
@@ -205,15 +179,10 @@ export class Link {
   /** When to tick at the latest; null when there is nothing to wait for. */
   get deadline() {
     if (this.state === "closed") return null;
-    const times = [this.#heartbeat.deadline, this.#batchDue, this.#sequencer.deadline];
+    const times = [this.#heartbeat.deadline, this.#trickle.due, this.#sequencer.deadline];
     if (this.#open) times.push(this.#inbox.ackDue);
     times.push(this.#unheardAt);
-    if (this.#online) {
-      times.push(this.#retryAt);
-      if (this.#pendingSince !== null && this.#retryAt === null) {
-        times.push(this.#pendingSince + SETTLE_TIMEOUT);
-      }
-    }
+    if (this.#online) times.push(this.#retry.deadline);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -239,7 +208,8 @@ export class Link {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
-    this.#watch(now);
+    const settled = this.#negotiator.settled || this.#revived;
+    this.#retry.watch(now, settled && this.#open, this.generation > 0);
     return out;
   }
 
@@ -308,7 +278,7 @@ export class Link {
   #goOnline(now, out) {
     if (!this.#online) {
       this.#online = true;
-      if (this.#pendingSince !== null) this.#pendingSince = now;
+      this.#retry.resumed(now);
     }
     this.#sequence({ type: "resume" }, now, out);
     if (this.generation === 0) this.#negotiate({ type: "begin", force: this.#hasty }, now, out);
@@ -321,7 +291,7 @@ export class Link {
    */
   #slept(event, now, out) {
     this.#heartbeat.slept(event.duration);
-    if (this.#pendingSince !== null) this.#pendingSince += event.duration;
+    this.#retry.slept(event.duration);
     this.#sequence(event, now, out);
   }
 
@@ -341,29 +311,12 @@ export class Link {
     if (n !== null) this.#say({ type: "ping", n }, out);
     const { ackDue } = this.#inbox;
     if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
-    if (this.#batchDue !== null && now >= this.#batchDue) this.#flush(now, out);
+    if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
-      if (this.#pendingSince !== null && now >= this.#pendingSince + SETTLE_TIMEOUT) {
-        this.#giveUp(now, out);
-      }
-      if (this.#retryAt !== null && now >= this.#retryAt) {
-        this.#retryAt = null;
-        this.#pendingSince = now;
-        this.#negotiate({ type: "replace" }, now, out);
-      }
+      if (this.#retry.overdue(now)) this.#giveUp(now, out);
+      if (this.#retry.take(now)) this.#negotiate({ type: "replace" }, now, out);
     }
     this.#sequence({ type: "tick" }, now, out);
-  }
-
-  /**
-   * Keep the time since when something has been waiting to settle.
-   * @param {number} now
-   */
-  #watch(now) {
-    const idle = this.generation === 0 && this.#pendingSince === null;
-    const settled = this.#negotiator.settled || this.#revived;
-    if ((settled && this.#open) || idle) this.#pendingSince = null;
-    else this.#pendingSince ??= now;
   }
 
   // --- negotiation and signals ----------------------------------------------------
@@ -397,10 +350,10 @@ export class Link {
         break;
       case "send-body":
         if (output.body.kind === "candidates") {
-          this.#collect(output.body.candidates, now, out);
+          if (this.#trickle.collect(output.body.candidates, now)) this.#flush(now, out);
         } else {
           this.#flush(now, out);
-          this.#batching = FIRST_BATCHING;
+          this.#trickle.described();
           this.#signal(output.body, now, out);
         }
         break;
@@ -443,25 +396,10 @@ export class Link {
     this.#number += 1;
     this.#budget = new CandidateBudget();
     this.#overfed = false;
-    this.#batch = [];
-    this.#batchDue = null;
-    this.#retryAt = null;
-    this.#pendingSince = null;
+    this.#trickle.clear();
+    this.#retry.renewed();
     this.#disconnected(out);
     out.push({ type: "open-connection", to: this.to, number: this.#number });
-  }
-
-  /**
-   * Let candidates wait for those that are still to come.
-   * @param {import("./wire.js").CandidateInit[]} candidates
-   * @param {number} now
-   * @param {LinkOutput[]} out
-   */
-  #collect(candidates, now, out) {
-    this.#batch.push(...candidates);
-    const complete = candidates.at(-1)?.candidate === "";
-    if (complete || this.#batch.length >= BATCH_LIMIT) this.#flush(now, out);
-    else this.#batchDue ??= now + this.#batching;
   }
 
   /**
@@ -470,13 +408,8 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #flush(now, out) {
-    this.#batchDue = null;
-    // Who is connected has no use for the end of the search.
-    if (this.#open && this.#batch.every(({ candidate }) => candidate === "")) this.#batch = [];
-    if (this.#batch.length > 0) {
-      const candidates = this.#batch;
-      this.#batch = [];
-      this.#batching = BATCHING;
+    const candidates = this.#trickle.take(this.#open);
+    if (candidates.length > 0) {
       this.#signal({ kind: "candidates", generation: this.generation, candidates }, now, out);
     }
   }
@@ -600,8 +533,7 @@ export class Link {
   #up(now, out) {
     this.#open = true;
     this.#silent = false;
-    this.#retryAt = null;
-    this.#connectedAt = now;
+    this.#retry.connected(now);
     this.#heartbeat.start(now);
     this.#move("connected", out);
     this.#pump(out);
@@ -644,16 +576,7 @@ export class Link {
       return;
     }
     this.#disconnected(out);
-    this.#pendingSince = null;
-    if (wanted) this.#retryAt = now;
-    if (this.#retryAt !== null) return;
-    if (this.#connectedAt !== null && now - this.#connectedAt >= STEADY) this.#attempts = 0;
-    this.#connectedAt = null;
-    const delay = this.#attempts
-      ? fullJitter(this.#attempts - 1, this.#dice(), RETRY_BASE, RETRY_CAP)
-      : 0;
-    this.#attempts += 1;
-    this.#retryAt = now + delay;
+    this.#retry.failed(now, wanted);
   }
 
   /**

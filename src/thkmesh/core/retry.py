@@ -1,0 +1,111 @@
+"""When has a connection taken too long, and when is the next one opened?
+
+A connection, or a change of it, is pending until it has settled; what has not
+settled within ``SETTLE_TIMEOUT`` has failed, whatever the engine says. The first
+retry after a failure is immediate. Later ones wait (``full_jitter``), because both
+ends and the network need a breath, until a connection has been good: it has lived
+for ``STEADY``.
+
+Both times need the server. While it is away nothing is due, and what is pending
+gets its time anew once it is back; nor does the time count in which we slept.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from thkmesh.core.backoff import full_jitter
+
+__all__ = ["RETRY_BASE", "RETRY_CAP", "SETTLE_TIMEOUT", "STEADY", "Retry"]
+
+SETTLE_TIMEOUT: Final = 15.0
+"""Seconds for a connection to open, and for a renegotiation to settle."""
+
+RETRY_BASE: Final = 1.0
+RETRY_CAP: Final = 15.0
+STEADY: Final = 2.0
+"""A connection that lived this long was a good one: the next retry is immediate."""
+
+
+class Retry:
+    """The times of one link's attempts to connect."""
+
+    def __init__(self, dice: Callable[[], float], at: float | None = None) -> None:
+        """Begin with nothing pending.
+
+        Args:
+            dice: returns a random number in [0, 1) for the time of retries.
+            at: when to open the next connection; None before anything failed.
+        """
+        self.at = at
+        self._dice = dice
+        self._pending_since: float | None = None
+        self._attempts = 0
+        self._connected_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When a retry is due, or else what is pending has failed."""
+        if self.at is not None or self._pending_since is None:
+            return self.at
+        return self._pending_since + SETTLE_TIMEOUT
+
+    def overdue(self, now: float) -> bool:
+        """Tell whether something has been pending for too long."""
+        return self._pending_since is not None and now >= self._pending_since + SETTLE_TIMEOUT
+
+    def take(self, now: float) -> bool:
+        """Tell whether to open the next connection now; it is pending from here on."""
+        if self.at is None or now < self.at:
+            return False
+        self.at = None
+        self._pending_since = now
+        return True
+
+    def watch(self, now: float, *, settled: bool, begun: bool) -> None:
+        """Keep the time since when something has been waiting to settle.
+
+        Args:
+            now: seconds.
+            settled: a connection is open and nothing is being changed about it.
+            begun: there has been an attempt to connect.
+        """
+        if settled:
+            self._pending_since = None
+        elif self._pending_since is None and begun:
+            self._pending_since = now
+
+    def connected(self, now: float) -> None:
+        """Take note that a connection is open."""
+        self.at = None
+        self._connected_at = now
+
+    def renewed(self) -> None:
+        """Take note that a fresh connection has taken the place of the former."""
+        self.at = None
+        self._pending_since = None
+
+    def failed(self, now: float, *, wanted: bool) -> None:
+        """Make the time for the next connection: now if it is ``wanted``, and none failed."""
+        self._pending_since = None
+        if wanted:
+            self.at = now
+        if self.at is not None:
+            return
+        if self._connected_at is not None and now - self._connected_at >= STEADY:
+            self._attempts = 0
+        self._connected_at = None
+        delay = 0.0
+        if self._attempts:
+            delay = full_jitter(self._attempts - 1, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
+        self._attempts += 1
+        self.at = now + delay
+
+    def resumed(self, now: float) -> None:
+        """Give what is pending its time anew: the server is back."""
+        if self._pending_since is not None:
+            self._pending_since = now
+
+    def slept(self, duration: float) -> None:
+        """Give back the time in which nothing could settle."""
+        if self._pending_since is not None:
+            self._pending_since += duration

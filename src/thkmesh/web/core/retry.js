@@ -1,0 +1,125 @@
+/**
+ * When has a connection taken too long, and when is the next one opened? See
+ * `core/retry.py`.
+ * @module
+ */
+
+import { fullJitter } from "./backoff.js";
+
+/** Seconds for a connection to open, and for a renegotiation to settle. */
+export const SETTLE_TIMEOUT = 15.0;
+/** Seconds of the first wait before another generation, at most. */
+export const RETRY_BASE = 1.0;
+/** Seconds of the longest. */
+export const RETRY_CAP = 15.0;
+/** A connection that lived this long was a good one: the next retry is immediate. */
+export const STEADY = 2.0;
+
+/** The times of one link's attempts to connect. */
+export class Retry {
+  /**
+   * When to open the next connection; null while nothing has failed.
+   * @type {number | null}
+   */
+  at;
+  #dice;
+  /** @type {number | null} */
+  #pendingSince = null;
+  #attempts = 0;
+  /** @type {number | null} */
+  #connectedAt = null;
+
+  /**
+   * @param {() => number} dice returns a random number in [0, 1) for the time of retries
+   * @param {number | null} [at] when to open the next connection
+   */
+  constructor(dice, at = null) {
+    this.#dice = dice;
+    this.at = at;
+  }
+
+  /** When a retry is due, or else what is pending has failed; null for neither. */
+  get deadline() {
+    if (this.at !== null || this.#pendingSince === null) return this.at;
+    return this.#pendingSince + SETTLE_TIMEOUT;
+  }
+
+  /**
+   * Tell whether something has been pending for too long.
+   * @param {number} now seconds
+   */
+  overdue(now) {
+    return this.#pendingSince !== null && now >= this.#pendingSince + SETTLE_TIMEOUT;
+  }
+
+  /**
+   * Tell whether to open the next connection now; it is pending from here on.
+   * @param {number} now seconds
+   */
+  take(now) {
+    if (this.at === null || now < this.at) return false;
+    this.at = null;
+    this.#pendingSince = now;
+    return true;
+  }
+
+  /**
+   * Keep the time since when something has been waiting to settle.
+   * @param {number} now seconds
+   * @param {boolean} settled a connection is open and nothing is being changed about it
+   * @param {boolean} begun there has been an attempt to connect
+   */
+  watch(now, settled, begun) {
+    if (settled) this.#pendingSince = null;
+    else if (begun) this.#pendingSince ??= now;
+  }
+
+  /**
+   * Take note that a connection is open.
+   * @param {number} now seconds
+   */
+  connected(now) {
+    this.at = null;
+    this.#connectedAt = now;
+  }
+
+  /** Take note that a fresh connection has taken the place of the former. */
+  renewed() {
+    this.at = null;
+    this.#pendingSince = null;
+  }
+
+  /**
+   * Make the time for the next connection: now if it is wanted, and none failed.
+   * @param {number} now seconds
+   * @param {boolean} wanted
+   */
+  failed(now, wanted) {
+    this.#pendingSince = null;
+    if (wanted) this.at = now;
+    if (this.at !== null) return;
+    if (this.#connectedAt !== null && now - this.#connectedAt >= STEADY) this.#attempts = 0;
+    this.#connectedAt = null;
+    const delay = this.#attempts
+      ? fullJitter(this.#attempts - 1, this.#dice(), RETRY_BASE, RETRY_CAP)
+      : 0;
+    this.#attempts += 1;
+    this.at = now + delay;
+  }
+
+  /**
+   * Give what is pending its time anew: the server is back.
+   * @param {number} now seconds
+   */
+  resumed(now) {
+    if (this.#pendingSince !== null) this.#pendingSince = now;
+  }
+
+  /**
+   * Give back the time in which nothing could settle.
+   * @param {number} duration seconds
+   */
+  slept(duration) {
+    if (this.#pendingSince !== null) this.#pendingSince += duration;
+  }
+}

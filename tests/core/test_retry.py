@@ -1,0 +1,110 @@
+"""The laws of retrying: at once after a good connection, later and later after bad ones."""
+
+import pytest
+
+from thkmesh.core.retry import RETRY_BASE, RETRY_CAP, SETTLE_TIMEOUT, STEADY, Retry
+
+
+def waits(retry: Retry, now: float, count: int) -> list[float | None]:
+    """Fail so many times in a row; return how long each retry waits."""
+    found: list[float | None] = []
+    for _ in range(count):
+        retry.failed(now, wanted=False)
+        found.append(None if retry.at is None else retry.at - now)
+        assert retry.take(now + 1e3)
+    return found
+
+
+def waiting(retry: Retry) -> bool:
+    """Tell whether it has a time to wait for."""
+    return retry.deadline is not None
+
+
+def test_nothing_is_due_before_anything_began() -> None:
+    """A link that has never tried waits for nothing."""
+    retry = Retry(lambda: 0.5)
+    retry.watch(0.0, settled=False, begun=False)
+    retry.slept(1.0)
+    retry.resumed(1.0)
+    assert retry.deadline is None
+    assert not retry.overdue(1e9)
+    assert not retry.take(1e9)
+
+
+def test_what_does_not_settle_in_time_is_overdue() -> None:
+    """The time counts from the first look at it, until it has settled."""
+    retry = Retry(lambda: 0.5)
+    retry.watch(1.0, settled=False, begun=True)
+    retry.watch(5.0, settled=False, begun=True)
+    assert retry.deadline == 1.0 + SETTLE_TIMEOUT
+    assert not retry.overdue(0.99 + SETTLE_TIMEOUT)
+    assert retry.overdue(1.0 + SETTLE_TIMEOUT)
+    retry.watch(6.0, settled=True, begun=True)
+    assert not retry.overdue(1e9)
+    assert not waiting(retry)
+
+
+def test_neither_our_sleep_nor_a_lost_server_uses_up_the_time() -> None:
+    """Sleep is given back; with the server's return the time begins anew."""
+    retry = Retry(lambda: 0.5)
+    retry.watch(0.0, settled=False, begun=True)
+    retry.slept(100.0)
+    assert retry.deadline == 100.0 + SETTLE_TIMEOUT
+    retry.resumed(300.0)
+    assert retry.deadline == 300.0 + SETTLE_TIMEOUT
+
+
+def test_the_first_retry_is_immediate_and_later_ones_wait_longer() -> None:
+    """The ceiling doubles from the second retry on, up to the cap."""
+    dice = 0.75
+    first, second, third, *_, last = waits(Retry(lambda: dice), 0.0, 12)
+    assert [first, second, third] == [0.0, dice * RETRY_BASE, dice * 2 * RETRY_BASE]
+    assert last == dice * RETRY_CAP
+
+
+@pytest.mark.parametrize(("lived", "good"), [(STEADY, True), (0.9 * STEADY, False)])
+def test_only_a_connection_that_lived_makes_the_next_retry_immediate(
+    lived: float, *, good: bool
+) -> None:
+    """A connection that opens and breaks at once does not count, however often."""
+    retry = Retry(lambda: 0.75)
+    waits(retry, 0.0, 3)
+    retry.connected(10.0)
+    delay, _ = waits(retry, 10.0 + lived, 2)
+    assert (delay == 0.0) is good
+
+
+def test_one_failure_has_one_retry() -> None:
+    """Whatever else fails until then neither moves it nor counts."""
+    retry = Retry(lambda: 0.75)
+    waits(retry, 0.0, 1)
+    retry.failed(0.0, wanted=False)
+    retry.watch(0.0, settled=False, begun=True)
+    retry.failed(0.5, wanted=False)
+    assert retry.at == retry.deadline == 0.75 * RETRY_BASE
+    assert not retry.take(0.74 * RETRY_BASE)
+    assert retry.take(0.75 * RETRY_BASE)
+    assert retry.deadline == 0.75 * RETRY_BASE + SETTLE_TIMEOUT
+
+
+def test_a_connection_that_is_wanted_comes_now_and_is_no_failure() -> None:
+    """It does not wait for the retry that is due, and the next failure does not wait either."""
+    retry = Retry(lambda: 0.75)
+    retry.failed(3.0, wanted=True)
+    assert retry.take(3.0)
+    assert waits(retry, 4.0, 2) == [0.0, 0.75 * RETRY_BASE]
+    retry.failed(5.0, wanted=False)
+    retry.failed(5.0, wanted=True)
+    assert retry.at == 5.0
+
+
+def test_a_connection_that_came_without_us_ends_the_waiting() -> None:
+    """Open, or opened in place of the former, it needs no retry."""
+    retry = Retry(lambda: 0.5, at=0.0)
+    assert waiting(retry)
+    retry.connected(0.0)
+    assert not waiting(retry)
+    retry.watch(1.0, settled=False, begun=True)
+    assert waiting(retry)
+    retry.renewed()
+    assert not waiting(retry)
