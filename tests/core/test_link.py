@@ -354,6 +354,7 @@ def test_who_is_cut_loose_while_reconnecting_is_told_after_its_resume() -> None:
     world.run(ACK_DELAY)
     world.network = False
     world.tell(world.low, Renew())
+    world.run(0.0)
     world.report(world.low, ChannelOpened(0))
     world.send(world.low, "missed")
     spoken = len(world.low.frames)
