@@ -216,7 +216,8 @@ def test_a_tab_comes_back_to_the_front(
             *awake, gaps = [await each.gaps() for each in visitors]
             assert all(sum(gap > THROTTLED for gap in each) > seconds / 2 for each in awake), awake
             assert max(gaps) > seconds - 1
-            states = [line.get("state") for line in room.robot.lines[before:]]
-            assert states.count("reconnecting") == 1  # Snow's alone
+            names = {line["peer"]: line["name"] for line in room.robot.of("PeerJoined")}
+            broken = [line for line in room.robot.lines[before:] if line.get("state")]
+            assert {names[each["peer"]] for each in broken} == {"Snow"}
 
     stage.perform(play(), LIMIT + seconds)

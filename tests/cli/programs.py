@@ -20,7 +20,8 @@ PATIENCE = 30.0
 def environment() -> dict[str, str]:
     """Return ours, but for what our user may have set for themselves."""
     ours = {"PYTHONWARNINGS": "error", "LOGNAME": "tester"}
-    return {k: v for k, v in os.environ.items() if k not in {"THKMESH_URL", "NO_COLOR"}} | ours
+    theirs = {"THKMESH_URL", "NO_COLOR", "COLUMNS", "LINES"}
+    return {name: value for name, value in os.environ.items() if name not in theirs} | ours
 
 
 @dataclass
