@@ -19,6 +19,8 @@ __all__ = [
     "LinkState",
     "Lost",
     "Message",
+    "Path",
+    "PathChanged",
     "PeerJoined",
     "PeerLagging",
     "PeerLeft",
@@ -131,6 +133,27 @@ class LinkChanged:
     state: LinkState
 
 
+class Path(Enum):
+    """What carries messages to and from a peer."""
+
+    DIRECT = "direct"
+    """A WebRTC connection between the two."""
+    RELAY = "relay"
+    """The signaling server, which cannot read them: slowly, and only while needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathChanged:
+    """Messages to and from a peer now go another way.
+
+    Told when the relay comes into use, and when it is left: ``path`` is then the direct
+    one, or None where there is neither.
+    """
+
+    peer: Peer
+    path: Path | None
+
+
 @dataclass(frozen=True, slots=True)
 class ServerChanged:
     """The connection to the signaling server changed.
@@ -162,6 +185,7 @@ Event: TypeAlias = (
     | PeerLagging
     | Undelivered
     | LinkChanged
+    | PathChanged
     | ServerChanged
     | Refused
 )

@@ -69,6 +69,7 @@ def join(
     token: str = "",
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
+    relay: bool = True,
     engine: str | None = None,
     ca_file: str | Path | None = None,
     timeout: float = JOIN_TIMEOUT,
@@ -89,7 +90,10 @@ def join(
         ice_servers: STUN and TURN servers beside those the server offers; URLs or
             ``IceServer``. None are needed within one network; across routers STUN is,
             and through some of them TURN.
-        privacy: "relay" hides our addresses from the room (TURN only).
+        privacy: "relay" hides our addresses from the room (TURN, or the relay below).
+        relay: False never sends messages through the signaling server. Else they go that
+            way, sealed so that it cannot read them, slowly, and only while there is no
+            direct path (see ``PathChanged``).
         engine: the WebRTC engine; None means the default, "wrtc".
         ca_file: PEM file of the authorities trusted for https, None for the system's.
         timeout: seconds until ``ServerUnreachable``.
@@ -118,6 +122,7 @@ def join(
             token=token,
             ice_servers=ice_servers,
             privacy=privacy,
+            relay=relay,
             engine=engine,
             ca_file=ca_file,
             timeout=timeout,

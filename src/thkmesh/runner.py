@@ -32,6 +32,7 @@ from thkmesh.core.link_events import (
     OpenConnection,
     Perform,
     SendFrame,
+    SendRelayed,
     TransmitSignal,
 )
 from thkmesh.core.sending import LOW_WATER_BYTES
@@ -50,7 +51,7 @@ from thkmesh.core.session_events import (
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import EngineError, MeshError
-from thkmesh.events import Event, LinkState, PeerJoined, PeerLeft
+from thkmesh.events import Event, LinkState, Path, PeerJoined, PeerLeft
 from thkmesh.peer import Peer
 from thkmesh.signaling.client import SignalingClient, SignalingSettings
 from thkmesh.signaling.transport import Transport
@@ -82,6 +83,8 @@ class LinkView:
         polite: we yield when offers collide (our id is the lower one).
         generation: how many connections the two have tried, at least.
         waiting_bytes: queued here, not yet with the engine.
+        path: what carries messages now, None where nothing does; the relay only while
+            there is no direct one.
     """
 
     peer: Peer
@@ -89,6 +92,7 @@ class LinkView:
     polite: bool
     generation: int
     waiting_bytes: int
+    path: Path | None
 
 
 class Face(Protocol):
@@ -169,7 +173,9 @@ class Runner:
         """Return how the link to a peer is, None where there is none."""
         for link in self._session.links:
             if link.to == (peer.id, peer.sid):
-                return LinkView(peer, link.state, link.polite, link.generation, link.waiting_bytes)
+                return LinkView(
+                    peer, link.state, link.polite, link.generation, link.waiting_bytes, link.path
+                )
         return None
 
     # --- performing -----------------------------------------------------------------
@@ -197,6 +203,8 @@ class Runner:
                     self._driver.feed(FromLink(to, Measured(number, held)))
             case TransmitSignal():
                 self._client.signal(output)
+            case SendRelayed():
+                self._client.relay(output)
             case OpenConnection(to=to, number=number):
                 self._open_connection(to, number)
             case CloseConnection(to=to, number=number, drain=drain):

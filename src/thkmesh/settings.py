@@ -84,7 +84,8 @@ class RoomSettings:
     """Everything about how a room is joined; see ``thkmesh.join`` for each.
 
     Beyond that, for tests: ``hasty`` lets the higher session offer first too, and
-    ``sid`` is the session's name in place of a random one.
+    ``sid`` is the session's name in place of a random one, ``relay_seed`` what its key
+    for the relay is made of.
 
     Raises:
         InvalidArgument: something has the wrong form; its text says what to pass.
@@ -99,12 +100,14 @@ class RoomSettings:
     token: str = ""
     ice_servers: Sequence[IceServer | str] = ()
     privacy: str = "all"
+    relay: bool = True
     engine: str | None = None
     ca_file: str | Path | None = None
     timeout: float = JOIN_TIMEOUT
     receive: bool = True
     hasty: bool = False
     sid: str | None = None
+    relay_seed: bytes | None = None
 
     def __post_init__(self) -> None:
         """Check everything that can be checked without a network."""
@@ -143,7 +146,10 @@ class RoomSettings:
         Quotation marks and the like take more on the wire, where this is text in text.
         """
         introduction = wire.Introduction(
-            protocol=wire.VERSIONS, name=self.name, metadata=dict(self.metadata)
+            protocol=wire.VERSIONS,
+            name=self.name,
+            metadata=dict(self.metadata),
+            relay="x" * KEY_LENGTH if self.relay else "",
         )
         ready = wire.PeerReady(
             room_id=self.room,
@@ -168,6 +174,8 @@ class RoomSettings:
             _check_ice_server(server)
         if self.privacy not in ("all", "relay"):
             raise InvalidArgument("privacy is 'all' or 'relay'")
+        if not _is(self.relay, bool):
+            raise InvalidArgument("relay is True or False")
         if not (_is(self.timeout, int, float) and self.timeout > 0):
             raise InvalidArgument("timeout is a number of seconds above 0")
         if not _is(self.ca_file, str, PathLike, NoneType):
@@ -208,6 +216,8 @@ class RoomSettings:
             name=self.name,
             metadata=dict(self.metadata),
             token=self.token,
+            relay=self.relay,
+            relay_seed=self.relay_seed,
         )
 
     def _own_identity(self) -> Identity:

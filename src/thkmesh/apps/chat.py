@@ -47,6 +47,7 @@ from thkmesh import (
     Lost,
     Message,
     MessageTooLarge,
+    PathChanged,
     Peer,
     PeerJoined,
     PeerLagging,
@@ -144,6 +145,7 @@ ChatEntry: TypeAlias = (
     | PeerJoined
     | PeerLeft
     | LinkChanged
+    | PathChanged
     | Lost
     | PeerLagging
     | Undelivered

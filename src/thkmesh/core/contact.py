@@ -86,12 +86,14 @@ class Contact:
     Attributes:
         state: connecting until the first welcome, then connected or reconnecting.
         error: why the conversation is over for good; None while it is not.
+        relay_bytes: how much the server passes on in a second; 0 if nothing.
     """
 
     def __init__(self, dice: Callable[[], float]) -> None:
         """Begin without a WebSocket; ``dice`` returns random numbers in [0, 1)."""
         self.state = ServerState.CONNECTING
         self.error: MeshError | None = None
+        self.relay_bytes = 0
         self._dice = dice
         self._resume = ""
         self._failures = 0
@@ -130,6 +132,7 @@ class Contact:
                 self.state = ServerState.CONNECTED
                 self._known = True
                 self._resume = message.resume
+                self.relay_bytes = message.relay_bytes
                 self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval

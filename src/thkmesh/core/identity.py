@@ -39,6 +39,7 @@ __all__ = [
     "is_sid",
     "proof_payload",
     "signal_payload",
+    "signed_fields",
 ]
 
 ID_LENGTH = 26
@@ -96,7 +97,8 @@ def decode_bytes(text: str, length: int) -> bytes | None:
     return data if len(data) == length and encode_bytes(data) == text else None
 
 
-def _payload(context: bytes, *fields: str) -> bytes:
+def signed_fields(context: bytes, *fields: str) -> bytes:
+    """Return a context, a zero byte, and each field behind its length."""
     parts = [context, b"\0"]
     for field in fields:
         data = field.encode()
@@ -106,16 +108,16 @@ def _payload(context: bytes, *fields: str) -> bytes:
 
 def hello_payload(room: str, key: SessionKey, public_key: str, body: str) -> bytes:
     """Return the bytes a peer signs to introduce itself to the room."""
-    return _payload(b"thkmesh-hello-v1", room, key.id, key.sid, public_key, body)
+    return signed_fields(b"thkmesh-hello-v1", room, key.id, key.sid, public_key, body)
 
 
 def proof_payload(nonce: str, room: str, key: SessionKey) -> bytes:
     """Return the bytes a peer signs to show the server that it holds the key now."""
-    return _payload(b"thkmesh-proof-v1", nonce, room, key.id, key.sid)
+    return signed_fields(b"thkmesh-proof-v1", nonce, room, key.id, key.sid)
 
 
 def signal_payload(room: str, source: SessionKey, to: SessionKey, seq: int, body: str) -> bytes:
     """Return the bytes a peer signs for one signal."""
-    return _payload(
+    return signed_fields(
         b"thkmesh-signal-v1", room, source.id, source.sid, to.id, to.sid, str(seq), body
     )

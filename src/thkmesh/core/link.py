@@ -58,9 +58,12 @@ from thkmesh.core.link_events import (
     Online,
     OpenConnection,
     Perform,
+    Relayed,
     Renew,
+    Rerouted,
     SaidGoodbye,
     SendFrame,
+    SendRelayed,
     SignalArrived,
     TransmitSignal,
 )
@@ -77,12 +80,13 @@ from thkmesh.core.negotiation import (
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
 from thkmesh.core.receiving import Inbox
+from thkmesh.core.relay import Relay
 from thkmesh.core.retry import Retry
 from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import LinkState
+from thkmesh.events import LinkState, Path
 
 __all__ = ["Link", "LinkSettings"]
 
@@ -151,6 +155,8 @@ class Link:
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
         self._outbox = outbox
         self._inbox = Inbox()
+        self._relay = Relay(outbox, self._inbox)
+        self._by_relay = False
         self._number = 0
         self._open = False
         self._silent = False  # given up for its silence alone, and not replaced yet
@@ -170,6 +176,7 @@ class Link:
         self._outbox.again()
         heir = Link(self._me, self.to, self._settings, self._dice, self._outbox)
         heir._inbox = self._inbox
+        heir._relay = Relay(self._outbox, self._inbox)
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
@@ -182,6 +189,13 @@ class Link:
     def generation(self) -> int:
         """Which attempt to connect this is; 0 before the first."""
         return self._negotiator.generation
+
+    @property
+    def path(self) -> Path | None:
+        """What carries messages now; None where nothing does."""
+        if self._open:
+            return Path.DIRECT
+        return Path.RELAY if self._relay.answered else None
 
     @property
     def has_room(self) -> bool:
@@ -214,6 +228,7 @@ class Link:
         if self.state is LinkState.CLOSED:
             return None
         times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
+        times.append(self._relay.deadline)
         times.append(self._unheard_at)
         if self._open:
             times.append(self._inbox.ack_due)
@@ -241,6 +256,7 @@ class Link:
         self._take(event, now, out)
         settled = self._negotiator.settled or self._revived
         self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
+        self._use_relay(now, out)
         return out
 
     # --- events ---------------------------------------------------------------
@@ -264,9 +280,13 @@ class Link:
             case SignalArrived(seq=seq, ack=ack, body=body):
                 self._heard_at = now
                 self._sequence(sequencing.Received(seq, ack, body), now, out)
-            case Online():
+            case Relayed(data=data):
+                self._relayed(data, now, out)
+            case Online(relay=relay):
+                self._relay.usable = relay
                 self._go_online(now, out)
             case Offline():
+                self._relay.usable = False
                 self._online = False
                 self._sequence(sequencing.Pause(), now, out)
             case Begin() | Change():
@@ -290,6 +310,7 @@ class Link:
 
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
+        self._relay.slept(event.duration)
         self._retry.slept(event.duration)
         self._sequence(event, now, out)
 
@@ -304,7 +325,8 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
-        if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
+        due = self._inbox.ack_due
+        if self._open and not self._relay.owes and due is not None and now >= due:
             self._acknowledge(out)
         if self._trickle.is_due(now):
             self._flush(now, out)
@@ -410,6 +432,7 @@ class Link:
                 self._heartbeat.heard()
                 self._heard_at = now
                 if self._silent:
+                    self._outbox.revive()
                     self._up(now, out)
                     self._revived = True
                 self._datagram(data, now, out)
@@ -463,7 +486,7 @@ class Link:
 
         That is now if it is ``wanted``: then nothing has failed.
         """
-        if self._leaving:
+        if self._leaving and not self._relay.answered:
             self._close(out, drain=0.0)
             return
         self._disconnected(out)
@@ -514,6 +537,53 @@ class Link:
             case frames.Pong():  # pragma: no branch - the last
                 pass
 
+    def _relayed(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
+        """Take a datagram from the path that may lose: a gap is no fault, and ends nothing."""
+        if not self._relay.usable:
+            return
+        self._heard_at = now
+        try:
+            for frame in frames.parse(data):
+                self._relayed_frame(frame, now, out)
+        except InvalidMessage as error:
+            out.append(Misbehaved(self.to, error))
+
+    def _relayed_frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
+        match frame:
+            case frames.Fragment():
+                self._relay.owes = True
+                message = self._inbox.receive(frame, now, lossy=True)
+                if message is not None:
+                    out.append(ContentArrived(self.to, *message))
+            case frames.Ack(expected=expected):
+                self._relay.acknowledged(expected, now)
+            case frames.Resume():
+                self._relay.resumed(frame, now)
+            case frames.Skip():
+                self._relay.owes = True
+                lost = self._inbox.skip(frame, now, lossy=True)
+                if lost:
+                    out.append(MessagesLost(self.to, lost))
+            case frames.Bye():
+                out.append(SaidGoodbye(self.to))
+            case _:
+                pass
+
+    def _use_relay(self, now: float, out: list[LinkOutput]) -> None:
+        """Say over the relay what may be said now, and tell when it comes into use."""
+        if self.state is LinkState.CLOSED:
+            return
+        self._relay.watch(now, wanted=not self._open)
+        out += (SendRelayed(self.to, datagram) for datagram in self._relay.take(now))
+        path = self.path
+        if self._by_relay != (path is Path.RELAY):
+            self._by_relay = not self._by_relay
+            out.append(Rerouted(self.to, path))
+        if self._leaving and self._by_relay and not self._outbox.unacknowledged:
+            # Not before: it could overtake what is to be sent again.
+            out.append(SendRelayed(self.to, frames.datagram(frames.Bye())))
+            self._close(out, drain=0.0)
+
     def _say(self, frame: frames.Frame, out: list[LinkOutput], *, at_once: bool = False) -> None:
         """Send a small frame past what is queued; it cannot wait."""
         if self._open or self._silent or at_once:
@@ -554,6 +624,7 @@ class Link:
     def _cut_loose(self, out: list[LinkOutput]) -> None:
         count, skip = self._outbox.cut_loose()
         out.append(Lagged(self.to, count))
+        self._relay.resume_again()
         if skip is not None:
             self._say(skip, out)
 
@@ -562,7 +633,7 @@ class Link:
     def _depart(self, now: float, out: list[LinkOutput]) -> None:
         self._leaving = True
         self._unheard_since = now
-        if not self._open and not self._outbox.waiting:
+        if not self._open and not self._relay.answered and not self._outbox.waiting:
             self._close(out, drain=0.0)
             return
         self._pump(out)

@@ -7,7 +7,7 @@ from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
-from thkmesh.events import Data, LinkState
+from thkmesh.events import Data, LinkState, Path
 
 __all__ = [
     "Abandon",
@@ -30,9 +30,12 @@ __all__ = [
     "Online",
     "OpenConnection",
     "Perform",
+    "Relayed",
     "Renew",
+    "Rerouted",
     "SaidGoodbye",
     "SendFrame",
+    "SendRelayed",
     "SignalArrived",
     "TransmitSignal",
 ]
@@ -42,7 +45,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Online:
-    """Signals can reach the other session now."""
+    """Signals can reach the other session now.
+
+    ``relay``: so can sealed datagrams.
+    """
+
+    relay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,13 @@ class SignalArrived:
     seq: int
     ack: int
     body: wire.SignalBody | None
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A datagram came through the server, whole and sealed by the other session."""
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,7 @@ LinkEvent: TypeAlias = (
     Online
     | Offline
     | SignalArrived
+    | Relayed
     | FromEngine
     | Measured
     | Enqueue
@@ -164,6 +180,14 @@ class SendFrame:
     number: int
     channel: int
     frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendRelayed:
+    """Seal a datagram and send it through the server; it may be lost."""
+
+    to: SessionKey
+    datagram: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +243,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Rerouted:
+    """The relay came into use, or was left for this path."""
+
+    to: SessionKey
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class SaidGoodbye:
     """The other session said that it leaves."""
 
@@ -238,12 +270,14 @@ LinkOutput: TypeAlias = (
     | CloseConnection
     | Perform
     | SendFrame
+    | SendRelayed
     | MeasureBuffer
     | TransmitSignal
     | ContentArrived
     | MessagesLost
     | Lagged
     | Moved
+    | Rerouted
     | SaidGoodbye
     | Misbehaved
 )

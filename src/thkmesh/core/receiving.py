@@ -33,25 +33,36 @@ class Inbox:
             if stream not in self._streams:
                 self._streams[stream] = Incoming(begin)
 
-    def receive(self, fragment: Fragment, now: float) -> tuple[Data, bool] | None:
+    def receive(
+        self, fragment: Fragment, now: float, *, lossy: bool = False
+    ) -> tuple[Data, bool] | None:
         """Take a fragment; return a message and whether it is for us alone, once complete.
+
+        Args:
+            fragment: what came.
+            now: seconds.
+            lossy: it came over a path that may lose: what leaves a gap is ignored.
 
         Raises:
             InvalidMessage: it makes no sense, here or at all.
         """
-        whole = self._stream(fragment.stream).receive(fragment)
+        if lossy and fragment.stream not in self._streams:
+            return None
+        whole = self._stream(fragment.stream).receive(fragment, lossy=lossy)
         if self.ack_due is None:
             self.ack_due = now + ACK_DELAY
         if whole is None:
             return None
         return content(whole.kind, whole.payload), whole.stream == DIRECT
 
-    def skip(self, skip: Skip, now: float) -> int:
+    def skip(self, skip: Skip, now: float, *, lossy: bool = False) -> int:
         """Go to where the stream goes on; return how many messages that loses.
 
         Raises:
             InvalidMessage: it makes no sense.
         """
+        if lossy and skip.stream not in self._streams:
+            return 0
         self.ack_due = now
         return self._stream(skip.stream).skip(skip.to)
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Output",
     "Received",
     "Refused",
+    "Relay",
     "RoomRules",
+    "Sealed",
     "Send",
     "Skipped",
     "Stop",
@@ -39,6 +42,9 @@ class RoomRules:
         hello_timeout: how long a connection may take to introduce itself.
         idle_timeout: how long a session's connection may be silent.
         ping_interval: how often clients are asked to ping.
+        relay_bytes: how many bytes a second of sealed frames each session may send
+            through the server, where two find no direct path; 0 passes none on.
+        relay_burst_bytes: how many at once; what is more is dropped.
         grace: how long a session keeps its place without a connection.
         room_ttl: how long a room outlives its last session.
         away_messages: how many signals wait for a session that is away.
@@ -51,6 +57,8 @@ class RoomRules:
     hello_timeout: float = 10.0
     idle_timeout: float = 60.0
     ping_interval: float = 20.0
+    relay_bytes: int = 64 * 1024
+    relay_burst_bytes: int = 256 * 1024
     grace: float = 30.0
     room_ttl: float = 60.0
     away_messages: int = 256
@@ -83,6 +91,14 @@ class Received(Struct, frozen=True):
     conn: int
     message: Leave | Ping | AnySignal
     text: str
+
+
+class Sealed(Struct, frozen=True):
+    """A sealed frame came in for a session; ``rest`` is what stands behind its name."""
+
+    conn: int
+    to: SessionKey
+    rest: bytes
 
 
 class Skipped(Struct, frozen=True):
@@ -119,7 +135,7 @@ class Stop(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Opened | HelloAccepted | Received | Skipped | Refused | Dropped | CreateRoom | Stop
+    Opened | HelloAccepted | Received | Sealed | Skipped | Refused | Dropped | CreateRoom | Stop
 )
 
 # --- outputs ----------------------------------------------------------------------
@@ -132,6 +148,13 @@ class Send(Struct, frozen=True):
     text: str
 
 
+class Relay(Struct, frozen=True):
+    """Send a sealed frame, behind whatever else waits; drop it where it cannot be sent soon."""
+
+    conn: int
+    frame: bytes
+
+
 class Close(Struct, frozen=True):
     """Close, after what was sent; the number is not used again."""
 
@@ -140,4 +163,4 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Output: TypeAlias = Send | Close
+Output: TypeAlias = Send | Relay | Close

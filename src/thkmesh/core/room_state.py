@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from thkmesh.core.budget import Budget
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.room_events import RoomRules
 from thkmesh.core.wire import PeerReady
@@ -39,6 +40,7 @@ class Session:
         since: when it came into the room.
         ready: its introduction, as the others are told it.
         waiting: the signals that came in while it was away, oldest first.
+        budget: what it may still send of sealed frames.
     """
 
     key: SessionKey
@@ -46,6 +48,7 @@ class Session:
     since: float
     name: str
     ready: PeerReady
+    budget: Budget
     conn: int | None = None
     waiting: deque[str] = field(default_factory=deque[str])
     waiting_bytes: int = 0

@@ -30,6 +30,8 @@ Rules that are easy to get wrong:
   takes over without a word to the others: a hello proves possession of the key.
 - Signals are forwarded as the exact text that came in, to exactly the session they
   name; what cannot be forwarded is refused, so that its sender still owes it.
+- Sealed frames pass within their sender's budget, to who is connected. All others are
+  dropped without a word: their sender has to reckon with that anyway.
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
 
 Deciding whether a hello is genuine takes cryptography, so the shell does it and
@@ -41,6 +43,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Literal
 
+from thkmesh.core.budget import Budget
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
@@ -53,12 +56,15 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Refused,
+    Relay,
     RoomRules,
+    Sealed,
     Send,
     Skipped,
     Stop,
 )
 from thkmesh.core.room_state import Room, RoomView, Session
+from thkmesh.core.sealed import addressed
 from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
@@ -89,11 +95,15 @@ class Rooms:
     Attributes:
         epoch: names this life of the server.
         skipped: how many messages of unknown types came in.
+        relayed: how many sealed frames were passed on.
+        dropped: how many were not.
     """
 
     def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
         self.epoch = epoch
         self.skipped = 0
+        self.relayed = 0
+        self.dropped = 0
         self._rules = rules = rules or RoomRules()
         self._stopped = False
         self._rooms: dict[str, Room] = {}
@@ -123,6 +133,9 @@ class Rooms:
             case Received(conn=conn):
                 if conn in self._connections:
                     self._receive(event, self._connections[conn], now)
+            case Sealed(conn=conn):
+                if conn in self._connections:
+                    self._pass_on(event, self._connections[conn], now)
             case HelloAccepted(conn=conn):
                 if conn in self._connections:
                     self._enter(event, now)
@@ -268,7 +281,8 @@ class Rooms:
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
         ready = _ready(event.hello)
-        session = Session(ready.session, room, now, event.introduction.name, ready)
+        budget = Budget(self._rules.relay_bytes, self._rules.relay_burst_bytes)
+        session = Session(ready.session, room, now, event.introduction.name, ready, budget)
         room.sessions[session.key.id] = session
         self._empty.stop(room.name)
         self._attach(session, event, now, resumed=False)
@@ -302,6 +316,7 @@ class Rooms:
             ice_servers=self._rules.ice_servers,
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
+            relay_bytes=self._rules.relay_bytes,
         )
         self._send(conn, welcome)
 
@@ -359,6 +374,24 @@ class Rooms:
             self._out.append(Send(target.conn, event.text))
         elif not target.keep(event.text, self._rules):
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
+
+    def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
+        """Put the sender's name in the place of the recipient's, if all is well."""
+        if session is None:
+            text = "a hello must come first, not a sealed frame"
+            self._refuse(event.conn, "hello-expected", text, CloseCode.INVALID, now)
+            return
+        self._silent.start(event.conn, now)
+        frame = addressed(session.key, event.rest)
+        target = session.room.sessions.get(event.to.id)
+        reachable = target is not None and target.key == event.to and target.conn is not None
+        if self._rules.relay_bytes and reachable and session.budget.take(len(frame), now):
+            assert target is not None
+            assert target.conn is not None
+            self.relayed += 1
+            self._out.append(Relay(target.conn, frame))
+        else:
+            self.dropped += 1
 
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))

@@ -12,6 +12,7 @@ and when it falls to the low-water mark (``BufferLow``); ``take`` stops at
 from collections.abc import Iterator
 from typing import Final
 
+from thkmesh.core.budget import Budget
 from thkmesh.core.frames import BROADCAST, DIRECT, VERSION, Resume, Skip
 from thkmesh.core.streams import Log, Outgoing
 
@@ -35,15 +36,24 @@ class Outbox:
 
     Attributes:
         direct_log: where messages to this session alone are put.
+        budget: of all that the session sends through the server.
         ready: what the other side has is known, so that sending may go on from there.
     """
 
-    def __init__(self, broadcast: Log, order: Iterator[int]) -> None:
-        """Owe what is appended from now on; ``order`` as in ``Log``."""
+    def __init__(self, broadcast: Log, order: Iterator[int], budget: Budget | None = None) -> None:
+        """Owe what is appended from now on.
+
+        Args:
+            broadcast: what goes to everybody.
+            order: as in ``Log``.
+            budget: what the session may send through the server; None means nothing.
+        """
+        self.budget = budget or Budget(0, 0)
         self._broadcast = broadcast
         self.direct_log = Log(order)
         self.ready = True  # It has nothing, as nothing was ever sent.
         self._held = 0
+        self._strayed = False  # A path that may lose was used, too.
         self._attach()
 
     def _attach(self) -> None:
@@ -79,10 +89,13 @@ class Outbox:
     def begin(self, expected: dict[int, int]) -> Resume:
         """Return what is said first on a new connection; ``expected`` is our inbox's."""
         self._held = 0
-        begins = {each.stream: each.begin for each in self._all}
         if any(each.sent > each.begin.number or each.skip for each in self._all):
             self.ready = False
-        return Resume(begins, expected)
+        return self.resumption(expected)
+
+    def resumption(self, expected: dict[int, int]) -> Resume:
+        """Return where what is owed begins, and what our inbox expects."""
+        return Resume({each.stream: each.begin for each in self._all}, expected)
 
     def resume(self, expected: dict[int, int]) -> list[Skip]:
         """Go on from what the other side expects; return what else it must know.
@@ -92,9 +105,11 @@ class Outbox:
         """
         if not self.ready:
             for each in self._all:
-                each.resume(expected.get(each.stream, each.begin.number))
+                number = expected.get(each.stream, each.begin.number)
+                # What went another way may have been acknowledged since it was said.
+                each.resume(max(number, each.acked) if self._strayed else number)
         self.ready = True
-        return [Skip(each.stream, each.skip) for each in self._all if each.skip is not None]
+        return self.skips
 
     def acknowledge(self, expected: dict[int, int]) -> None:
         """Take the other side's word for what it has.
@@ -112,24 +127,75 @@ class Outbox:
         skip = self._everybody.skip
         return count, Skip(BROADCAST, skip) if skip and self.ready else None
 
+    # --- a path that may lose ---------------------------------------------------------
+
+    @property
+    def skips(self) -> list[Skip]:
+        """What the other side must know beside what it expects."""
+        return [Skip(each.stream, each.skip) for each in self._all if each.skip is not None]
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Return how much is not known to have arrived, sent or not."""
+        return sum(each.unacknowledged_bytes for each in self._all)
+
+    @property
+    def unsettled(self) -> bool:
+        """Tell whether something is on its way, or has to be skipped."""
+        return any(each.sent > each.acked or each.skip is not None for each in self._all)
+
+    def pause(self) -> None:
+        """Send nothing more before it is known what the other side has."""
+        self.ready = False
+        self._strayed = True
+
+    def rewind(self) -> None:
+        """Send again whatever is not known to have arrived."""
+        for each in self._all:
+            each.rewind()
+
+    def revive(self) -> None:
+        """Go on over a connection that was given up for its silence, and is heard again.
+
+        What went another way meanwhile may be lost; over this one nothing may be missing.
+        """
+        if self._strayed:
+            self.rewind()
+            self.ready = True
+
+    def fits(self, window_bytes: int) -> bool:
+        """Tell whether the next fragment may leave while so much may be on its way."""
+        if not (self.ready and self.waiting):
+            return False
+        flight = self.unacknowledged_bytes - self.waiting_bytes
+        return flight == 0 or flight + self._next().next_size() <= window_bytes
+
+    def take_one(self) -> bytes:
+        """Return the next datagram; something must be waiting."""
+        return self._datagram()[0]
+
     # --- the engine's window ------------------------------------------------------------
 
     def take(self) -> list[bytes]:
         """Return the datagrams that fit the engine's window now."""
         taken: list[bytes] = []
         while self.ready and self.waiting and self._held < WINDOW_BYTES:
-            parts = [VERSION]
-            size = 0
-            while self.waiting:
-                each = self._next()
-                if size and size + each.next_size() > BATCH_BYTES:
-                    break
-                frame = each.take()
-                parts.append(frame)
-                size += len(frame)
+            datagram, size = self._datagram()
             self._held += size + _OVERHEAD_BYTES
-            taken.append(b"".join(parts))
+            taken.append(datagram)
         return taken
+
+    def _datagram(self) -> tuple[bytes, int]:
+        parts = [VERSION]
+        size = 0
+        while self.waiting:
+            each = self._next()
+            if size and size + each.next_size() > BATCH_BYTES:
+                break
+            frame = each.take()
+            parts.append(frame)
+            size += len(frame)
+        return b"".join(parts), size
 
     def _next(self) -> Outgoing:
         """Return the stream whose next fragment was sent first."""

@@ -24,6 +24,7 @@ from typing import Final
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
+from thkmesh.core.budget import Budget
 from thkmesh.core.contact import Contact
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
@@ -58,6 +59,7 @@ from thkmesh.events import (
     LinkState,
     Lost,
     Message,
+    PathChanged,
     PeerJoined,
     PeerLagging,
     PeerLeft,
@@ -68,10 +70,16 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
-__all__ = ["PATIENCE", "Session"]
+__all__ = ["PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
 
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
+
+RELAY_SHARE: Final = 0.9
+"""How much of what the server passes on is used: clocks differ, and messages bunch."""
+
+RELAY_BURST: Final = 2.0
+"""How much may be sent at once, in seconds of that."""
 
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
@@ -101,6 +109,9 @@ class Session:
         self._due: dict[SessionKey, float] = {}
         self._order = itertools.count()
         self._broadcasts = Log(self._order)
+        # Those with whom keys are agreed, and what we may send them through the server.
+        self._sealed: set[SessionKey] = set()
+        self._budget = Budget(0, 0)
         self._waiting: deque[Send] = deque()
         # Since when a message to everybody has waited for somebody to take in others.
         self._stuck_since: float | None = None
@@ -156,12 +167,16 @@ class Session:
                 self._waiting.append(event)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
-            case Introduced(peer=peer):
+            case Introduced(peer=peer, sealed=sealed):
+                key = SessionKey(peer.id, peer.sid)
+                (self._sealed.add if sealed else self._sealed.discard)(key)
                 self._changed(self._members.ready(peer), now, out)
-                self._to_link(SessionKey(peer.id, peer.sid), link.Online(), now, out)
-            case Welcomed(message=message, peers=peers):
-                out += self._contact.heard(message, now)
-                self._welcomed(message, peers, now, out)
+                self._to_link(key, self._online(key), now, out)
+            case Welcomed():
+                out += self._contact.heard(event.message, now)
+                self._sealed = set(event.sealed)
+                self._pace(now)
+                self._welcomed(event.message, event.peers, now, out)
             case Heard(message=message):
                 out += self._contact.heard(message, now)
                 self._heard(message, now, out)
@@ -187,8 +202,17 @@ class Session:
         # Before it is told that we are connected: who has joined finds the others here.
         self._changed(self._members.welcome(message.epoch, list(peers), now), now, out)
         for key in list(self._links):
-            reach = link.Online() if self._members.listed(key) else link.Offline()
+            reach = self._online(key) if self._members.listed(key) else link.Offline()
             self._to_link(key, reach, now, out)
+
+    def _online(self, key: SessionKey) -> link.Online:
+        """Return what can reach a session that the server lists."""
+        return link.Online(relay=self._contact.relay_bytes > 0 and key in self._sealed)
+
+    def _pace(self, now: float) -> None:
+        """Keep within what the server passes on: it drops what is more."""
+        pace = RELAY_SHARE * self._contact.relay_bytes
+        self._budget.set(pace, RELAY_BURST * pace, now)
 
     def _heard(self, message: wire.ToClient, now: float, out: list[SessionOutput]) -> None:
         match message:
@@ -266,6 +290,9 @@ class Session:
                 self._changed(self._members.link(source.to, now, alive=alive), now, out)
                 if state is LinkState.CLOSED:
                     self._links.pop(source.to, None)
+            case link.Rerouted(path=path):
+                if peer is not None:
+                    out.append(Emit(PathChanged(peer, path)))
             case link.SaidGoodbye():
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
@@ -284,7 +311,7 @@ class Session:
                         Topology.MESH, self.me, [key]
                     ):
                         self._links[key] = self._new_link(key)
-                        self._to_link(key, link.Online(), now, out)
+                        self._to_link(key, self._online(key), now, out)
                 case Departed(peer=peer, reason=reason):  # pragma: no branch - the last
                     former = self._links.get(key)
                     if former is not None:
@@ -308,7 +335,7 @@ class Session:
         former = self._lost.pop(key, None)
         if former is not None:
             return former.heir()
-        outbox = Outbox(self._broadcasts, self._order)
+        outbox = Outbox(self._broadcasts, self._order, self._budget)
         return Link(self.me, key, self._settings, self._dice, outbox)
 
     def _remember(self, former: Link) -> None:

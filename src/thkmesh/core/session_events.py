@@ -56,17 +56,25 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Welcomed:
-    """The welcome, with the peers whose introductions proved true."""
+    """The welcome, with the peers whose introductions proved true.
+
+    ``sealed``: those of them with whom keys for the relay are agreed.
+    """
 
     message: wire.Welcome
     peers: tuple[Peer, ...]
+    sealed: tuple[SessionKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Introduced:
-    """A peer is in the room, and its introduction proved true."""
+    """A peer is in the room, and its introduction proved true.
+
+    ``sealed``: keys for the relay are agreed with it.
+    """
 
     peer: Peer
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +176,7 @@ _Inner: TypeAlias = (
     | link.CloseConnection
     | link.Perform
     | link.SendFrame
+    | link.SendRelayed
     | link.MeasureBuffer
     | link.TransmitSignal
 )

@@ -159,6 +159,7 @@ class Outgoing:
         self.begin = log.end
         self.skip: Begin | None = None
         self.acked = self.sent = log.end.number
+        self._most = self.sent
         self._log = log
         log.add(self)
 
@@ -176,6 +177,11 @@ class Outgoing:
     def waiting_bytes(self) -> int:
         """Return how much is still to be sent."""
         return self._log.bytes_from(self.sent)
+
+    @property
+    def unacknowledged_bytes(self) -> int:
+        """Return how much is not known to have arrived."""
+        return self._log.bytes_from(self.acked)
 
     @property
     def last(self) -> bool:
@@ -196,6 +202,7 @@ class Outgoing:
         entry = self._log.entry(self.sent)
         frame = frames.fragment(self.stream, self.sent, entry.kind, entry.payload, last=entry.last)
         self.sent += 1
+        self._most = max(self._most, self.sent)
         return frame
 
     def acknowledge(self, expected: int) -> None:
@@ -204,8 +211,9 @@ class Outgoing:
         Raises:
             InvalidMessage: it cannot expect that.
         """
-        if expected > self.sent:
+        if expected > self._most:
             raise InvalidMessage(f"fragment {expected} of stream {self.stream} was not sent")
+        self.sent = max(self.sent, expected)
         if self.skip is not None and expected >= self.skip.number:
             self.skip = None
         if expected > self.acked:
@@ -221,13 +229,17 @@ class Outgoing:
         if expected < self.acked and self.skip is None:
             raise InvalidMessage(f"fragment {expected} of stream {self.stream} had arrived")
         self.acknowledge(expected)
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Send again what is not known to have arrived."""
         self.sent = self.acked
 
     def cut_loose(self) -> int:
         """Move to the end of the log; return how many messages are not known to have arrived."""
         count = self.unacknowledged
         self.skip = self._log.end
-        self.acked = self.sent = self._log.end.number
+        self.acked = self.sent = self._most = self._log.end.number
         self._log.trim()
         return count
 
@@ -235,7 +247,7 @@ class Outgoing:
         """Want nothing of the log any more, and be owed nothing."""
         self._log.remove(self)
         self._log = Log(iter(()))
-        self.acked = self.sent = 0
+        self.acked = self.sent = self._most = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +270,18 @@ class Incoming:
         self._bytes = 0
         self._kind = 0
 
-    def receive(self, fragment: frames.Fragment) -> Whole | None:
+    def receive(self, fragment: frames.Fragment, *, lossy: bool = False) -> Whole | None:
         """Take a fragment; return the message that it completes, if it does.
+
+        Args:
+            fragment: of this stream.
+            lossy: it came over a path that may lose: a gap is no fault of anybody's.
 
         Raises:
             InvalidMessage: it leaves a gap, or makes no sense where it stands.
         """
-        if fragment.number < self.expected:
-            return None  # it came over a former connection, too
+        if fragment.number < self.expected or (lossy and fragment.number > self.expected):
+            return None  # it came over another path, too; or it will come again
         if fragment.number > self.expected:
             raise InvalidMessage(f"fragment {fragment.number} for {self.expected}")
         payload = fragment.payload

@@ -57,6 +57,8 @@ Key: TypeAlias = Annotated[str, Meta(min_length=43, max_length=43)]
 Signature: TypeAlias = Annotated[str, Meta(min_length=86, max_length=86)]
 Body: TypeAlias = Annotated[str, Meta(max_length=48 * 1024)]
 Short: TypeAlias = Annotated[str, Meta(max_length=256)]
+RelayKey: TypeAlias = Annotated[str, Meta(max_length=43)]
+"""An X25519 public key, base64url; without one nothing is relayed."""
 Name: TypeAlias = Annotated[str, Meta(max_length=64)]
 Versions: TypeAlias = tuple[Positive, Positive]
 
@@ -111,6 +113,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
     ice_servers: tuple[IceServer, ...] = ()
     max_peers: Positive = 10
     ping_interval: Annotated[float, Meta(gt=0)] = 20.0
+    relay_bytes: Count = 0
 
 
 class PeerLeft(Message, frozen=True, tag="peer-left"):
@@ -282,6 +285,7 @@ class Introduction(SignedBody, frozen=True, tag="hello"):
     name: Name = ""
     features: tuple[Short, ...] = ()
     media: bool = False
+    relay: RelayKey = ""
     metadata: dict[str, Any] = {}
 
 

@@ -34,13 +34,16 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Refused,
+    Relay,
     RoomRules,
+    Sealed,
     Send,
     Skipped,
     Stop,
 )
 from thkmesh.core.room_state import RoomView
 from thkmesh.core.rooms import Rooms
+from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
@@ -90,6 +93,8 @@ class ServerSettings(RoomRules):
         outgoing_messages: how many messages may wait for a client to read them; more
             than may wait for one that is away, for these come all at once.
         outgoing_bytes: how many bytes of them; beyond either the client is cut off.
+        outgoing_relay_bytes: how many bytes of sealed frames may wait behind them; what
+            is more is dropped.
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
         request_timeout: seconds that the body of a REST request may take to come.
@@ -98,6 +103,7 @@ class ServerSettings(RoomRules):
     allowed_origins: tuple[str, ...] = ()
     outgoing_messages: int = 512
     outgoing_bytes: int = 1024 * 1024
+    outgoing_relay_bytes: int = 256 * 1024
     close_timeout: float = 5.0
     request_timeout: float = 10.0
 
@@ -111,6 +117,10 @@ class ServerSettings(RoomRules):
         """
         for server in self.ice_servers:
             _check_ice_server(server)
+        if self.relay_bytes and self.relay_burst_bytes < max(
+            2 * RELAY_LIMIT_BYTES, 3 * self.relay_bytes
+        ):
+            raise InvalidArgument("relay_burst_bytes must be 3 seconds of relay_bytes, and 131072")
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
@@ -140,6 +150,9 @@ class Outbound(Protocol):
     def send(self, text: str) -> bool:
         """Take a message; False, and nothing is taken, when too much waits already."""
         ...
+
+    def relay(self, frame: bytes) -> None:
+        """Take a sealed frame, to be sent when no message waits; drop it if too much does."""
 
     def close(self, code: int, reason: str) -> None:
         """Close after what was sent; nothing follows."""
@@ -246,6 +259,10 @@ class RoomService:
                 if outbound is not None and not outbound.send(text):
                     self._close(number, CloseCode.SLOW_CONSUMER, "slow-consumer")
                     self.feed(Dropped(number))
+            case Relay(conn=number, frame=frame):
+                outbound = self._outbounds.get(number)
+                if outbound is not None:
+                    outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
 
@@ -325,7 +342,7 @@ class Connection:
         if not self._service.is_open(self._number):
             return  # Closed, and what comes until the client knows is worth no work.
         if isinstance(data, bytes):
-            self._refuse("binary", "messages are text", CloseCode.UNSUPPORTED)
+            self._sealed(data)
             return
         if _size(data) > SIGNALING_LIMIT_BYTES:
             limit = f"a message has at most {SIGNALING_LIMIT_BYTES} bytes"
@@ -342,6 +359,20 @@ class Connection:
                 self._greeted(message)
             else:
                 self._service.feed(Received(self._number, message, data))
+
+    def _sealed(self, frame: bytes) -> None:
+        if len(frame) > RELAY_LIMIT_BYTES:
+            limit = f"a sealed frame has at most {RELAY_LIMIT_BYTES} bytes"
+            self._refuse("too-large", limit, CloseCode.TOO_LARGE)
+            return
+        try:
+            to, rest = addressee(frame)
+        except UnknownVersion:
+            self._service.feed(Skipped(self._number))
+        except InvalidMessage as error:
+            self._refuse(error.reason, str(error), CloseCode.INVALID)
+        else:
+            self._service.feed(Sealed(self._number, to, rest))
 
     def dropped(self, code: int = ABNORMAL) -> None:
         """Tell that the client is gone; nothing is sent to it any more.

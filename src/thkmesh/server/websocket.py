@@ -2,10 +2,11 @@
 
 Each connection has a bounded queue of what it is to be sent and one task that
 empties it, so a client that does not read stops nobody else. When the queue is
-full the client is cut off (4431). However a connection ends, its socket is free
-``close_timeout`` later at the latest: where the server offers the ASGI extension
-``thkmesh.abort`` (ours does, see ``protocols``), a socket that takes in nothing
-any more, not even the close frame, is aborted.
+full the client is cut off (4431). Sealed frames have a queue of their own, and are
+sent when that is empty; what does not fit there is dropped. However a connection
+ends, its socket is free ``close_timeout`` later at the latest: where the server offers
+the ASGI extension ``thkmesh.abort`` (ours does, see ``protocols``), a socket that takes
+in nothing any more, not even the close frame, is aborted.
 """
 
 import asyncio
@@ -57,6 +58,8 @@ class Outlet:
         self._patience = patience
         self._queue: deque[tuple[str, int]] = deque()
         self._bytes = 0
+        self._sealed: deque[bytes] = deque()
+        self._sealed_bytes = 0
         self._closing: tuple[int, str] | None = None
         self._more = asyncio.Event()
 
@@ -73,6 +76,13 @@ class Outlet:
         self._more.set()
         return True
 
+    def relay(self, frame: bytes) -> None:
+        """Take a sealed frame, to be sent when no message waits; drop it if too much does."""
+        if self._sealed_bytes + len(frame) <= self._settings.outgoing_relay_bytes:
+            self._sealed.append(frame)
+            self._sealed_bytes += len(frame)
+            self._more.set()
+
     def close(self, code: int, reason: str) -> None:
         """Close after what was sent; nothing follows."""
         self._closing = (code, reason)
@@ -84,12 +94,16 @@ class Outlet:
         """Send what there is, as fast as the client takes it, until closed."""
         try:
             while self._closing is None or self._queue:
+                self._more.clear()
                 while self._queue:
                     text, size = self._queue.popleft()
                     self._bytes -= size
                     await send({"type": "websocket.send", "text": text})
-                self._more.clear()
-                if self._closing is None:
+                if self._sealed and self._closing is None:
+                    frame = self._sealed.popleft()
+                    self._sealed_bytes -= len(frame)
+                    await send({"type": "websocket.send", "bytes": frame})
+                elif self._closing is None:
                     await self._more.wait()
             code, reason = self._closing
             await send({"type": "websocket.close", "code": code, "reason": reason})

@@ -13,8 +13,10 @@ from typing import Any
 from thkmesh.core import wire
 from thkmesh.core.contact import SayHello
 from thkmesh.core.identity import SessionKey, hello_payload, proof_payload, signal_payload
-from thkmesh.core.link_events import TransmitSignal
+from thkmesh.core.link_events import Relayed, SendRelayed, TransmitSignal
+from thkmesh.core.sealed import UnknownVersion, claimed
 from thkmesh.core.session_events import (
+    FromLink,
     Heard,
     Introduced,
     SessionEvent,
@@ -26,6 +28,7 @@ from thkmesh.core.session_events import (
 from thkmesh.errors import InvalidMessage, MeshError, PeerError
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
+from thkmesh.sealing import Sealer
 from thkmesh.signaling.transport import ABNORMAL, Socket, SocketClosed, Transport
 from thkmesh.signaling.verification import MalformedBody, Verifier
 
@@ -38,7 +41,8 @@ _log = logging.getLogger("thkmesh.client")
 class SignalingSettings:
     """Where to join, and as whom.
 
-    ``url`` is that of the WebSocket; ``token`` admits to rooms that ask for one.
+    ``url`` is that of the WebSocket; ``token`` admits to rooms that ask for one. Without
+    ``relay`` no message ever goes through the server; ``relay_seed`` is for tests.
     """
 
     url: str
@@ -48,6 +52,8 @@ class SignalingSettings:
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     token: str = ""
+    relay: bool = True
+    relay_seed: bytes | None = None
 
     @property
     def session(self) -> SessionKey:
@@ -74,6 +80,9 @@ class SignalingClient:
         self._transport = transport
         self._feed = feed
         self._verifier = Verifier(settings.room, settings.session)
+        self._sealer: Sealer | None = None
+        if settings.relay:
+            self._sealer = Sealer(settings.room, settings.session, settings.relay_seed)
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -104,7 +113,10 @@ class SignalingClient:
         """Introduce ourselves, with proof that we hold the key now."""
         mine = self._settings
         introduction = wire.Introduction(
-            protocol=wire.VERSIONS, name=mine.name, metadata=mine.metadata
+            protocol=wire.VERSIONS,
+            name=mine.name,
+            metadata=mine.metadata,
+            relay=self._sealer.public_key if self._sealer else "",
         )
         body = wire.encode_body(introduction)
         key = mine.identity.public_key
@@ -144,6 +156,13 @@ class SignalingClient:
             )
         )
 
+    def relay(self, wanted: SendRelayed) -> None:
+        """Seal a datagram and send it; it may be dropped anywhere."""
+        if self._socket is not None and self._sealer is not None:
+            frame = self._sealer.seal(wanted.to, wanted.datagram)
+            if frame is not None:
+                self._socket.send_frame(frame)
+
     def send(self, message: wire.Message) -> None:
         """Send a message; without a WebSocket it is dropped, as the network might."""
         if self._socket is not None:
@@ -173,7 +192,10 @@ class SignalingClient:
         _log.info("signaling lost: %s %s", code, reason)
         self._feed(SocketLost(code, reason))
 
-    def _received(self, text: str) -> None:
+    def _received(self, text: str | bytes) -> None:
+        if isinstance(text, bytes):
+            self._relayed(text)
+            return
         try:
             message = wire.decode_to_client(text)
         except wire.UnknownType:
@@ -185,14 +207,29 @@ class SignalingClient:
             if event is not None:
                 self._feed(event)
 
+    def _relayed(self, frame: bytes) -> None:
+        if self._sealer is None:
+            self._feed(Suspected(None, InvalidMessage("a sealed frame that nobody asked for")))
+            return
+        try:
+            source, datagram = self._sealer.open(frame)
+        except UnknownVersion:
+            self.unknown += 1
+        except PeerError as error:
+            self._feed(Suspected(claimed(frame), error))
+        else:
+            self._feed(FromLink(source, Relayed(datagram)))
+
     def _proven(self, message: wire.ToClient) -> SessionEvent | None:
         """Return what a message is worth; None where that has been said already."""
         match message:
             case wire.Welcome(peers=peers):
-                return Welcomed(message, tuple(p for p in map(self._introduced, peers) if p))
+                known = [each for each in map(self._introduced, peers) if each is not None]
+                sealed = tuple(SessionKey(p.id, p.sid) for p, agreed in known if agreed)
+                return Welcomed(message, tuple(peer for peer, _ in known), sealed)
             case wire.PeerReady():
-                peer = self._introduced(message)
-                return Introduced(peer) if peer else None
+                introduced = self._introduced(message)
+                return None if introduced is None else Introduced(*introduced)
             case wire.Signal():
                 try:
                     signal = self._verifier.signal(message)
@@ -206,9 +243,12 @@ class SignalingClient:
             case _:
                 return Heard(message)
 
-    def _introduced(self, ready: wire.PeerReady) -> Peer | None:
+    def _introduced(self, ready: wire.PeerReady) -> tuple[Peer, bool] | None:
+        """Return whom an introduction proves, and whether keys are agreed with it."""
         try:
-            return self._verifier.introduce(ready)
+            said = self._verifier.introduce(ready)
         except PeerError as error:
             self._feed(Suspected(ready.session, error))
             return None
+        peer = Peer(ready.from_user_id, ready.from_sid, said.name, said.metadata)
+        return peer, self._sealer is not None and self._sealer.agree(ready.session, said.relay)

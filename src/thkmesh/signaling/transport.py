@@ -24,7 +24,10 @@ class Socket(Protocol):
     def send(self, text: str) -> None:
         """Queue a message; never raises for the network, bounded inside."""
 
-    async def receive(self) -> str:
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a binary message behind all others; it is dropped where too many wait."""
+
+    async def receive(self) -> str | bytes:
         """Return the next message.
 
         Raises:

@@ -10,7 +10,6 @@ from thkmesh.core.identity import SessionKey, decode_bytes, hello_payload, id_of
 from thkmesh.core.link_events import SignalArrived
 from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
 from thkmesh.keys import verify
-from thkmesh.peer import Peer
 
 __all__ = ["MalformedBody", "Verifier"]
 
@@ -46,8 +45,8 @@ class Verifier:
         # Bounded: the oldest is forgotten, and introduced again by the next welcome.
         self._keys: dict[SessionKey, str] = {}
 
-    def introduce(self, ready: wire.PeerReady) -> Peer:
-        """Return the peer that an introduction proves, and remember its key.
+    def introduce(self, ready: wire.PeerReady) -> wire.Introduction:
+        """Return what a peer says of itself, once that is proven, and remember its key.
 
         Raises:
             InvalidMessage: it is malformed, or for another room.
@@ -70,7 +69,7 @@ class Verifier:
         self._keys[ready.session] = ready.key
         if len(self._keys) > _REMEMBERED:
             del self._keys[next(iter(self._keys))]
-        return Peer(ready.from_user_id, ready.from_sid, said.name, said.metadata)
+        return said
 
     def signal(self, signal: wire.Signal) -> SignalArrived:
         """Return what a signal says, once it is proven to be for us and its sender's.

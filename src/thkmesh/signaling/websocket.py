@@ -18,6 +18,8 @@ __all__ = ["WebSocketTransport"]
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 _QUEUE = 4096
+_FRAMES_BYTES = 256 * 1024
+"""More binary messages than this do not wait."""
 
 _MISCONFIGURED = (ImportError, ValueError, RuntimeError)
 """What else comes of proxies and host names: SOCKS without python-socks, malformed names."""
@@ -64,6 +66,8 @@ class WebSocket:
         """Start the one task that writes."""
         self._connection = connection
         self._queue: deque[str] = deque()
+        self._frames: deque[bytes] = deque()
+        self._frames_bytes = 0
         self._wake = asyncio.Event()
         self._done = False
         self._writer = asyncio.create_task(self._write())
@@ -79,21 +83,26 @@ class WebSocket:
         self._queue.append(text)
         self._wake.set()
 
-    async def receive(self) -> str:
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a binary message behind all others; it is dropped where too many wait."""
+        if not self._done and self._frames_bytes + len(frame) <= _FRAMES_BYTES:
+            self._frames.append(frame)
+            self._frames_bytes += len(frame)
+            self._wake.set()
+
+    async def receive(self) -> str | bytes:
         """Return the next message.
 
         Raises:
             SocketClosed: there will be no more.
         """
         try:
-            return await self._connection.recv(decode=True)
+            return await self._connection.recv()
         except ConnectionClosed as closed:
             frame = closed.rcvd
             if frame is None:
                 raise SocketClosed(ABNORMAL, "the connection broke") from None
             raise SocketClosed(frame.code, frame.reason) from None
-        except UnicodeDecodeError:
-            raise SocketClosed(ABNORMAL, "the server sent a binary message") from None
 
     async def close(self, code: int = 1000) -> None:
         """Send what is queued, then close."""
@@ -111,6 +120,11 @@ class WebSocket:
             while True:
                 while self._queue:
                     await self._connection.send(self._queue.popleft())
+                if self._frames:
+                    frame = self._frames.popleft()
+                    self._frames_bytes -= len(frame)
+                    await self._connection.send(frame)
+                    continue
                 if self._done:
                     return
                 self._wake.clear()

@@ -28,6 +28,8 @@ SERVER = "server"
 _OPEN_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 1.0
 _QUEUE = 4096
+_FRAMES = 64
+"""With so many messages on their way no binary one is sent."""
 _UNREAD = 256
 """Messages that a client takes in without reading them."""
 
@@ -69,6 +71,8 @@ class SignalingServer:
         self.context = context
         self.tamper: Tamper | None = None
         """Rewrites, drops or doubles what passes; a lying server, or a bad one."""
+        self.lossy: Callable[[], bool] = bool
+        """Tells for each sealed frame whether to drop it."""
         self._make = make
         self._disconnect_every = disconnect_every
         self._dice = network.dice("websockets")
@@ -156,6 +160,10 @@ class _Frame(Enum):
     CLOSE = "close"
 
 
+_Up: TypeAlias = str | bytes | _Frame
+_Down: TypeAlias = _Up | SocketClosed
+
+
 class _WebSocket:
     """One connection: the client's end, and what the server sees of it."""
 
@@ -176,7 +184,7 @@ class _WebSocket:
         self._service: RoomService | None = None
         """The life of the server that took us in."""
         self._connection: Connection | None = None
-        self._inbox: deque[str] = deque()
+        self._inbox: deque[str | bytes] = deque()
         self._news = asyncio.Event()
         self._open = False
         self._end: SocketClosed | None = None
@@ -184,8 +192,8 @@ class _WebSocket:
         self._hung_up = False
         """Whether the server sends nothing more."""
         self._done = False
-        self._up = Pipe[str | _Frame](self._at_server, self._passes, server.context())
-        self._down = Pipe[str | _Frame | SocketClosed](self._at_client, self._listens, context)
+        self._up = Pipe[_Up](self._at_server, self._passes, server.context())
+        self._down = Pipe[_Down](self._at_client, self._listens, context)
         self._unwatch = self._network.watch(self._resume)
         self._put_up(_Frame.OPEN)
 
@@ -212,7 +220,13 @@ class _WebSocket:
         for each in self._server.passed(Direction.TO_SERVER, self.host, text):
             self._put_up(each)
 
-    async def receive(self) -> str:
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a binary message; it is dropped where many wait."""
+        if self._end is None and self._up.overdue <= _FRAMES:
+            self._network.trace(f"{self.host} to server sealed {crc32(frame):08x} {len(frame)}")
+            self._put_up(frame)
+
+    async def receive(self) -> str | bytes:
         """Return the next message.
 
         Raises:
@@ -240,9 +254,9 @@ class _WebSocket:
         self._news.clear()
         await self._news.wait()
 
-    def _at_client(self, item: str | _Frame | SocketClosed) -> None:
+    def _at_client(self, item: _Down) -> None:
         match item:
-            case str():
+            case str() | bytes():
                 self._inbox.append(item)
             case SocketClosed():
                 self._end = self._end or item
@@ -253,12 +267,12 @@ class _WebSocket:
 
     # --- the server's end ---
 
-    def _at_server(self, item: str | _Frame) -> None:
+    def _at_server(self, item: _Up) -> None:
         if item is _Frame.OPEN:
             self._accept()
         elif self._connection is None or self._service is not self._server.service:
             self._finish()
-        elif isinstance(item, str):
+        elif isinstance(item, str | bytes):
             self._connection.received(item)
         else:
             self._hung_up = True
@@ -283,6 +297,14 @@ class _WebSocket:
             for each in self._server.passed(Direction.TO_CLIENT, self.host, text):
                 self._put_down(each)
         return True
+
+    def relay(self, frame: bytes) -> None:
+        """Send a sealed frame to the client, unless too much waits for it."""
+        if self._hung_up or self._server.lossy():
+            return
+        if self._down.overdue <= _FRAMES:
+            self._network.trace(f"{self.host} to client sealed {crc32(frame):08x} {len(frame)}")
+            self._put_down(frame)
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close after what was sent."""
@@ -309,14 +331,14 @@ class _WebSocket:
         self._forget()
         self._unwatch()
 
-    def _put_up(self, item: str | _Frame) -> None:
+    def _put_up(self, item: _Up) -> None:
         self._up.put(item, self._arrival(self.host, SERVER, item))
 
-    def _put_down(self, item: str | _Frame | SocketClosed) -> None:
+    def _put_down(self, item: _Down) -> None:
         self._down.put(item, self._arrival(SERVER, self.host, item))
 
-    def _arrival(self, source: str, target: str, item: str | _Frame | SocketClosed) -> float:
-        size = len(item) if isinstance(item, str) else 0
+    def _arrival(self, source: str, target: str, item: _Down) -> float:
+        size = len(item) if isinstance(item, str | bytes) else 0
         return self._loop.time() + self._network.reliable_transit(source, target, size)
 
     def _passes(self) -> bool:
@@ -343,6 +365,9 @@ class _Outbound:
 
     def send(self, text: str) -> bool:
         return self._socket.answer(text)
+
+    def relay(self, frame: bytes) -> None:
+        self._socket.relay(frame)
 
     def close(self, code: int, reason: str) -> None:
         self._socket.hang_up(code, reason)

@@ -162,12 +162,14 @@ class World:
             JoinError: see ``thkmesh.join``.
         """
         name = host if name is None else name
+        sid = self.entropy(8).hex()
         settings = RoomSettings(
             url=self.url,
             room=room,
             name=name,
             identity=identity or self.identity(name),
-            sid=self.entropy(8).hex(),
+            sid=sid,
+            relay_seed=hashlib.sha256(sid.encode()).digest(),
             **options,
         )
         return await self.spawn(host, self._enter(host, settings))

@@ -1,0 +1,216 @@
+"""The path through the signaling server, for when there is no other.
+
+Where no direct path opens, and while a broken one is being repaired, the link's
+streams go on over the signaling WebSocket: sealed end to end, within a budget, and
+only as long as needed. The server drops what is over the budget or what a slow
+reader cannot take, so this path **may lose**; it needs its own repair:
+
+::
+
+    closed ──no direct path for 1 s──▶ asking ──answered──▶ in use
+       ▲                                 ╰◀── 3 time-outs ────╯ │
+       ╰────────── direct path opens, or the server is gone ◀───╯
+
+``Resume`` is said until the other side has answered with its own or with an
+acknowledgement; then sending goes on from what that expects. At most
+``WINDOW_BYTES`` are on their way. A receiver ignores what leaves a gap and says
+again what it expects; a sender without progress for a while starts again from what
+is acknowledged (go-back-N), behind another ``Resume``. So every loss is repaired,
+of ``Resume``, ``Skip`` and acknowledgements too.
+
+Who still has a direct path answers, but sends nothing of its own here.
+"""
+
+from typing import Final
+
+from thkmesh.core import frames
+from thkmesh.core.receiving import Inbox
+from thkmesh.core.sending import Outbox
+
+__all__ = [
+    "KEEPALIVE",
+    "OVERHEAD_BYTES",
+    "RELAY_AFTER",
+    "TIMEOUT",
+    "TIMEOUT_MOST",
+    "TRIES",
+    "WINDOW_BYTES",
+    "Relay",
+]
+
+RELAY_AFTER: Final = 1.0
+"""Seconds without a direct path after which the relay is asked for."""
+
+WINDOW_BYTES: Final = 64 * 1024
+"""No more than this is on its way."""
+
+TIMEOUT: Final = 1.0
+TIMEOUT_MOST: Final = 8.0
+"""Seconds without an answer after which all is sent again, at first and at most."""
+
+OVERHEAD_BYTES: Final = 67
+"""What sealing and addressing add to a datagram."""
+
+TRIES: Final = 3
+"""So many time-outs in a row mean that the other side is not there."""
+
+KEEPALIVE: Final = 10.0
+"""Seconds after which it is asked whether it is still there."""
+
+
+class Relay:
+    """One link's path through the server.
+
+    Attributes:
+        usable: the server passes frames on, the other session is listed, keys are agreed.
+        open: it is we who use it.
+        answered: the other side is there.
+        owes: what arrived came over this path, so its acknowledgement goes there too.
+    """
+
+    def __init__(self, outbox: Outbox, inbox: Inbox) -> None:
+        """Begin closed."""
+        self.usable = self.open = self.answered = self.owes = False
+        self._outbox = outbox
+        self._inbox = inbox
+        self._since: float | None = None
+        self._resuming = self._acknowledging = False
+        self._timeout = TIMEOUT
+        self._tries = 0
+        self._ask_at: float | None = None
+        self._asked_at: float | None = None
+        self._free_at: float | None = None
+
+    @property
+    def deadline(self) -> float | None:
+        """When to tick at the latest."""
+        blocked = self._free_at is not None
+        owed = self._inbox.ack_due if self.owes and not blocked else None
+        times = [self._ask_at, self._free_at, owed]
+        if self._since is not None and not self.open:
+            times.append(self._since + RELAY_AFTER)
+        return min((time for time in times if time is not None), default=None)
+
+    def slept(self, duration: float) -> None:
+        """Give back the time in which nothing could be answered."""
+        if self._ask_at is not None:
+            self._ask_at += duration
+
+    def watch(self, now: float, *, wanted: bool) -> None:
+        """Open or close; ``wanted`` while there is no direct path."""
+        if not (self.usable and wanted):
+            self._since = None
+            self._close()
+        elif self._since is None:
+            self._since = now
+        elif not self.open and now >= self._since + RELAY_AFTER:
+            self._begin(now)
+        if not self.usable:
+            self.owes = self._resuming = self._acknowledging = False
+
+    # --- what arrives -----------------------------------------------------------------
+
+    def resumed(self, resume: frames.Resume, now: float) -> None:
+        """Take the other side's word for what begins where, and what it has; answer.
+
+        Raises:
+            InvalidMessage: it cannot have that.
+        """
+        self._inbox.begin(resume.begins)
+        if self._since is not None and not self.open:
+            self._begin(now)
+        if self.open and not self.answered:
+            self._resuming = True
+        else:
+            self._acknowledging = True
+        self.acknowledged(resume.expected, now)
+
+    def acknowledged(self, expected: dict[int, int], now: float) -> None:
+        """Take the other side's word for what it has, and go on from there.
+
+        Raises:
+            InvalidMessage: it cannot have that.
+        """
+        before = self._outbox.unacknowledged_bytes
+        if self.open and not self.answered:
+            self._outbox.resume(expected)
+            self.answered = True
+        else:
+            self._outbox.acknowledge(expected)
+        if not self.open:
+            return
+        self._tries = 0
+        unsettled = self._outbox.unsettled
+        if self._asked_at is not None and self._outbox.unacknowledged_bytes < before:
+            self._timeout = min(max(2 * (now - self._asked_at), TIMEOUT), TIMEOUT_MOST)
+        self._asked_at = now if unsettled else None
+        self._ask_at = now + (self._timeout if unsettled else KEEPALIVE)
+
+    # --- what is said -----------------------------------------------------------------
+
+    def resume_again(self) -> None:
+        """Say again what begins where: a stream has been moved."""
+        self._resuming = self.open
+
+    def take(self, now: float) -> list[bytes]:
+        """Return the datagrams that may leave now."""
+        taken: list[bytes] = []
+        self._free_at = None
+        if self.open and self._ask_at is not None and now >= self._ask_at:
+            self._ask_again(now)
+        budget = self._outbox.budget
+        while self._resuming or self._acknowledges(now) or self._sends:
+            free_at = budget.free_at(now)
+            if free_at > now:
+                self._free_at = free_at
+                break
+            datagram = self._next(now)
+            budget.spend(len(datagram) + OVERHEAD_BYTES, now)
+            taken.append(datagram)
+        return taken
+
+    @property
+    def _sends(self) -> bool:
+        return self.open and self.answered and self._outbox.fits(WINDOW_BYTES)
+
+    def _acknowledges(self, now: float) -> bool:
+        due = self._inbox.ack_due
+        return self._acknowledging or (self.owes and due is not None and now >= due)
+
+    def _next(self, now: float) -> bytes:
+        if self._resuming:
+            self._resuming = False
+            resume = self._outbox.resumption(self._inbox.expected)
+            return frames.datagram(resume, *(self._outbox.skips if self.answered else ()))
+        if self._acknowledges(now):
+            self._acknowledging = self.owes = False
+            self._inbox.ack_due = None
+            return frames.datagram(frames.Ack(self._inbox.expected))
+        if not self._outbox.unsettled:
+            self._asked_at = now
+            self._ask_at = now + self._timeout
+        return self._outbox.take_one()
+
+    def _ask_again(self, now: float) -> None:
+        self._tries += 1
+        if self._tries >= TRIES:
+            self.answered = False
+        if self._tries > 1 or self._outbox.unsettled:
+            self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
+        self._outbox.rewind()
+        self._resuming = True
+        self._asked_at = None
+        self._ask_at = now + self._timeout
+
+    def _begin(self, now: float) -> None:
+        self._outbox.pause()
+        self.open = self._resuming = True
+        self._tries = 0
+        self._timeout = TIMEOUT
+        self._ask_at = now + self._timeout
+        self._asked_at = None
+
+    def _close(self) -> None:
+        if self.open:
+            self.open = self.answered = False
+            self._ask_at = self._asked_at = self._free_at = None

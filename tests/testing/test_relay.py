@@ -1,0 +1,218 @@
+"""The path through the server, in the simulated world: bridged, left, and never losing."""
+
+import asyncio
+from itertools import count
+
+import pytest
+
+from thkmesh.core.relay import RELAY_AFTER
+from thkmesh.events import (
+    LeaveReason,
+    LinkChanged,
+    Lost,
+    Message,
+    Path,
+    PathChanged,
+    PeerLeft,
+    Refused,
+)
+from thkmesh.room import Room
+from thkmesh.server import ServerSettings
+from thkmesh.testing import World
+
+PATIENCE = 60.0
+
+
+class Ear:
+    """A room, and all that it has told."""
+
+    def __init__(self, room: Room) -> None:
+        """Begin to listen."""
+        self.room = room
+        self.events: list[object] = []
+        self._task = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for event in self.room:
+            self.events.append(event)
+
+    @property
+    def data(self) -> list[object]:
+        """What others said."""
+        return [event.data for event in self.events if isinstance(event, Message)]
+
+    @property
+    def paths(self) -> list[Path | None]:
+        """The ways that messages went."""
+        return [event.path for event in self.events if isinstance(event, PathChanged)]
+
+    def of(self, kind: type) -> list[object]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, *data: object, within: float = PATIENCE) -> None:
+        """Wait until just this has been said."""
+        async with asyncio.timeout(within):
+            while len(self.data) < len(data):
+                await asyncio.sleep(0.01)
+        assert self.data == list(data)
+
+
+async def two(world: World, **options: object) -> tuple[Ear, Ear]:
+    """Let two peers join."""
+    rooms = [await world.join(host, room="r", **options) for host in ("ada", "bob")]
+    ears = (Ear(rooms[0]), Ear(rooms[1]))
+    while not (rooms[0].peers and rooms[1].peers):
+        await asyncio.sleep(0.01)
+    return ears
+
+
+def path(one: Ear, other: Ear) -> Path | None:
+    """Return what carries messages from one to the other."""
+    link = one.room.link(other.room.me)
+    assert link is not None
+    return link.path
+
+
+def test_who_finds_no_direct_path_talks_through_the_server() -> None:
+    """Both hear everything in order, soon, and are told by what way."""
+    world = World(3)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send("hello")
+        await bob.room.send({"to": "you"}, to=ada.room.me)
+        await bob.until("hello", within=RELAY_AFTER + 1.0)
+        await ada.until({"to": "you"}, within=1.0)
+        assert path(ada, bob) is path(bob, ada) is Path.RELAY
+        assert ada.paths == bob.paths == [Path.RELAY]
+        assert not ada.of(LinkChanged)
+        big = bytes(range(256)) * 800
+        await ada.room.send(big)
+        await bob.until("hello", big)
+        await ada.room.leave()
+        assert not (ada.of(Refused) or bob.of(Refused))
+
+    world.run(main())
+
+
+def test_a_broken_path_is_bridged_and_the_relay_left() -> None:
+    """What is said meanwhile arrives before the repair; after it nothing comes twice."""
+    world = World(5)
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send(0)
+        await bob.until(0)
+        assert path(ada, bob) is Path.DIRECT
+        assert not ada.paths
+        world.network.partition("ada", "bob")
+        said = [0]
+        for number in range(1, 31):
+            await ada.room.send(number)
+            said.append(number)
+            await asyncio.sleep(0.5)
+        await bob.until(*said, within=5.0)
+        assert path(ada, bob) is Path.RELAY
+        world.network.heal("ada", "bob")
+        async with asyncio.timeout(PATIENCE):
+            while path(ada, bob) is not Path.DIRECT or path(bob, ada) is not Path.DIRECT:
+                await ada.room.send(len(said))
+                said.append(len(said))
+                await asyncio.sleep(0.1)
+        await ada.room.send("direct again")
+        await bob.until(*said, "direct again")
+        assert ada.paths == bob.paths == [Path.RELAY, Path.DIRECT]
+        assert not (ada.of(Refused) or bob.of(Refused) or bob.of(Lost))
+
+    world.run(main())
+
+
+def test_what_the_server_drops_is_sent_again() -> None:
+    """A server that passes on little drops frames, cuts nobody off, and costs no message."""
+    settings = ServerSettings(relay_bytes=20_000, relay_burst_bytes=131_072)
+    world = World(7, settings=settings)
+    world.network.partition("ada", "bob")
+    dropping = count()
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        assert world.server.service is not None
+        service = world.server.service
+        # A server that is stricter than it says: every third frame is over its budget.
+        world.server.lossy = lambda: next(dropping) % 3 == 2
+        said = [bytes([number]) * 5_000 for number in range(40)]
+        for each in said:
+            await ada.room.send(each)
+            await bob.room.send(each)
+        await bob.until(*said, within=600.0)
+        await ada.until(*said, within=600.0)
+        assert next(dropping) > 40
+        assert service.connection_count == 2
+        assert not (ada.of(Refused) or bob.of(Refused))
+
+    world.run(main())
+
+
+@pytest.mark.parametrize("unwilling", ["ada", "bob"])
+def test_nothing_is_relayed_to_who_does_not_want_it(unwilling: str) -> None:
+    """One who has switched it off is enough; then a message waits for a direct path."""
+    world = World(11)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        rooms = [
+            await world.join(host, room="r", relay=host != unwilling) for host in ("ada", "bob")
+        ]
+        ada, bob = map(Ear, rooms)
+        await asyncio.sleep(1.0)
+        await ada.room.send("waits")
+        await asyncio.sleep(20.0)
+        assert not bob.data
+        assert path(ada, bob) is None
+        world.network.heal("ada", "bob")
+        await bob.until("waits")
+        assert not (ada.paths or bob.paths)
+
+    world.run(main())
+
+
+def test_the_relay_ends_with_the_server() -> None:
+    """Without the server nothing is carried; when it is back it goes on where it was."""
+    world = World(13)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send(1)
+        await bob.until(1)
+        world.server.kill()
+        await asyncio.sleep(5.0)
+        assert path(ada, bob) is None
+        await ada.room.send(2)
+        world.server.start()
+        await bob.until(1, 2)
+        assert ada.paths == [Path.RELAY, None, Path.RELAY]
+
+    world.run(main())
+
+
+def test_a_goodbye_through_the_server_comes_last() -> None:
+    """Who leaves over the relay delivers what is queued first."""
+    world = World(17)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send("first")
+        await bob.until("first")
+        said = [bytes([number]) * 20_000 for number in range(8)]
+        for each in said:
+            await ada.room.send(each)
+        await ada.room.leave(patience=60.0)
+        await bob.until("first", *said)
+        assert not bob.of(Lost)
+        assert [e.reason for e in bob.events if isinstance(e, PeerLeft)] == [LeaveReason.LEFT]
+
+    world.run(main())
