@@ -89,7 +89,9 @@ test("the size of an introduction is the one that the server sees", () => {
   const bare = JSON.stringify({
     type: "peer-ready", roomId: "r".repeat(64), fromUserId: "x".repeat(26), fromSid: "x".repeat(16),
     key: "x".repeat(43), signature: "x".repeat(86),
-    body: JSON.stringify({ kind: "hello", protocol: [1, 1], name: "", metadata: { a: "" } }),
+    body: JSON.stringify({
+      kind: "hello", protocol: [1, 1], name: "", relay: "x".repeat(43), metadata: { a: "" },
+    }),
   }).length;
   const most = Math.floor((6144 - bare) / 4);
   assert.ok(fits(most));

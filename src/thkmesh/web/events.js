@@ -28,6 +28,9 @@
  */
 /** How it stands with the direct link to one peer.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} LinkState */
+/** What carries messages to and from a peer: a connection between the two; or, slowly and
+ * only while needed, the signaling server, which cannot read them.
+ * @typedef {"direct" | "relay"} Path */
 /** How it stands with the signaling server. Links live on without it.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} ServerState */
 /** Why a peer is no longer here. @typedef {"left" | "timeout" | "replaced"} LeaveReason */
@@ -45,12 +48,14 @@
  * @typedef {{ type: "undelivered", peer: Peer, count: number }} Undelivered
  *   a peer is gone, and so many messages to it are not known to have arrived
  * @typedef {{ type: "link-changed", peer: Peer, state: LinkState }} LinkChanged
+ * @typedef {{ type: "path-changed", peer: Peer, path: Path | null }} PathChanged
+ *   the relay came into use, or was left: for the direct path, or null where there is neither
  * @typedef {{ type: "server-changed", state: ServerState,
  *   error: import("./errors.js").MeshError | null }} ServerChanged
  * @typedef {{ type: "refused", error: import("./errors.js").PeerError,
  *   peer: Peer | null }} Refused something that arrived was refused and had no effect
  * @typedef {PeerJoined | PeerLeft | Message | Lost | PeerLagging | Undelivered | LinkChanged
- *   | ServerChanged | Refused} MeshEvent
+ *   | PathChanged | ServerChanged | Refused} MeshEvent
  */
 /** @typedef {{ [E in MeshEvent as E["type"]]: CustomEvent<E> }} DispatchedEvents */
 /**

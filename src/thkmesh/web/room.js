@@ -33,6 +33,8 @@ import { Subscription } from "./subscription.js";
  * @property {boolean} polite we yield when offers collide (our id is the lower one)
  * @property {number} generation how many connections the two have tried, at least
  * @property {number} waitingBytes queued here, not yet with the browser's WebRTC
+ * @property {import("./events.js").Path | null} path what carries messages now, null where
+ *   nothing does; the relay only while there is no direct one
  */
 /**
  * @typedef {object} RoomOptions
@@ -166,8 +168,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   link(peer) {
     const link = this.#session.link(sessionKey(peer.id, peer.sid));
     if (link === null) return null;
-    const { state, polite, generation, waitingBytes } = link;
-    return { peer, state, polite, generation, waitingBytes };
+    const { state, polite, generation, waitingBytes, path } = link;
+    return { peer, state, polite, generation, waitingBytes, path };
   }
 
   /**
@@ -398,6 +400,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @param {SessionOutput} output */
   #performSignaling(output) {
     switch (output.type) {
+      case "send-relayed":
+        this.#client.relay(output.to, asOwned(output.datagram));
+        break;
       case "transmit-signal":
         this.#client.signal(output);
         break;
@@ -545,7 +550,8 @@ function asOwned(frame) {
  */
 function describe(event) {
   const peer = "peer" in event && event.peer ? ` ${event.peer.name || event.peer.id}` : "";
-  const state = "state" in event ? ` ${event.state}` : "";
+  const way = event.type === "path-changed" ? ` ${event.path ?? "none"}` : "";
+  const state = "state" in event ? ` ${event.state}` : way;
   const error = "error" in event && event.error ? `: ${event.error.message}` : "";
   return `${event.type}${peer}${state}${error}`;
 }

@@ -31,6 +31,8 @@ const ICE_URL = /^(stuns?|turns?):/;
  * @property {readonly (RTCIceServer | string)[]} [iceServers] beside those the server
  *   offers; URLs or as WebRTC has them
  * @property {"all" | "relay"} [privacy] "relay" hides our addresses from the room
+ * @property {boolean} [relay] false never sends messages through the signaling server;
+ *   else they go that way, sealed, slowly, and only while there is no direct path
  * @property {number} [timeout] seconds until ServerUnreachable; 10
  * @property {AbortSignal} [signal] gives up joining; of no effect once the room is joined
  * @property {boolean} [receive] false throws events away that nobody would read
@@ -55,6 +57,8 @@ export function checked(options) {
   if (!(identity instanceof Identity || identity === "tab" || identity === "stable")) {
     throw new InvalidArgument('identity is "tab", "stable" or an Identity');
   }
+  const { relay = true } = options;
+  if (typeof relay !== "boolean") throw new InvalidArgument("relay is true or false");
   if (!isSeconds(timeout) || timeout === 0) {
     throw new InvalidArgument("timeout is a number of seconds above 0");
   }
@@ -63,7 +67,7 @@ export function checked(options) {
   }
   if (typeof log !== "function") throw new InvalidArgument("log is a function that gets a line");
   return {
-    signaling: { url: websocketUrl(url), room, token, ...introduced(room, name, metadata) },
+    signaling: { url: websocketUrl(url), room, token, relay, ...introduced(room, name, metadata) },
     identity,
     connecting: { iceServers: iceServers(options.iceServers), relayOnly: isRelayOnly(options) },
     timeout,
@@ -96,7 +100,7 @@ function introduced(room, name, metadata) {
   }
   const copy = JSON.parse(json);
   // Quotation marks and the like take more on the wire, where this is text in text.
-  const escaped = bytesOf(peerReady(room, introduction(name, copy)));
+  const escaped = bytesOf(peerReady(room, introduction(name, copy, "x".repeat(43))));
   if (escaped > PEER_READY_LIMIT_BYTES) {
     throw new InvalidArgument(
       `name and metadata make an introduction of ${escaped} bytes, escaped as it is on its way; `
@@ -110,9 +114,12 @@ function introduced(room, name, metadata) {
  * Return the signed body of a hello.
  * @param {string} name
  * @param {Record<string, any>} metadata
+ * @param {string} [relay] our key for the relay
  */
-export function introduction(name, metadata) {
-  return JSON.stringify({ kind: "hello", protocol: VERSIONS, name, metadata });
+export function introduction(name, metadata, relay = "") {
+  return JSON.stringify({
+    kind: "hello", protocol: VERSIONS, name, ...(relay && { relay }), metadata,
+  });
 }
 
 /**

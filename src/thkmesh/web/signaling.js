@@ -15,8 +15,10 @@ import { helloPayload, partsOf, proofPayload, sessionKey, signalPayload } from "
 import {
   decodeIntroduction, decodeSignalBody, decodeToClient, PROTOCOL, WELCOME_LIMIT_BYTES,
 } from "./core/wire.js";
+import { claimed, UnknownVersion } from "./core/sealed.js";
 import { frozenPeer } from "./events.js";
 import { idOfKey, verify } from "./keys.js";
+import { Sealer } from "./sealing.js";
 import { introduction } from "./settings.js";
 
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
@@ -30,9 +32,12 @@ import { introduction } from "./settings.js";
  * @property {string} name
  * @property {Record<string, any>} metadata
  * @property {string} token
+ * @property {boolean} relay whether messages may go through the server, sealed
  */
 
 const REMEMBERED = 1024;
+/** More bytes of sealed frames than this do not wait. */
+const FRAMES_BYTES = 256 * 1024;
 
 /** Checks introductions and signals for one session. */
 export class Verifier {
@@ -51,9 +56,9 @@ export class Verifier {
   }
 
   /**
-   * Return the peer that an introduction proves, and remember its key.
+   * Return the peer that an introduction proves, with its key for the relay; remember its own.
    * @param {any} ready a peer-ready
-   * @returns {Promise<Peer>}
+   * @returns {Promise<{ peer: Peer, relay: string }>}
    * @throws {PeerError} it is not what it claims to be
    */
   async introduce(ready) {
@@ -78,8 +83,9 @@ export class Verifier {
       const [oldest] = this.#keys.keys();
       this.#keys.delete(/** @type {string} */ (oldest));
     }
-    const { name, metadata } = said;
-    return frozenPeer({ id: ready.fromUserId, sid: ready.fromSid, name, metadata });
+    const { name, metadata, relay } = said;
+    const peer = frozenPeer({ id: ready.fromUserId, sid: ready.fromSid, name, metadata });
+    return { peer, relay };
   }
 
   /**
@@ -166,6 +172,11 @@ export class SignalingClient {
   #socket = null;
   #incoming = Promise.resolve();
   #outgoing = Promise.resolve();
+  /** @type {Promise<Sealer | null>} */
+  #sealer;
+  #sealing = Promise.resolve();
+  /** Bytes of sealed frames that wait to be sent. */
+  #sealingBytes = 0;
   /** How many messages and signals of a kind we do not know were skipped. */
   unknown = 0;
 
@@ -178,6 +189,8 @@ export class SignalingClient {
     this.#feed = feed;
     this.#me = sessionKey(settings.identity.id, settings.sid);
     this.#verifier = new Verifier(settings.room, this.#me);
+    this.#sealer = settings.relay
+      ? Sealer.generate(settings.room, this.#me) : Promise.resolve(null);
   }
 
   /** Connect, and feed what comes. */
@@ -190,6 +203,7 @@ export class SignalingClient {
       this.#then(() => this.#lost(null, ABNORMAL, String(error)));
       return;
     }
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     let opened = false;
     socket.addEventListener("open", () => {
@@ -208,7 +222,8 @@ export class SignalingClient {
   /** Let go of the WebSocket, once what was said is on its way; nothing more is fed. */
   close() {
     const socket = this.#socket;
-    this.#outgoing = this.#outgoing.then(() => socket?.close(1000)).catch(reportError);
+    this.#outgoing = Promise.all([this.#outgoing, this.#sealing])
+      .then(() => socket?.close(1000)).catch(reportError);
     this.#incoming = this.#incoming.then(() => {
       if (this.#socket === socket) this.#socket = null;
     });
@@ -217,6 +232,7 @@ export class SignalingClient {
   /** Wait until what was said has been signed and handed over. */
   async flushed() {
     await this.#outgoing;
+    await this.#sealing;
   }
 
   /**
@@ -226,19 +242,21 @@ export class SignalingClient {
    */
   hello(nonce, resume) {
     const { room, identity, sid, name, metadata, token } = this.#settings;
-    const body = introduction(name, metadata);
-    this.#say(async () => ({
-      type: "hello",
-      roomId: room,
-      fromUserId: identity.id,
-      fromSid: sid,
-      key: identity.publicKey,
-      body,
-      signature: await identity.sign(helloPayload(room, this.#me, identity.publicKey, body)),
-      proof: await identity.sign(proofPayload(nonce, room, this.#me)),
-      ...(resume && { resume }),
-      ...(token && { token }),
-    }));
+    this.#say(async () => {
+      const body = introduction(name, metadata, (await this.#sealer)?.publicKey);
+      return {
+        type: "hello",
+        roomId: room,
+        fromUserId: identity.id,
+        fromSid: sid,
+        key: identity.publicKey,
+        body,
+        signature: await identity.sign(helloPayload(room, this.#me, identity.publicKey, body)),
+        proof: await identity.sign(proofPayload(nonce, room, this.#me)),
+        ...(resume && { resume }),
+        ...(token && { token }),
+      };
+    });
   }
 
   /**
@@ -262,6 +280,23 @@ export class SignalingClient {
         signature: await identity.sign(signalPayload(room, this.#me, to, seq, body)),
       }),
     }));
+  }
+
+  /**
+   * Seal a datagram and send it behind what else waits; it may be dropped anywhere.
+   * @param {string} to
+   * @param {Uint8Array<ArrayBuffer>} datagram
+   */
+  relay(to, datagram) {
+    const socket = this.#socket;
+    if (socket === null || this.#sealingBytes + datagram.length > FRAMES_BYTES) return;
+    this.#sealingBytes += datagram.length;
+    this.#sealing = this.#sealing.then(async () => {
+      const frame = await (await this.#sealer)?.seal(to, datagram);
+      this.#sealingBytes -= datagram.length;
+      if (!frame || socket.readyState !== WebSocket.OPEN) return;
+      if (socket.bufferedAmount <= FRAMES_BYTES) socket.send(frame);
+    }).catch(reportError);
   }
 
   /**
@@ -304,13 +339,31 @@ export class SignalingClient {
   /** @param {unknown} data */
   async #received(data) {
     try {
-      if (typeof data !== "string") throw new InvalidMessage("the server sent a binary message");
+      if (data instanceof ArrayBuffer) {
+        await this.#unseal(new Uint8Array(data));
+        return;
+      }
+      if (typeof data !== "string") throw new InvalidMessage("a message of no kind we know");
       if (isTooLarge(data)) throw new InvalidMessage("the server sent more than a welcome may have");
       const event = await this.#proven(decodeToClient(data));
       if (event !== null) this.#feed(event);
     } catch (error) {
       if (error instanceof UnknownType) this.unknown += 1;
       else if (error instanceof PeerError) this.#suspect(null, error);
+      else throw error;
+    }
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} frame */
+  async #unseal(frame) {
+    const sealer = await this.#sealer;
+    if (sealer === null) throw new InvalidMessage("a sealed frame that nobody asked for");
+    try {
+      const { source, data } = await sealer.open(frame);
+      this.#feed({ type: "from-link", to: source, event: { type: "relayed", data } });
+    } catch (error) {
+      if (error instanceof UnknownVersion) this.unknown += 1;
+      else if (error instanceof PeerError) this.#suspect(claimed(frame), error);
       else throw error;
     }
   }
@@ -324,15 +377,18 @@ export class SignalingClient {
     switch (message.type) {
       case "welcome": {
         const peers = [];
+        const sealed = [];
         for (const ready of message.peers) {
-          const peer = await this.#introduced(ready);
-          if (peer !== null) peers.push(peer);
+          const known = await this.#introduced(ready);
+          if (known === null) continue;
+          peers.push(known.peer);
+          if (known.sealed) sealed.push(sessionKey(known.peer.id, known.peer.sid));
         }
-        return { type: "welcomed", message, peers };
+        return { type: "welcomed", message, peers, sealed };
       }
       case "peer-ready": {
-        const peer = await this.#introduced(message);
-        return peer === null ? null : { type: "introduced", peer };
+        const known = await this.#introduced(message);
+        return known === null ? null : { type: "introduced", ...known };
       }
       case "webrtc-offer":
       case "webrtc-answer":
@@ -357,12 +413,15 @@ export class SignalingClient {
   }
 
   /**
+   * Return whom an introduction proves, and whether keys are agreed with it.
    * @param {any} ready
-   * @returns {Promise<Peer | null>}
+   * @returns {Promise<{ peer: Peer, sealed: boolean } | null>}
    */
   async #introduced(ready) {
     try {
-      return await this.#verifier.introduce(ready);
+      const { peer, relay } = await this.#verifier.introduce(ready);
+      const session = sessionKey(peer.id, peer.sid);
+      return { peer, sealed: await (await this.#sealer)?.agree(session, relay) ?? false };
     } catch (error) {
       if (!(error instanceof PeerError)) throw error;
       this.#suspect(sessionKey(ready.fromUserId, ready.fromSid), error);

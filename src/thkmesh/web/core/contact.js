@@ -56,6 +56,8 @@ export class Contact {
   #failures = 0;
   /** @type {number | null} */
   #welcomedAt = null;
+  /** How much the server passes on in a second; 0 if nothing. */
+  relayBytes = 0;
   #pings = 0;
   #pingInterval = 20.0;
   /** @type {number | null} */
@@ -108,6 +110,7 @@ export class Contact {
       this.#known = true;
       this.#resume = message.resume;
       this.#welcomedAt = now;
+      this.relayBytes = message.relayBytes;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }

@@ -110,11 +110,12 @@ export function decodeBytes(text, length) {
 }
 
 /**
+ * Return a context, a zero byte, and each field behind its length.
  * @param {string} context
  * @param {...string} fields
  * @returns {Uint8Array<ArrayBuffer>}
  */
-function payload(context, ...fields) {
+export function signedFields(context, ...fields) {
   const parts = [encoder.encode(context), new Uint8Array(1)];
   for (const field of fields) {
     const data = encoder.encode(field);
@@ -140,7 +141,7 @@ function payload(context, ...fields) {
  */
 export function helloPayload(room, session, publicKey, body) {
   const { id, sid } = partsOf(session);
-  return payload("thkmesh-hello-v1", room, id, sid, publicKey, body);
+  return signedFields("thkmesh-hello-v1", room, id, sid, publicKey, body);
 }
 
 /**
@@ -151,7 +152,7 @@ export function helloPayload(room, session, publicKey, body) {
  */
 export function proofPayload(nonce, room, session) {
   const { id, sid } = partsOf(session);
-  return payload("thkmesh-proof-v1", nonce, room, id, sid);
+  return signedFields("thkmesh-proof-v1", nonce, room, id, sid);
 }
 
 /**
@@ -165,7 +166,7 @@ export function proofPayload(nonce, room, session) {
 export function signalPayload(room, source, to, seq, body) {
   const from = partsOf(source);
   const other = partsOf(to);
-  return payload(
+  return signedFields(
     "thkmesh-signal-v1", room, from.id, from.sid, other.id, other.sid, String(seq), body,
   );
 }

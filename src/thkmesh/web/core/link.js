@@ -11,6 +11,7 @@ import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Inbox } from "./receiving.js";
+import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
@@ -31,11 +32,13 @@ const CONTROL = 0;
 /** @typedef {import("../engine.js").EngineEvent} EngineEvent */
 /** @typedef {import("../engine.js").Operation} Operation */
 /** @typedef {import("../events.js").LinkState} LinkState */
+/** @typedef {import("../events.js").Path} Path */
 /** @typedef {import("./wire.js").SignalBody} SignalBody */
 /**
- * @typedef {{ type: "online" }
+ * @typedef {{ type: "online", relay: boolean }
  *   | { type: "offline" }
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
+ *   | { type: "relayed", data: Uint8Array }
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
  *   | { type: "begin", force: boolean }
@@ -54,6 +57,7 @@ const CONTROL = 0;
  *   | { type: "close-connection", to: string, number: number, drain: number }
  *   | { type: "perform", to: string, number: number, operation: Operation }
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
+ *   | { type: "send-relayed", to: string, datagram: Uint8Array }
  *   | { type: "measure-buffer", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
@@ -62,6 +66,7 @@ const CONTROL = 0;
  *   | { type: "messages-lost", sender: string, count: number }
  *   | { type: "lagged", to: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
+ *   | { type: "rerouted", to: string, path: Path | null }
  *   | { type: "said-goodbye", sender: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
  * } LinkOutput
@@ -87,6 +92,8 @@ export class Link {
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
   #outbox;
   #inbox = new Inbox();
+  #relay;
+  #byRelay = false;
   #number = 0;
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
@@ -119,6 +126,7 @@ export class Link {
     this.#dice = dice;
     this.#retry = new Retry(dice);
     this.#outbox = outbox;
+    this.#relay = new Relay(outbox, this.#inbox);
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
   }
@@ -133,6 +141,7 @@ export class Link {
     this.#outbox.again();
     const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#outbox);
     heir.#inbox = this.#inbox;
+    heir.#relay = new Relay(this.#outbox, this.#inbox);
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
@@ -149,6 +158,12 @@ export class Link {
   /** The number of the current connection; 0 before the first. */
   get number() {
     return this.#number;
+  }
+
+  /** What carries messages now; null where nothing does. @returns {Path | null} */
+  get path() {
+    if (this.#open) return "direct";
+    return this.#relay.answered ? "relay" : null;
   }
 
   /** Whether another message to this session alone may be enqueued. */
@@ -180,6 +195,7 @@ export class Link {
   get deadline() {
     if (this.state === "closed") return null;
     const times = [this.#heartbeat.deadline, this.#trickle.due, this.#sequencer.deadline];
+    times.push(this.#relay.deadline);
     if (this.#open) times.push(this.#inbox.ackDue);
     times.push(this.#unheardAt);
     if (this.#online) times.push(this.#retry.deadline);
@@ -210,6 +226,7 @@ export class Link {
     this.#take(event, now, out);
     const settled = this.#negotiator.settled || this.#revived;
     this.#retry.watch(now, settled && this.#open, this.generation > 0);
+    this.#useRelay(now, out);
     return out;
   }
 
@@ -247,10 +264,15 @@ export class Link {
         this.#sequence({ type: "received", seq, ack, payload: body }, now, out);
         break;
       }
+      case "relayed":
+        this.#relayed(event.data, now, out);
+        break;
       case "online":
+        this.#relay.usable = event.relay;
         this.#goOnline(now, out);
         break;
       case "offline":
+        this.#relay.usable = false;
         this.#online = false;
         this.#sequence({ type: "pause" }, now, out);
         break;
@@ -291,6 +313,7 @@ export class Link {
    */
   #slept(event, now, out) {
     this.#heartbeat.slept(event.duration);
+    this.#relay.slept(event.duration);
     this.#retry.slept(event.duration);
     this.#sequence(event, now, out);
   }
@@ -310,7 +333,7 @@ export class Link {
     const n = this.#heartbeat.ping(now);
     if (n !== null) this.#say({ type: "ping", n }, out);
     const { ackDue } = this.#inbox;
-    if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
+    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
       if (this.#retry.overdue(now)) this.#giveUp(now, out);
@@ -488,6 +511,7 @@ export class Link {
         this.#heartbeat.heard();
         this.#heardAt = now;
         if (this.#silent) {
+          this.#outbox.revive();
           this.#up(now, out);
           this.#revived = true;
         }
@@ -571,7 +595,7 @@ export class Link {
    * @param {boolean} [wanted]
    */
   #giveUp(now, out, wanted = false) {
-    if (this.#leaving) {
+    if (this.#leaving && !this.#relay.answered) {
       this.#close(out, 0);
       return;
     }
@@ -652,6 +676,79 @@ export class Link {
   }
 
   /**
+   * Take a datagram from the path that may lose: a gap is no fault, and ends nothing.
+   * @param {Uint8Array} data
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #relayed(data, now, out) {
+    if (!this.#relay.usable) return;
+    this.#heardAt = now;
+    try {
+      for (const frame of parse(data)) this.#relayedFrame(frame, now, out);
+    } catch (error) {
+      if (!(error instanceof InvalidMessage)) throw error;
+      out.push({ type: "misbehaved", sender: this.to, error });
+    }
+  }
+
+  /**
+   * @param {import("./frames.js").Frame} frame
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #relayedFrame(frame, now, out) {
+    switch (frame.type) {
+      case "fragment": {
+        this.#relay.owes = true;
+        const message = this.#inbox.receive(frame, now, true);
+        if (message !== null) out.push({ type: "content-arrived", sender: this.to, ...message });
+        break;
+      }
+      case "ack":
+        this.#relay.acknowledged(frame.expected, now);
+        break;
+      case "resume":
+        this.#relay.resumed(frame, now);
+        break;
+      case "skip": {
+        this.#relay.owes = true;
+        const count = this.#inbox.skip(frame, now, true);
+        if (count > 0) out.push({ type: "messages-lost", sender: this.to, count });
+        break;
+      }
+      case "bye":
+        out.push({ type: "said-goodbye", sender: this.to });
+        break;
+      default: // a ping or a pong, which have no meaning here
+    }
+  }
+
+  /**
+   * Say over the relay what may be said now, and tell when it comes into use.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #useRelay(now, out) {
+    // What was done before may have closed the link.
+    if (/** @type {LinkState} */ (this.state) === "closed") return;
+    this.#relay.watch(now, !this.#open);
+    for (const each of this.#relay.take(now)) {
+      out.push({ type: "send-relayed", to: this.to, datagram: each });
+    }
+    const { path } = this;
+    if (this.#byRelay !== (path === "relay")) {
+      this.#byRelay = !this.#byRelay;
+      out.push({ type: "rerouted", to: this.to, path });
+    }
+    if (this.#leaving && this.#byRelay && this.#outbox.unacknowledged === 0) {
+      // Not before: it could overtake what is to be sent again.
+      out.push({ type: "send-relayed", to: this.to, datagram: datagram({ type: "bye" }) });
+      this.#close(out, 0);
+    }
+  }
+
+  /**
    * Send a small frame past what is queued; it cannot wait.
    * @param {import("./frames.js").Frame} frame
    * @param {LinkOutput[]} out
@@ -709,6 +806,7 @@ export class Link {
   #cutLoose(out) {
     const { count, skip } = this.#outbox.cutLoose();
     out.push({ type: "lagged", to: this.to, count });
+    this.#relay.resumeAgain();
     if (skip !== null) this.#say(skip, out);
   }
 
@@ -721,7 +819,7 @@ export class Link {
   #depart(now, out) {
     this.#leaving = true;
     this.#unheardSince = now;
-    if (!this.#open && !this.#outbox.waiting) {
+    if (!this.#open && !this.#relay.answered && !this.#outbox.waiting) {
       this.#close(out, 0);
       return;
     }

@@ -42,11 +42,13 @@ export class Inbox {
    * Take a fragment; return a message and whether it is for us alone, once complete.
    * @param {import("./frames.js").Fragment} fragment
    * @param {number} now
+   * @param {boolean} [lossy] it came over a path that may lose: what leaves a gap is ignored
    * @returns {{ data: import("../events.js").Data, direct: boolean } | null}
    * @throws {InvalidMessage} it makes no sense, here or at all
    */
-  receive(fragment, now) {
-    const whole = this.#stream(fragment.stream).receive(fragment);
+  receive(fragment, now, lossy = false) {
+    if (lossy && !this.#streams.has(fragment.stream)) return null;
+    const whole = this.#stream(fragment.stream).receive(fragment, lossy);
     this.ackDue ??= now + ACK_DELAY;
     if (whole === null) return null;
     return { data: content(whole.kind, whole.payload), direct: fragment.stream === DIRECT };
@@ -56,9 +58,11 @@ export class Inbox {
    * Go to where the stream goes on; return how many messages that loses.
    * @param {import("./frames.js").Skip} skip
    * @param {number} now
+   * @param {boolean} [lossy] it came over a path that may lose
    * @throws {InvalidMessage} it makes no sense
    */
-  skip({ stream, to }, now) {
+  skip({ stream, to }, now, lossy = false) {
+    if (lossy && !this.#streams.has(stream)) return 0;
     this.ackDue = now;
     return this.#stream(stream).skip(to);
   }

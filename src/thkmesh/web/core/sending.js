@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Budget } from "./budget.js";
 import { BROADCAST, DIRECT, Writer } from "./frames.js";
 import { Log, Outgoing } from "./streams.js";
 
@@ -26,8 +27,12 @@ export class Outbox {
   directLog;
   /** Whether what the other side has is known, so that sending may go on from there. */
   ready = true; // It has nothing, as nothing was ever sent.
+  /** Of all that the session sends through the server. */
+  budget;
   #broadcast;
   #held = 0;
+  /** A path that may lose was used, too. */
+  #strayed = false;
   /** @type {Outgoing} */
   #everybody;
   /** @type {Outgoing} */
@@ -37,8 +42,10 @@ export class Outbox {
    * Owe what is appended from now on.
    * @param {Log} broadcast
    * @param {() => number} order as in `Log`
+   * @param {Budget} [budget] what the session may send through the server; else nothing
    */
-  constructor(broadcast, order) {
+  constructor(broadcast, order, budget = new Budget(0, 0)) {
+    this.budget = budget;
     this.#broadcast = broadcast;
     this.directLog = new Log(order);
     this.#everybody = new Outgoing(BROADCAST, broadcast);
@@ -78,10 +85,19 @@ export class Outbox {
    */
   begin(expected) {
     this.#held = 0;
-    const begins = new Map(this.#all.map(({ stream, begin }) => [stream, begin]));
     if (this.#all.some(({ sent, begin, skip }) => sent > begin.number || skip !== null)) {
       this.ready = false;
     }
+    return this.resumption(expected);
+  }
+
+  /**
+   * Return where what is owed begins, and what our inbox expects.
+   * @param {Expected} expected
+   * @returns {Resume}
+   */
+  resumption(expected) {
+    const begins = new Map(this.#all.map(({ stream, begin }) => [stream, begin]));
     return { type: "resume", begins, expected };
   }
 
@@ -93,11 +109,14 @@ export class Outbox {
    */
   resume(expected) {
     if (!this.ready) {
-      for (const each of this.#all) each.resume(expected.get(each.stream) ?? each.begin.number);
+      for (const each of this.#all) {
+        const number = expected.get(each.stream) ?? each.begin.number;
+        // What went another way may have been acknowledged since it was said.
+        each.resume(this.#strayed ? Math.max(number, each.acked) : number);
+      }
     }
     this.ready = true;
-    return this.#all.flatMap(({ stream, skip }) => (
-      skip === null ? [] : [{ type: /** @type {const} */ ("skip"), stream, to: skip }]));
+    return this.skips;
   }
 
   /**
@@ -124,22 +143,81 @@ export class Outbox {
     return { count, skip };
   }
 
+  // --- a path that may lose -----------------------------------------------------------
+
+  /** What the other side must know beside what it expects. @returns {Skip[]} */
+  get skips() {
+    return this.#all.flatMap(({ stream, skip }) => (
+      skip === null ? [] : [{ type: /** @type {const} */ ("skip"), stream, to: skip }]));
+  }
+
+  /** How much is not known to have arrived, sent or not. */
+  get unacknowledgedBytes() {
+    return this.#everybody.unacknowledgedBytes + this.#direct.unacknowledgedBytes;
+  }
+
+  /** Whether something is on its way, or has to be skipped. */
+  get unsettled() {
+    return this.#all.some(({ sent, acked, skip }) => sent > acked || skip !== null);
+  }
+
+  /** Send nothing more before it is known what the other side has. */
+  pause() {
+    this.ready = false;
+    this.#strayed = true;
+  }
+
+  /** Send again whatever is not known to have arrived. */
+  rewind() {
+    for (const each of this.#all) each.rewind();
+  }
+
+  /**
+   * Go on over a connection that was given up for its silence, and is heard again. What
+   * went another way meanwhile may be lost; over this one nothing may be missing.
+   */
+  revive() {
+    if (!this.#strayed) return;
+    this.rewind();
+    this.ready = true;
+  }
+
+  /**
+   * Tell whether the next fragment may leave while so much may be on its way.
+   * @param {number} windowBytes
+   */
+  fits(windowBytes) {
+    if (!(this.ready && this.waiting)) return false;
+    const flight = this.unacknowledgedBytes - this.waitingBytes;
+    return flight === 0 || flight + this.#next.nextSize <= windowBytes;
+  }
+
+  /** Return the next datagram; something must be waiting. */
+  takeOne() {
+    return this.#datagram().finish();
+  }
+
   // --- the engine's window ------------------------------------------------------------
 
   /** Return the datagrams that fit the engine's window now. */
   take() {
     const taken = [];
     while (this.ready && this.waiting && this.#held < WINDOW_BYTES) {
-      const writer = new Writer();
-      while (this.waiting) {
-        const each = this.#next;
-        if (writer.size > 0 && writer.size + each.nextSize > BATCH_BYTES) break;
-        writer.put(each.take());
-      }
+      const writer = this.#datagram();
       this.#held += writer.size + OVERHEAD_BYTES;
       taken.push(writer.finish());
     }
     return taken;
+  }
+
+  #datagram() {
+    const writer = new Writer();
+    while (this.waiting) {
+      const each = this.#next;
+      if (writer.size > 0 && writer.size + each.nextSize > BATCH_BYTES) break;
+      writer.put(each.take());
+    }
+    return writer;
   }
 
   /** The stream whose next fragment was sent first. */

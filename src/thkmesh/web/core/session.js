@@ -4,6 +4,7 @@
  */
 
 import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Budget } from "./budget.js";
 import { Contact } from "./contact.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
@@ -21,8 +22,8 @@ import { linksWanted, Topology } from "./topology.js";
  * @typedef {{ type: "start" }
  *   | { type: "socket-lost", code: number, reason: string }
  *   | { type: "heard", message: any }
- *   | { type: "welcomed", message: any, peers: Peer[] }
- *   | { type: "introduced", peer: Peer }
+ *   | { type: "welcomed", message: any, peers: Peer[], sealed: string[] }
+ *   | { type: "introduced", peer: Peer, sealed: boolean }
  *   | { type: "signal-verified", source: string,
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
@@ -36,7 +37,7 @@ import { linksWanted, Topology } from "./topology.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "said-goodbye"
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "rerouted" | "said-goodbye"
  *       | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
@@ -47,6 +48,10 @@ import { linksWanted, Topology } from "./topology.js";
 
 /** Seconds that everybody waits for the slowest. */
 export const PATIENCE = 5.0;
+/** How much of what the server passes on is used: clocks differ, and messages bunch. */
+export const RELAY_SHARE = 0.9;
+/** How much may be sent at once, in seconds of that. */
+export const RELAY_BURST = 2.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
 
@@ -73,6 +78,10 @@ export class Session {
   #due = new Map();
   #order = counter();
   #broadcasts = new Log(this.#order);
+  /** Those with whom keys are agreed. @type {Set<string>} */
+  #sealed = new Set();
+  /** What we may send them through the server. */
+  #budget = new Budget(0, 0);
   /** @type {Extract<SessionEvent, { type: "send" }>[]} */
   #waiting = [];
   /**
@@ -169,13 +178,18 @@ export class Session {
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
         break;
       case "introduced": {
-        const { peer } = event;
+        const { peer, sealed } = event;
+        const key = sessionKey(peer.id, peer.sid);
+        if (sealed) this.#sealed.add(key);
+        else this.#sealed.delete(key);
         this.#changed(this.#members.ready(peer), now, out);
-        this.#toLink(sessionKey(peer.id, peer.sid), { type: "online" }, now, out);
+        this.#toLink(key, this.#online(key), now, out);
         break;
       }
       case "welcomed":
         out.push(...this.#contact.heard(event.message, now));
+        this.#sealed = new Set(event.sealed);
+        this.#pace(now);
         this.#welcomed(event.message.epoch, event.peers, now, out);
         break;
       case "heard":
@@ -214,8 +228,28 @@ export class Session {
     // Before it is told that we are connected: who has joined finds the others here.
     this.#changed(this.#members.welcome(epoch, peers, now), now, out);
     for (const key of [...this.#links.keys()]) {
-      this.#toLink(key, { type: this.#members.listed(key) ? "online" : "offline" }, now, out);
+      const reach = this.#members.listed(key)
+        ? this.#online(key) : /** @type {const} */ ({ type: "offline" });
+      this.#toLink(key, reach, now, out);
     }
+  }
+
+  /**
+   * Return what can reach a session that the server lists.
+   * @param {string} key
+   * @returns {LinkEvent}
+   */
+  #online(key) {
+    return { type: "online", relay: this.#contact.relayBytes > 0 && this.#sealed.has(key) };
+  }
+
+  /**
+   * Keep within what the server passes on: it drops what is more.
+   * @param {number} now
+   */
+  #pace(now) {
+    const pace = RELAY_SHARE * this.#contact.relayBytes;
+    this.#budget.set(pace, RELAY_BURST * pace, now);
   }
 
   /**
@@ -339,6 +373,10 @@ export class Session {
         this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
         if (output.state === "closed") this.#links.delete(source.to);
         break;
+      case "rerouted":
+        if (peer === null) break;
+        out.push({ type: "emit", event: { type: "path-changed", peer, path: output.path } });
+        break;
       case "said-goodbye":
         this.#changed(this.#members.goodbye(source.to), now, out);
         break;
@@ -364,7 +402,7 @@ export class Session {
         out.push({ type: "emit", event: { type: "peer-joined", peer } });
         if (this.#leaveBy === null && linksWanted(Topology.MESH, this.me, [key]).has(key)) {
           this.#links.set(key, this.#newLink(key));
-          this.#toLink(key, { type: "online" }, now, out);
+          this.#toLink(key, this.#online(key), now, out);
         }
       } else {
         const former = this.#links.get(key);
@@ -399,7 +437,7 @@ export class Session {
     const former = this.#lost.get(key);
     this.#lost.delete(key);
     if (former !== undefined) return former.heir();
-    const outbox = new Outbox(this.#broadcasts, this.#order);
+    const outbox = new Outbox(this.#broadcasts, this.#order, this.#budget);
     return new Link(this.me, key, this.#settings, this.#dice, outbox);
   }
 

@@ -156,6 +156,8 @@ export class Outgoing {
   acked;
   /** The number of the next fragment for the current connection. */
   sent;
+  /** The highest it ever was. */
+  #most;
   #log;
 
   /**
@@ -168,6 +170,7 @@ export class Outgoing {
     this.begin = log.end;
     this.acked = log.end.number;
     this.sent = log.end.number;
+    this.#most = log.end.number;
     this.#log = log;
     log.add(this);
   }
@@ -185,6 +188,11 @@ export class Outgoing {
   /** How much is still to be sent. */
   get waitingBytes() {
     return this.#log.bytesFrom(this.sent);
+  }
+
+  /** How much is not known to have arrived. */
+  get unacknowledgedBytes() {
+    return this.#log.bytesFrom(this.acked);
   }
 
   /** Whether the log could let go of more if this recipient had more. */
@@ -209,6 +217,7 @@ export class Outgoing {
   take() {
     const { kind, last, payload } = this.#log.entry(this.sent);
     this.sent += 1;
+    this.#most = Math.max(this.#most, this.sent);
     return { type: "fragment", stream: this.stream, number: this.sent - 1, kind, last, payload };
   }
 
@@ -218,9 +227,10 @@ export class Outgoing {
    * @throws {InvalidMessage} it cannot expect that
    */
   acknowledge(expected) {
-    if (expected > this.sent) {
+    if (expected > this.#most) {
       throw new InvalidMessage(`fragment ${expected} of stream ${this.stream} was not sent`);
     }
+    this.sent = Math.max(this.sent, expected);
     if (this.skip !== null && expected >= this.skip.number) this.skip = null;
     if (expected > this.acked) {
       this.acked = expected;
@@ -238,6 +248,11 @@ export class Outgoing {
       throw new InvalidMessage(`fragment ${expected} of stream ${this.stream} had arrived`);
     }
     this.acknowledge(expected);
+    this.rewind();
+  }
+
+  /** Send again what is not known to have arrived. */
+  rewind() {
     this.sent = this.acked;
   }
 
@@ -247,6 +262,7 @@ export class Outgoing {
     this.skip = this.#log.end;
     this.acked = this.#log.end.number;
     this.sent = this.#log.end.number;
+    this.#most = this.#log.end.number;
     this.#log.trim();
     return count;
   }
@@ -257,6 +273,7 @@ export class Outgoing {
     this.#log = new Log(() => 0);
     this.acked = 0;
     this.sent = 0;
+    this.#most = 0;
   }
 }
 
@@ -279,11 +296,13 @@ export class Incoming {
   /**
    * Take a fragment; return the message that it completes, null if it does not.
    * @param {Fragment} fragment
+   * @param {boolean} [lossy] it came over a path that may lose: a gap is nobody's fault
    * @returns {{ kind: number, payload: Uint8Array } | null}
    * @throws {InvalidMessage} it leaves a gap, or makes no sense where it stands
    */
-  receive({ number, kind, last, payload }) {
-    if (number < this.expected) return null; // it came over a former connection, too
+  receive({ number, kind, last, payload }, lossy = false) {
+    // It came over another path, too; or it will come again.
+    if (number < this.expected || (lossy && number > this.expected)) return null;
     if (number > this.expected) {
       throw new InvalidMessage(`fragment ${number} for ${this.expected}`);
     }

@@ -186,6 +186,7 @@ const TO_CLIENT = {
     iceServers: may(listOf(iceServer), []),
     maxPeers: may(positive, 10),
     pingInterval: may(seconds, 20.0),
+    relayBytes: may(count, 0),
   }),
   "peer-ready": record(peerReady),
   "peer-left": record({
@@ -233,6 +234,7 @@ const introduction = record({
   name: may(text(64), ""),
   features: may(listOf(short), []),
   media: may(boolean, false),
+  relay: may(text(43), ""),
   metadata: may(object, {}),
 });
 
@@ -258,7 +260,7 @@ export const ENVELOPES = Object.freeze({
  */
 /**
  * @typedef {{ protocol: [number, number], name: string, features: string[], media: boolean,
- *   metadata: Record<string, any> }} Introduction
+ *   relay: string, metadata: Record<string, any> }} Introduction
  */
 
 /**

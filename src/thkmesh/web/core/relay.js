@@ -1,0 +1,229 @@
+/**
+ * The path through the signaling server, for when there is no other: the same machine
+ * as `core/relay.py`, which says how it repairs what the server drops.
+ * @module
+ */
+
+import { datagram } from "./frames.js";
+
+/** Seconds without a direct path after which the relay is asked for. */
+export const RELAY_AFTER = 1.0;
+/** No more than this is on its way. */
+export const WINDOW_BYTES = 64 * 1024;
+/** Seconds without an answer after which all is sent again, at first. */
+export const TIMEOUT = 1.0;
+/** And at most. */
+export const TIMEOUT_MOST = 8.0;
+/** What sealing and addressing add to a datagram. */
+export const OVERHEAD_BYTES = 67;
+/** So many time-outs in a row mean that the other side is not there. */
+export const TRIES = 3;
+/** Seconds after which it is asked whether it is still there. */
+export const KEEPALIVE = 10.0;
+
+/** One link's path through the server. */
+export class Relay {
+  /** The server passes frames on, the other session is listed, keys are agreed. */
+  usable = false;
+  /** It is we who use it. */
+  open = false;
+  /** The other side is there. */
+  answered = false;
+  /** What arrived came over this path, so its acknowledgement goes there too. */
+  owes = false;
+  #outbox;
+  #inbox;
+  /** @type {number | null} */
+  #since = null;
+  #resuming = false;
+  #acknowledging = false;
+  #timeout = TIMEOUT;
+  #tries = 0;
+  /** @type {number | null} */
+  #askAt = null;
+  /** @type {number | null} */
+  #askedAt = null;
+  /** @type {number | null} */
+  #freeAt = null;
+
+  /**
+   * Begin closed.
+   * @param {import("./sending.js").Outbox} outbox
+   * @param {import("./receiving.js").Inbox} inbox
+   */
+  constructor(outbox, inbox) {
+    this.#outbox = outbox;
+    this.#inbox = inbox;
+  }
+
+  /** When to tick at the latest; null when there is nothing to wait for. */
+  get deadline() {
+    const blocked = this.#freeAt !== null;
+    const owed = this.owes && !blocked ? this.#inbox.ackDue : null;
+    const times = [this.#askAt, this.#freeAt, owed];
+    if (this.#since !== null && !this.open) times.push(this.#since + RELAY_AFTER);
+    const due = times.filter((time) => time !== null);
+    return due.length ? Math.min(...due) : null;
+  }
+
+  /**
+   * Give back the time in which nothing could be answered.
+   * @param {number} duration seconds
+   */
+  slept(duration) {
+    if (this.#askAt !== null) this.#askAt += duration;
+  }
+
+  /**
+   * Open or close.
+   * @param {number} now seconds
+   * @param {boolean} wanted while there is no direct path
+   */
+  watch(now, wanted) {
+    if (!(this.usable && wanted)) {
+      this.#since = null;
+      this.#close();
+    } else if (this.#since === null) {
+      this.#since = now;
+    } else if (!this.open && now >= this.#since + RELAY_AFTER) {
+      this.#begin(now);
+    }
+    if (!this.usable) {
+      this.owes = false;
+      this.#resuming = false;
+      this.#acknowledging = false;
+    }
+  }
+
+  // --- what arrives -------------------------------------------------------------------
+
+  /**
+   * Take the other side's word for what begins where, and what it has; answer.
+   * @param {import("./frames.js").Resume} resume
+   * @param {number} now
+   * @throws {import("../errors.js").InvalidMessage} it cannot have that
+   */
+  resumed(resume, now) {
+    this.#inbox.begin(resume.begins);
+    if (this.#since !== null && !this.open) this.#begin(now);
+    if (this.open && !this.answered) this.#resuming = true;
+    else this.#acknowledging = true;
+    this.acknowledged(resume.expected, now);
+  }
+
+  /**
+   * Take the other side's word for what it has, and go on from there.
+   * @param {import("./frames.js").Expected} expected
+   * @param {number} now
+   * @throws {import("../errors.js").InvalidMessage} it cannot have that
+   */
+  acknowledged(expected, now) {
+    const before = this.#outbox.unacknowledgedBytes;
+    if (this.open && !this.answered) {
+      this.#outbox.resume(expected);
+      this.answered = true;
+    } else {
+      this.#outbox.acknowledge(expected);
+    }
+    if (!this.open) return;
+    this.#tries = 0;
+    const { unsettled } = this.#outbox;
+    if (this.#askedAt !== null && this.#outbox.unacknowledgedBytes < before) {
+      this.#timeout = Math.min(Math.max(2 * (now - this.#askedAt), TIMEOUT), TIMEOUT_MOST);
+    }
+    this.#askedAt = unsettled ? now : null;
+    this.#askAt = now + (unsettled ? this.#timeout : KEEPALIVE);
+  }
+
+  // --- what is said -------------------------------------------------------------------
+
+  /** Say again what begins where: a stream has been moved. */
+  resumeAgain() {
+    this.#resuming = this.open;
+  }
+
+  /**
+   * Return the datagrams that may leave now.
+   * @param {number} now seconds
+   */
+  take(now) {
+    const taken = [];
+    this.#freeAt = null;
+    if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain(now);
+    const { budget } = this.#outbox;
+    while (this.#resuming || this.#acknowledges(now) || this.#sends) {
+      const freeAt = budget.freeAt(now);
+      if (freeAt > now) {
+        this.#freeAt = freeAt;
+        break;
+      }
+      const next = this.#next(now);
+      budget.spend(next.length + OVERHEAD_BYTES, now);
+      taken.push(next);
+    }
+    return taken;
+  }
+
+  get #sends() {
+    return this.open && this.answered && this.#outbox.fits(WINDOW_BYTES);
+  }
+
+  /** @param {number} now */
+  #acknowledges(now) {
+    const { ackDue } = this.#inbox;
+    return this.#acknowledging || (this.owes && ackDue !== null && now >= ackDue);
+  }
+
+  /** @param {number} now */
+  #next(now) {
+    if (this.#resuming) {
+      this.#resuming = false;
+      const resume = this.#outbox.resumption(this.#inbox.expected);
+      return datagram(resume, ...(this.answered ? this.#outbox.skips : []));
+    }
+    if (this.#acknowledges(now)) {
+      this.#acknowledging = false;
+      this.owes = false;
+      this.#inbox.ackDue = null;
+      return datagram({ type: "ack", expected: this.#inbox.expected });
+    }
+    if (!this.#outbox.unsettled) {
+      this.#askedAt = now;
+      this.#askAt = now + this.#timeout;
+    }
+    return this.#outbox.takeOne();
+  }
+
+  /** @param {number} now */
+  #askAgain(now) {
+    this.#tries += 1;
+    if (this.#tries >= TRIES) this.answered = false;
+    if (this.#tries > 1 || this.#outbox.unsettled) {
+      this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
+    }
+    this.#outbox.rewind();
+    this.#resuming = true;
+    this.#askedAt = null;
+    this.#askAt = now + this.#timeout;
+  }
+
+  /** @param {number} now */
+  #begin(now) {
+    this.#outbox.pause();
+    this.open = true;
+    this.#resuming = true;
+    this.#tries = 0;
+    this.#timeout = TIMEOUT;
+    this.#askAt = now + this.#timeout;
+    this.#askedAt = null;
+  }
+
+  #close() {
+    if (!this.open) return;
+    this.open = false;
+    this.answered = false;
+    this.#askAt = null;
+    this.#askedAt = null;
+    this.#freeAt = null;
+  }
+}
