@@ -2,11 +2,13 @@
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as events
+from thkmesh.core.budget import Budget
 from thkmesh.core.engine import (
     CHANNELS,
     AddCandidate,
@@ -47,18 +49,21 @@ class End:
 
     link: Link
     broadcasts: Log
+    budget: Budget
     out: list[events.LinkOutput] = field(default_factory=list)
     number: int = 0
     closed: list[tuple[int, float]] = field(default_factory=list)
     held_bytes: int = 0
     frames: list[bytes] = field(default_factory=list)
+    relayed: list[bytes] = field(default_factory=list)
 
     @classmethod
     def between(cls, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: float) -> "End":
         """Make a link whose retries depend on ``dice``."""
         order = itertools.count()
         log = Log(order)
-        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order)), log)
+        budget = Budget(1e9, 1e9)
+        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order, budget)), log, budget)
 
     def said(self, kind: type[_Kind]) -> list[_Kind]:
         """Return the outputs of one type, in order."""
@@ -79,7 +84,8 @@ class LinkWorld:
     """Both ends, and the time.
 
     ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
-    ``network`` False keeps every frame, for as long as its connection lasts.
+    ``network`` False keeps every frame, for as long as its connection lasts;
+    ``relay_loses`` tells of each datagram whether the server drops it.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class LinkWorld:
         self.engine = True
         self.wire_up = True
         self._network = True
+        self.relay_loses: Callable[[bytes], bool] = lambda _: False
         self._kept: list[tuple[End, int, bytes]] = []
         self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
         self._negotiated: set[int] = set()
@@ -117,6 +124,12 @@ class LinkWorld:
         for end in (self.low, self.high):
             self.tell(end, events.Online())
         return self.run(1.0)
+
+    def meet(self) -> "LinkWorld":
+        """Bring both online, with keys agreed for the relay."""
+        for end in (self.low, self.high):
+            self.tell(end, events.Online(relay=True))
+        return self
 
     def tell(self, end: End, event: events.LinkEvent | Tick | Slept) -> None:
         """Hand an event to an end and let everything settle."""
@@ -176,6 +189,10 @@ class LinkWorld:
             case events.SendFrame(frame=frame):
                 end.frames.append(frame)
                 self._carry(end, frame)
+            case events.SendRelayed(datagram=datagram):
+                end.relayed.append(datagram)
+                if not self.relay_loses(datagram):
+                    self._work.append((self.other(end), events.Relayed(datagram)))
             case events.MeasureBuffer(number=number):
                 self._work.append((end, events.Measured(number, end.held_bytes)))
             case _:

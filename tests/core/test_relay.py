@@ -1,0 +1,392 @@
+"""The laws of the relay: in use only while needed, and whatever it loses comes again."""
+
+import pytest
+
+from tests.core.link_world import HIGH, LOW, End, LinkWorld
+from thkmesh.core import frames
+from thkmesh.core.engine import ChannelOpened, FrameReceived
+from thkmesh.core.frames import BROADCAST, Begin, Kind
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.link_events import (
+    CutLoose,
+    Depart,
+    FromEngine,
+    Lagged,
+    MessagesLost,
+    Misbehaved,
+    Offline,
+    Online,
+    Relayed,
+    Renew,
+    Rerouted,
+    SaidGoodbye,
+)
+from thkmesh.core.machine import Slept
+from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER, TIMEOUT, TIMEOUT_MOST, TRIES, WINDOW_BYTES
+from thkmesh.core.streams import ACK_DELAY
+from thkmesh.events import LinkState, Path
+
+RELAY, DIRECT = Path.RELAY, Path.DIRECT
+
+
+def cut_off() -> LinkWorld:
+    """Return two ends who can use the relay and nothing else."""
+    world = LinkWorld()
+    world.engine = False
+    return world.meet()
+
+
+def paths(end: End) -> list[Path | None]:
+    """Return the ways that an end told of."""
+    return [each.path for each in end.said(Rerouted)]
+
+
+def kinds(end: End) -> list[str]:
+    """Return what an end said over the relay, frame by frame."""
+    return [type(each).__name__ for sent in end.relayed for each in frames.parse(sent)]
+
+
+def losing(*numbers: int) -> LinkWorld:
+    """Return a pair whose relay drops these datagrams, counted from the first."""
+    world = cut_off()
+    seen: list[bytes] = []
+
+    def loses(datagram: bytes) -> bool:
+        seen.append(datagram)
+        return len(seen) - 1 in numbers
+
+    world.relay_loses = loses
+    return world
+
+
+def test_it_is_asked_for_after_a_second_without_a_direct_path() -> None:
+    """Not before; then both use it, and what waited arrives."""
+    world = cut_off()
+    world.send(world.low, "waits")
+    world.run(0.9 * RELAY_AFTER)
+    assert not world.low.relayed
+    assert world.low.link.path is None
+    world.run(0.2 * RELAY_AFTER)
+    assert world.high.heard == ["waits"]
+    assert paths(world.low) == paths(world.high) == [RELAY]
+    assert world.low.link.path is RELAY
+    assert world.low.link.state is LinkState.CONNECTING
+    world.run(1.0)
+    assert world.low.link.unacknowledged == 0
+
+
+def test_a_quick_direct_path_needs_no_relay() -> None:
+    """Who connects within a second says nothing over it."""
+    world = LinkWorld().meet()
+    world.run(30.0)
+    assert world.low.link.path is DIRECT
+    assert world.low.relayed == world.high.relayed == paths(world.low) == []
+
+
+def test_it_is_left_for_a_direct_path() -> None:
+    """What it lost on its way goes over that; nothing is said over it any more."""
+    world = LinkWorld()
+    world.engine = False
+    world.meet().run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "lost at first")
+    world.engine = True
+    for end in (world.low, world.high):
+        world.tell(end, Renew())
+    world.run(1.0)
+    assert world.low.link.path is world.high.link.path is DIRECT
+    assert paths(world.low) == paths(world.high) == [RELAY, DIRECT]
+    assert world.high.heard == ["lost at first"]
+    said = len(world.low.relayed)
+    world.send(world.low, "direct")
+    world.run(60.0)
+    assert len(world.low.relayed) == said
+    assert world.high.heard == ["lost at first", "direct"]
+
+
+@pytest.mark.parametrize("lost", range(12))
+def test_each_datagram_may_be_lost(lost: int) -> None:
+    """Whichever it is, of either side, everything arrives once and in order."""
+    world = losing(lost)
+    said = [f"message {number}" for number in range(3)]
+    for text in said:
+        world.send(world.low, text)
+        world.send(world.high, text, direct=True)
+    world.run(3.0)
+    for text in ("more", "and more"):
+        world.send(world.low, text)
+        world.send(world.high, text)
+        world.run(0.5)
+    world.run(10.0)
+    for end in (world.low, world.high):
+        assert end.heard == [*said, "more", "and more"]
+        assert end.link.unacknowledged == 0
+        assert end.said(Misbehaved) == []
+
+
+def test_no_more_than_a_window_is_on_its_way() -> None:
+    """The next leaves when the first have arrived."""
+    world = cut_off().run(2.0)
+    world.relay_loses = lambda datagram: len(datagram) > 1000
+    begun = len(world.low.relayed)
+    for _ in range(20):
+        world.send(world.low, b"x" * 10_000)
+    assert sum(map(len, world.low.relayed[begun:])) <= WINDOW_BYTES
+    world.relay_loses = lambda _: False
+    world.run(20.0)
+    assert world.high.heard == [b"x" * 10_000] * 20
+
+
+def test_a_fragment_larger_than_the_window_goes_alone() -> None:
+    """Nothing waits for ever for its turn."""
+    world = cut_off().run(2.0)
+    for _ in range(2):
+        world.send(world.low, b"x" * 200_000)
+    world.run(5.0)
+    assert world.high.heard == [b"x" * 200_000] * 2
+
+
+def test_it_keeps_to_the_budget() -> None:
+    """What is over it waits, acknowledgements too, and nothing is lost for it."""
+    world = cut_off().run(2.0)
+    for end in (world.low, world.high):
+        end.budget.set(1000.0, 2000.0, world.now)
+    before = sum(map(len, world.low.relayed))
+    for _ in range(20):
+        world.send(world.low, b"x" * 1000)
+    world.run(5.0)
+    spent = sum(map(len, world.low.relayed)) - before
+    assert spent <= 2000 + 5 * 1000 + 17_000
+    assert len(world.high.heard) < 20
+    world.run(60.0)
+    assert world.high.heard == [b"x" * 1000] * 20
+
+
+def test_who_does_not_answer_is_asked_less_often_and_is_not_there() -> None:
+    """Time-outs double up to the most; after three the link has no path."""
+    world = cut_off().run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "unheard")
+    world.run(TIMEOUT * 2**TRIES + 1.0)
+    assert paths(world.low) == [RELAY, None]
+    said = len(world.low.relayed)
+    world.run(10 * TIMEOUT_MOST)
+    assert 5 <= len(world.low.relayed) - said <= 11
+    world.relay_loses = lambda _: False
+    world.run(2 * TIMEOUT_MOST)
+    assert world.high.heard == ["unheard"]
+    assert paths(world.low) == [RELAY, None, RELAY]
+
+
+def test_an_idle_relay_is_kept_alive() -> None:
+    """Now and then each asks, and is answered."""
+    world = cut_off().run(2.0)
+    said = len(world.low.relayed)
+    world.run(10 * KEEPALIVE)
+    assert 10 <= len(world.low.relayed) - said <= 45
+    assert paths(world.low) == [RELAY]
+
+
+def test_a_slow_answer_makes_patient() -> None:
+    """After a round trip was seen to be long, a time-out is longer than it."""
+    world = cut_off().run(2.0)
+    kept: list[bytes] = []
+
+    def keeps(datagram: bytes) -> bool:
+        kept.append(datagram)
+        return True
+
+    for turn in range(2):
+        world.relay_loses = keeps
+        world.send(world.low, turn)
+        world.run(0.8)
+        datagram = kept.pop(0)
+        world.tell(world.high, Relayed(datagram))
+        world.run(ACK_DELAY)
+        for each in kept:
+            world.tell(world.low, Relayed(each))
+        kept.clear()
+        world.relay_loses = lambda _: False
+        world.run(0.1)
+    assert world.high.heard == [0, 1]
+    world.relay_loses = lambda _: True
+    said = len(world.low.relayed)
+    world.send(world.low, 2)
+    world.run(1.2)
+    assert len(world.low.relayed) == said + 1, "it waits longer than before"
+
+
+def test_without_the_server_it_ends() -> None:
+    """Offline closes it, online opens it again at once or after a second."""
+    world = cut_off().run(2.0)
+    world.tell(world.low, Offline())
+    assert paths(world.low) == [RELAY, None]
+    said = len(world.low.relayed)
+    world.tell(world.low, Relayed(frames.datagram(frames.Resume({}, {}))))
+    world.run(30.0)
+    assert len(world.low.relayed) == said
+    world.tell(world.low, Online(relay=True))
+    world.send(world.low, "back")
+    world.run(2 * TIMEOUT_MOST)
+    assert world.high.heard == ["back"]
+
+
+def test_without_keys_it_does_not_begin() -> None:
+    """Online without relay is as before."""
+    world = LinkWorld()
+    world.engine = False
+    for end in (world.low, world.high):
+        world.tell(end, Online())
+    world.run(10.0)
+    assert world.low.relayed == world.high.relayed == []
+
+
+def test_who_has_a_direct_path_answers_and_goes_on_over_that() -> None:
+    """One side may find the path dead and the other not."""
+    world = LinkWorld().meet().run(1.0)
+    world.engine = world.wire_up = False
+    world.tell(world.low, Renew())
+    world.run(RELAY_AFTER + 1.0)
+    assert world.high.link.path is DIRECT
+    assert world.low.link.path is RELAY
+    world.send(world.low, "by relay")
+    world.run(1.0)
+    assert world.high.heard == ["by relay"]
+    assert world.low.link.unacknowledged == 0
+    assert "Fragment" not in kinds(world.high)
+    world.run(60.0)
+    assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
+
+
+def test_a_silent_connection_that_is_heard_again_misses_nothing() -> None:
+    """What the relay lost meanwhile is sent again over it, and what it carried not minded."""
+    world = LinkWorld().meet().run(1.0)
+    world.wire_up = world.network = False
+    world.send(world.high, "held by the engine")
+    for _ in range(int(INTERVAL + PATIENCE + RELAY_AFTER) + 1):
+        world.run(1.0)
+        # The other way is fine: only the higher finds the path dead, and can but ask.
+        world.report(world.low, FrameReceived(0, frames.datagram(frames.Pong(1))))
+    assert world.high.link.path is RELAY
+    assert world.low.link.path is DIRECT
+    world.send(world.high, "by relay")
+    world.run(1.0)
+    world.relay_loses = lambda _: True
+    world.send(world.high, "lost by the relay")
+    world.network = True
+    world.run(1.0)
+    assert world.high.link.path is DIRECT
+    assert world.low.heard == ["held by the engine", "by relay", "lost by the relay"]
+    assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
+    assert world.high.link.generation == 1
+
+
+def test_a_resume_that_was_overtaken_is_no_violation() -> None:
+    """What the relay has acknowledged since stays acknowledged."""
+    world = LinkWorld().meet().run(1.0)
+    world.engine = world.wire_up = False
+    for end in (world.low, world.high):
+        world.tell(end, Renew())
+    world.run(3.0)
+    world.report(world.low, ChannelOpened(0))
+    stale = frames.datagram(frames.Resume({BROADCAST: Begin(0, 0)}, {BROADCAST: 0}))
+    world.tell(world.low, Relayed(frames.datagram(frames.Ack({BROADCAST: 0}))))
+    world.send(world.low, "x")
+    world.report(world.low, FrameReceived(0, stale))
+    world.tell(world.low, FromEngine(world.low.number, FrameReceived(0, stale)))
+    assert world.low.said(Misbehaved) == []
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"",
+        b"\x01\x3f",
+        frames.datagram(frames.Ack({BROADCAST: 5})),
+        frames.datagram(frames.Resume({}, {BROADCAST: 5})),
+        frames.datagram(frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"\xff")),
+    ],
+)
+def test_nonsense_is_refused_and_ends_nothing(datagram: bytes) -> None:
+    """It is told of; the relay and the connection stay as they are."""
+    world = LinkWorld().meet().run(1.0)
+    world.tell(world.low, Relayed(datagram))
+    assert len(world.low.said(Misbehaved)) == 1
+    assert world.low.link.state is LinkState.CONNECTED
+    world.send(world.low, "unharmed")
+    assert world.high.heard == ["unharmed"]
+
+
+def test_what_makes_no_sense_without_its_beginning_is_ignored() -> None:
+    """The frame that explained it was lost, and comes again; a ping has no meaning here."""
+    world = cut_off()
+    skip = frames.Skip(BROADCAST, Begin(3, 3))
+    fragment = frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"early")
+    world.tell(world.low, Relayed(frames.datagram(skip, fragment, frames.Ping(1), frames.Pong(1))))
+    assert world.low.said(Misbehaved) == []
+    assert world.low.heard == []
+    world.run(1.0)
+
+
+def test_who_is_cut_loose_is_told_over_the_relay() -> None:
+    """Also if the first word of it is lost."""
+    world = cut_off()
+    world.send(world.low, "had")
+    world.run(2.0)
+    lost: list[bytes] = []
+
+    def loses(datagram: bytes) -> bool:
+        lost.append(datagram)
+        return len(lost) <= 2
+
+    world.relay_loses = loses
+    world.send(world.low, "missed")
+    world.tell(world.low, CutLoose())
+    world.run(10.0)
+    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    world.send(world.low, "news")
+    world.run(10.0)
+    assert world.high.heard == ["had", "news"]
+
+
+def test_who_leaves_says_goodbye_after_the_last_message_has_arrived() -> None:
+    """A goodbye must not overtake what has to be sent again."""
+    world = cut_off().run(2.0)
+    world.relay_loses = lambda datagram: b"last" in datagram
+    world.send(world.low, "last")
+    world.tell(world.low, Depart())
+    world.run(1.5)
+    assert world.high.said(SaidGoodbye) == []
+    world.relay_loses = lambda _: False
+    world.run(10.0)
+    assert world.high.heard == ["last"]
+    assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
+    assert world.low.link.state is LinkState.CLOSED
+
+
+def test_who_leaves_does_not_mind_a_failing_connection_while_it_is_relayed() -> None:
+    """The relay goes on until all has arrived."""
+    world = cut_off().run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "late")
+    world.tell(world.low, Depart())
+    world.tell(world.low, Renew())
+    assert world.low.link.state is not LinkState.CLOSED
+    world.relay_loses = lambda _: False
+    world.run(10.0)
+    assert world.high.heard == ["late"]
+    assert world.low.link.state is LinkState.CLOSED
+
+
+def test_our_sleep_is_no_time_out() -> None:
+    """What we could not hear meanwhile is waited for."""
+    world = cut_off()
+    world.tell(world.low, Slept(5.0))
+    world.run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "x")
+    said = len(world.low.relayed)
+    world.now += 100.0
+    world.tell(world.low, Slept(100.0))
+    assert len(world.low.relayed) == said
