@@ -85,6 +85,7 @@ class Row {
   #hint = h("p", { class: "hint" });
   #button;
   #role = "";
+  #relayed = false;
   /** @type {import("./words.js").Path} */
   #path = null;
   /** @type {number | null} */
@@ -119,8 +120,12 @@ class Row {
     if (link.state === "connected") this.#waitingSince = null;
     else this.#waitingSince ??= performance.now();
     const waited = (performance.now() - (this.#waitingSince ?? performance.now())) / 1000;
-    setText(this.#hint, waited < PATIENCE ? "" : "No way found yet, still trying. Some networks "
-      + "can be crossed with a TURN server only.");
+    this.#relayed = link.path === "relay";
+    const found = this.#relayed
+      ? "No direct way found yet, so messages go through the server, which cannot read them. "
+      : "No way found yet, still trying. ";
+    setText(this.#hint, waited < PATIENCE ? "" : `${found}Some networks can be crossed with a `
+      + "TURN server only.");
     this.showPath(this.#path);
   }
 
@@ -128,7 +133,8 @@ class Row {
   showPath(path) {
     const { state = "" } = this.element.dataset;
     this.#path = state === "connected" ? path : null;
-    setText(this.#state, state === "connected" ? connection(this.#path) : state);
+    const otherwise = this.#relayed ? "relayed by the server" : state;
+    setText(this.#state, state === "connected" ? connection(this.#path) : otherwise);
     const facts = [...pathFacts(this.#path), this.#role];
     for (const [index, fact] of facts.entries()) {
       const item = this.#facts.children[index] ?? this.#facts.appendChild(h("li"));
