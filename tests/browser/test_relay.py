@@ -72,7 +72,7 @@ def test_two_processes_behind_firewalls_talk_through_the_server(stage: Stage) ->
     """From the beginning without UDP: the first line is there a second after both are."""
 
     async def play() -> float:
-        async with stage.server(host="0.0.0.0") as server:  # noqa: S104 - in its own network
+        async with stage.server(host="0.0.0.0") as server:
             with outpost() as network:
                 block(network, server.port)
                 async with (
@@ -98,7 +98,7 @@ def test_a_path_that_breaks_is_bridged(stage: Stage) -> None:
     """The firewall closes while they talk: soon all goes on, and no line is missing."""
 
     async def play() -> float:
-        async with stage.server(host="0.0.0.0") as server:  # noqa: S104 - in its own network
+        async with stage.server(host="0.0.0.0") as server:
             with outpost() as network:
                 async with (
                     chatter(server, "Ada", ()) as ada,
@@ -125,7 +125,7 @@ def test_a_page_and_a_process_talk_through_the_server(stage: Stage) -> None:
     """Both ways, and the page says how."""
 
     async def play() -> None:
-        async with stage.server(host="0.0.0.0") as server, stage.page() as page:  # noqa: S104
+        async with stage.server(host="0.0.0.0") as server, stage.page() as page:
             with outpost() as network:
                 block(network, server.port)
                 await enter(page, server, "Ada", ROOM)

@@ -14,7 +14,9 @@ from thkmesh.core.room_events import (
     Opened,
     Output,
     Received,
+    Relay,
     RoomRules,
+    Sealed,
     Send,
 )
 from thkmesh.core.rooms import Rooms
@@ -76,6 +78,7 @@ class World:
         self.rules = rules or RoomRules()
         self.rooms = Rooms("epoch", self.rules)
         self.now = 1000.0
+        self.frames: list[tuple[int, bytes]] = []
         self.texts: dict[int, list[str]] = {}
         self.closed: dict[int, tuple[CloseCode, str]] = {}
 
@@ -87,6 +90,8 @@ class World:
             match output:
                 case Send(conn=conn, text=text):
                     self.texts[conn].append(text)
+                case Relay(conn=conn, frame=frame):
+                    self.frames.append((conn, frame))
                 case Close(conn=conn, code=code, reason=reason):
                     self.closed[conn] = (code, reason)
         return outputs
@@ -128,6 +133,12 @@ class World:
         text = encode(message)
         self.feed(Received(conn, message, text))
         return text
+
+    def seal(self, conn: int, to: SessionKey, rest: bytes) -> bool:
+        """Hand in a sealed frame; tell whether it was passed on."""
+        before = len(self.frames)
+        self.feed(Sealed(conn, to, rest))
+        return len(self.frames) > before
 
     def drop(self, conn: int) -> None:
         """Break a WebSocket."""

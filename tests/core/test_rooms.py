@@ -25,11 +25,13 @@ from thkmesh.core.room_events import (
     Opened,
     Refused,
     RoomRules,
+    Sealed,
     Skipped,
     Stop,
 )
 from thkmesh.core.room_state import PeerView, RoomView
 from thkmesh.core.rooms import Rooms
+from thkmesh.core.sealed import addressed
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     Ack,
@@ -59,7 +61,7 @@ def test_a_newcomer_is_told_of_the_others_and_they_of_it() -> None:
     """A welcome lists everybody else; everybody else gets one peer-ready."""
     world = World()
     a = world.join(A, name="Ada")
-    assert world.welcomed(a) == Welcome("lobby", "epoch", "secret-0")
+    assert world.welcomed(a) == Welcome("lobby", "epoch", "secret-0", relay_bytes=65_536)
     b = world.join(B, name="Bob")
     assert world.welcomed(b).peers == (ready(A, name="Ada"),)
     assert world.heard(a) == [ready(B, name="Bob")]
@@ -270,7 +272,12 @@ def test_a_return_within_the_grace_period_is_invisible() -> None:
     challenge, welcome, *rest = world.texts[again]
     assert decode_to_client(challenge) == Challenge(f"nonce-{again}", "epoch", wire.VERSIONS)
     assert decode_to_client(welcome) == Welcome(
-        "lobby", "epoch", f"secret-{again}", resumed=True, peers=(ready(B),)
+        "lobby",
+        "epoch",
+        f"secret-{again}",
+        resumed=True,
+        peers=(ready(B),),
+        relay_bytes=65_536,
     )
     assert rest == sent
     assert world.heard(b) == []
@@ -578,3 +585,80 @@ def test_what_comes_after_the_end_is_without_effect() -> None:
     world.say(a, Leave())
     world.say(a, Ping(1))
     assert rooms.room_count == 0
+
+
+# --- sealed frames ------------------------------------------------------------------
+
+REST = bytes(range(100))
+
+
+def test_a_sealed_frame_names_its_sender_in_the_end() -> None:
+    """It goes to the session that it names, behind the name of the one it is from."""
+    world = World()
+    a, b, _ = (world.join(who) for who in (A, B, C))
+    assert world.seal(a, B, REST)
+    assert world.frames == [(b, addressed(A, REST))]
+    assert (world.rooms.relayed, world.rooms.dropped) == (1, 0)
+
+
+def test_what_cannot_be_passed_on_is_dropped_without_a_word() -> None:
+    """For another life, another room, nobody, or who is away; nothing waits and nobody is told."""
+    world = World()
+    a, b = world.join(A), world.join(B)
+    world.join(C, room="elsewhere")
+    world.drop(b)
+    world.forget([a])
+    for to in (B, another_life(B), C, D):
+        assert not world.seal(a, to, REST)
+    assert world.heard(a) == []
+    assert a not in world.closed
+    assert world.rooms.dropped == 4
+    back = world.join(B)
+    assert world.frames == []
+    assert world.seal(a, B, REST)
+    assert [conn for conn, _ in world.frames] == [back]
+
+
+def test_each_session_has_a_budget_that_no_reconnection_fills() -> None:
+    """What is over it is dropped, of whatever it is for; time gives it back."""
+    rules = RoomRules(relay_bytes=1000, relay_burst_bytes=2000)
+    world = World(rules)
+    a, b = world.join(A), world.join(B)
+    rest = bytes(1000 - 43)
+    assert [world.seal(a, B, rest) for _ in range(3)] == [True, True, False]
+    assert world.seal(b, A, rest), "each has its own"
+    a = world.join(A)
+    assert not world.seal(a, B, rest)
+    assert a not in world.closed
+    world.wait(1.0)
+    assert [world.seal(a, B, rest) for _ in range(2)] == [True, False]
+    world.wait(50.0)
+    assert [world.seal(a, B, rest) for _ in range(3)] == [True, True, False]
+
+
+def test_a_server_may_pass_nothing_on() -> None:
+    """It says so in its welcome, and drops what comes nevertheless."""
+    world = World(RoomRules(relay_bytes=0))
+    a = world.join(A)
+    assert world.welcomed(a).relay_bytes == 0
+    world.join(B)
+    assert not world.seal(a, B, REST)
+    other = World()
+    assert other.welcomed(other.join(A)).relay_bytes == RoomRules().relay_bytes
+
+
+def test_a_sealed_frame_is_a_sign_of_life_but_no_hello() -> None:
+    """It keeps a session from being idle, and is refused before one has come."""
+    world = World()
+    a, stranger = world.join(A), world.open()
+    world.wait(6.0)
+    for _ in range(20):
+        world.seal(a, B, REST)
+        world.wait(5.0)
+    assert a not in world.closed
+    early = world.open()
+    world.feed(Sealed(early, A, REST))
+    assert world.closed[early] == (CloseCode.INVALID, "hello-expected")
+    assert world.closed[stranger][0] is CloseCode.HELLO_TIMEOUT
+    world.rooms.handle(Sealed(early, A, REST), world.now)
+    assert world.frames == []

@@ -109,7 +109,7 @@ async def test_a_peer_that_answers_no_close_frame_is_freed() -> None:
     ):
         writer.write(UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"\x82\x80\0\0\0\0")  # an empty binary message: refused with 1003
+        writer.write(b"\x82\x81\0\0\0\0\x01")  # a sealed frame that is cut off: refused
         await until(lambda: not state.connections)
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.server.world import Client
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.sealed import RELAY_LIMIT_BYTES, addressed
 from thkmesh.core.wire import Challenge, Error, IceServer, PeerLeft, Ping, Pong, Welcome, encode
 from thkmesh.errors import InvalidArgument
 from thkmesh.server import RoomService, ServerSettings
@@ -24,6 +26,7 @@ class Wire:
 
     limit: int = 1000
     texts: list[str] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
     closed: CloseCode | None = None
 
     def send(self, text: str) -> bool:
@@ -33,6 +36,10 @@ class Wire:
             return False
         self.texts.append(text)
         return True
+
+    def relay(self, frame: bytes) -> None:
+        """Take a sealed frame."""
+        self.frames.append(frame)
 
     def close(self, code: int, reason: str) -> None:
         """Take note of the close code."""
@@ -103,9 +110,21 @@ def test_a_client_that_takes_no_more_is_away() -> None:
         ("\U0001f98a" * (wire.SIGNALING_LIMIT_BYTES // 4) + "x", CloseCode.TOO_LARGE),
         ("\U0001f98a" * (wire.SIGNALING_LIMIT_BYTES // 4), CloseCode.INVALID),
         ("\ud800", CloseCode.INVALID),
-        (b"", CloseCode.UNSUPPORTED),
+        (b"\x01" * (RELAY_LIMIT_BYTES + 1), CloseCode.TOO_LARGE),
+        (b"\x01", CloseCode.INVALID),
+        (b"\x01" * 100, CloseCode.INVALID),
+        (addressed(SessionKey("a" * 26, "0" * 16), bytes(24)), CloseCode.INVALID),
     ],
-    ids=["characters", "bytes", "just fits", "a lone surrogate", "binary"],
+    ids=[
+        "characters",
+        "bytes",
+        "just fits",
+        "a lone surrogate",
+        "a large frame",
+        "a short frame",
+        "a frame for nobody",
+        "a frame before the hello",
+    ],
 )
 async def test_limits_hold_whatever_carries_the_messages(
     said: str | bytes, code: CloseCode

@@ -11,6 +11,7 @@ from tests.server.world import Client, server, until
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey, hello_payload
+from thkmesh.core.sealed import RELAY_LIMIT_BYTES, addressed
 from thkmesh.core.wire import (
     Ack,
     Error,
@@ -333,7 +334,7 @@ async def test_the_seeds_unsigned_signals_are_refused_gently() -> None:
         ("{", CloseCode.INVALID),
         ('{"type":"ping","n":-1}', CloseCode.INVALID),
         ('{"type":"ping"}', CloseCode.INVALID),  # a known message before the hello
-        (b"\x00\x01", CloseCode.UNSUPPORTED),
+        (b"\x01\x00", CloseCode.INVALID),
         (json.dumps({"type": "ping", "x": "y" * 66_000}), CloseCode.TOO_LARGE),
     ],
     ids=["no JSON", "a wrong field", "too early", "binary", "too large"],
@@ -473,3 +474,58 @@ async def test_a_slow_consumer_that_reads_in_time_learns_why() -> None:
                 pass
         b.socket.transport.resume_reading()
         assert await b.closed() is CloseCode.SLOW_CONSUMER
+
+
+# --- sealed frames ------------------------------------------------------------------
+
+
+async def test_a_sealed_frame_passes_whole() -> None:
+    """The largest, too; with the sender's name in place of the recipient's."""
+    async with server() as world:
+        a, b = await world.joined(), await world.joined()
+        await a.expect(PeerReady)
+        for rest in (bytes(24), bytes(RELAY_LIMIT_BYTES - 43)):
+            await a.send(addressed(b.key, rest))
+            assert await b.socket.recv() == addressed(a.key, rest)
+        assert await quiet(a)
+        assert await quiet(b)
+
+
+async def test_a_sealed_frame_of_another_version_is_counted() -> None:
+    """A later client may say what we do not know."""
+    async with server() as world:
+        a, b = await world.joined(), await world.joined()
+        await a.expect(PeerReady)
+        await a.send(b"\x02" + bytes(100))
+        assert await quiet(a)
+        assert await quiet(b)
+        assert world.service.skipped == 1
+
+
+async def test_who_does_not_read_loses_sealed_frames_and_nothing_else() -> None:
+    """They are dropped and it is not cut off; signals that come later are there first."""
+    settings = ServerSettings(
+        relay_bytes=10_000_000, relay_burst_bytes=30_000_000, outgoing_relay_bytes=200_000
+    )
+    async with server(settings) as world:
+        a, b = await world.joined(), await world.joined()
+        await a.expect(PeerReady)
+        b.socket.transport.pause_reading()
+        sent = 300
+        for number in range(sent):
+            await a.send(addressed(b.key, number.to_bytes(8, "big") + bytes(50_000)))
+        await a.send(a.offer(b.key))
+        assert await quiet(a)
+        assert world.service.connection_count == 2
+        b.socket.transport.resume_reading()
+        heard: list[str | bytes] = []
+        while not heard or isinstance(heard[-1], bytes):
+            heard.append(await b.socket.recv())
+        await b.send(Ping(1))
+        while heard[-1] != encode(Pong(1)):
+            heard.append(await b.socket.recv())
+        numbers = [int.from_bytes(each[43:51], "big") for each in heard if isinstance(each, bytes)]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) < sent
+        behind = heard[heard.index(encode(a.offer(b.key))) :]
+        assert any(isinstance(each, bytes) for each in behind), "it came past what waited"
