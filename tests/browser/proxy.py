@@ -75,6 +75,8 @@ class Proxy:
     async def _down(self, server: ClientConnection, client: ServerConnection) -> None:
         try:
             async for text in server:
+                if isinstance(text, bytes):
+                    continue  # No sealed frame passes: what these tests watch is direct paths.
                 words = json.loads(text)
                 # A copy: a lie changes what it is given.
                 self.passed.append(json.loads(text))

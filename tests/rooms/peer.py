@@ -52,6 +52,8 @@ def describe(event: thkmesh.Event) -> dict[str, Any]:
             line |= {"sid": peer.sid, "reason": reason.value}
         case thkmesh.LinkChanged(state=state):
             line["state"] = state.value
+        case thkmesh.PathChanged(path=path):
+            line["path"] = None if path is None else path.value
         case thkmesh.ServerChanged(state=state):
             line["state"] = state.value
         case (

@@ -37,9 +37,14 @@ class _CountingSocket:
         self._sent[json.loads(text)["type"]] += 1
         self._socket.send(text)
 
-    async def receive(self) -> str:
+    def send_frame(self, frame: bytes) -> None:
+        self._sent["sealed"] += 1
+        self._socket.send_frame(frame)
+
+    async def receive(self) -> str | bytes:
         text = await self._socket.receive()
-        self._received[json.loads(text)["type"]] += 1
+        kind = "sealed" if isinstance(text, bytes) else json.loads(text)["type"]
+        self._received[kind] += 1
         return text
 
     async def close(self, code: int = 1000) -> None:

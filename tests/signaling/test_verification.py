@@ -213,6 +213,9 @@ class Recording:
     def send(self, text: str) -> None:
         """Take nothing."""
 
+    def send_frame(self, frame: bytes) -> None:
+        """Take nothing."""
+
     async def receive(self) -> str:
         """Return the next message."""
         if not self._texts:

@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 
 from thkmesh.core.relay import RELAY_AFTER
+from thkmesh.errors import InvalidMessage, InvalidSignature
 from thkmesh.events import (
     LeaveReason,
     LinkChanged,
@@ -65,9 +66,9 @@ class Ear:
         assert self.data == list(data)
 
 
-async def two(world: World, **options: object) -> tuple[Ear, Ear]:
+async def two(world: World) -> tuple[Ear, Ear]:
     """Let two peers join."""
-    rooms = [await world.join(host, room="r", **options) for host in ("ada", "bob")]
+    rooms = [await world.join(host, room="r") for host in ("ada", "bob")]
     ears = (Ear(rooms[0]), Ear(rooms[1]))
     while not rooms[0].peers:
         await ears[0].more()
@@ -148,7 +149,7 @@ def test_what_the_server_drops_is_sent_again() -> None:
         assert world.server.service is not None
         service = world.server.service
         # A server that is stricter than it says: every third frame is over its budget.
-        world.server.lossy = lambda: next(dropping) % 3 == 2
+        world.server.tamper_frame = lambda frame: () if next(dropping) % 3 == 2 else (frame,)
         said = [bytes([number]) * 5_000 for number in range(40)]
         for each in said:
             await ada.room.send(each)
@@ -158,6 +159,37 @@ def test_what_the_server_drops_is_sent_again() -> None:
         assert next(dropping) > 40
         assert service.connection_count == 2
         assert ada.of(Refused) == bob.of(Refused) == []
+
+    world.run(main())
+
+
+def test_forged_and_replayed_frames_are_told_of_and_harm_nothing() -> None:
+    """Each kind has its error, names whom it claims to be from, and costs no message."""
+    world = World(19)
+    world.network.partition("ada", "bob")
+    former: list[bytes] = []
+
+    def lie(frame: bytes) -> list[bytes]:
+        forged = frame[:-1] + bytes([frame[-1] ^ 1])
+        ahead = frame[:43] + b"\xff" * 8 + frame[51:]
+        elsewhere = frame[:1] + b"z" * 26 + frame[27:]
+        malformed = frame[:50]
+        replayed = former[-1:]
+        former.append(frame)
+        return [forged, ahead, elsewhere, malformed, *replayed, frame, frame]
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        world.server.tamper_frame = lie
+        said = [f"message {number}" for number in range(20)]
+        for each in said:
+            await ada.room.send(each)
+            await asyncio.sleep(0.1)
+        await bob.until(*said)
+        refused = [event for event in bob.events if isinstance(event, Refused)]
+        assert {type(event.error) for event in refused} == {InvalidMessage, InvalidSignature}
+        assert {event.peer for event in refused} == {None, ada.room.me}
+        assert bob.paths == [Path.RELAY]
 
     world.run(main())
 

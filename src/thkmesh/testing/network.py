@@ -71,8 +71,8 @@ class SignalingServer:
         self.context = context
         self.tamper: Tamper | None = None
         """Rewrites, drops or doubles what passes; a lying server, or a bad one."""
-        self.lossy: Callable[[], bool] = bool
-        """Tells for each sealed frame whether to drop it."""
+        self.tamper_frame: Callable[[bytes], Sequence[bytes]] = lambda frame: (frame,)
+        """The same for the sealed frames that it passes on."""
         self._make = make
         self._disconnect_every = disconnect_every
         self._dice = network.dice("websockets")
@@ -300,11 +300,11 @@ class _WebSocket:
 
     def relay(self, frame: bytes) -> None:
         """Send a sealed frame to the client, unless too much waits for it."""
-        if self._hung_up or self._server.lossy():
+        if self._hung_up or self._down.overdue > _FRAMES:
             return
-        if self._down.overdue <= _FRAMES:
-            self._network.trace(f"{self.host} to client sealed {crc32(frame):08x} {len(frame)}")
-            self._put_down(frame)
+        for each in self._server.tamper_frame(frame):
+            self._network.trace(f"{self.host} to client sealed {crc32(each):08x} {len(each)}")
+            self._put_down(each)
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close after what was sent."""
