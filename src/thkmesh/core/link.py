@@ -35,17 +35,19 @@ from typing import Final
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
-from thkmesh.core.heartbeat import Heartbeat
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
     Abandon,
     Appended,
+    AskStats,
     CloseConnection,
     ContentArrived,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Graded,
     Lagged,
     LinkEvent,
     LinkOutput,
@@ -62,6 +64,7 @@ from thkmesh.core.link_events import (
     SaidGoodbye,
     SendFrame,
     SignalArrived,
+    StatsArrived,
     TransmitSignal,
 )
 from thkmesh.core.machine import Ignored, Slept, Tick
@@ -76,13 +79,14 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
+from thkmesh.core.quality import Meter, Traffic
 from thkmesh.core.receiving import Inbox
-from thkmesh.core.retry import Retry
+from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
 from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import LinkState
+from thkmesh.events import LinkState, Quality
 
 __all__ = ["Link", "LinkSettings"]
 
@@ -103,10 +107,19 @@ class LinkSettings:
 
     ``hasty`` makes the higher session offer first too: a collision on purpose,
     for tests and for partners that do not know our rule.
+
+    Attributes:
+        heartbeat_interval: seconds between two pings.
+        disconnect_timeout: seconds that a ping may stay unanswered before the
+            connection is given up.
+        failed_timeout: seconds that one may take to open, or to settle anew.
     """
 
     capabilities: engine.Capabilities
     hasty: bool = False
+    heartbeat_interval: float = INTERVAL
+    disconnect_timeout: float = PATIENCE
+    failed_timeout: float = SETTLE_TIMEOUT
 
 
 class Link:
@@ -135,7 +148,7 @@ class Link:
         self.polite = me < to
         self.state = LinkState.CONNECTING
         self._dice = dice
-        self._retry = Retry(dice)
+        self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
         self._hasty = settings.hasty
         capabilities = settings.capabilities
@@ -147,7 +160,9 @@ class Link:
         self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
         self._budget = CandidateBudget()
         self._overfed = False
-        self._heartbeat = Heartbeat()
+        self._heartbeat = Heartbeat(settings.heartbeat_interval, settings.disconnect_timeout)
+        self._meter = Meter()
+        self._received_bytes = 0
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
         self._outbox = outbox
         self._inbox = Inbox()
@@ -175,7 +190,7 @@ class Link:
         heir._wishes = self._wishes
         heir._number = self._number + 1
         if self.generation:
-            heir._retry = Retry(self._dice, at=0.0)
+            heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
         return heir
 
     @property
@@ -197,6 +212,11 @@ class Link:
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
         return self._outbox.waiting_bytes
+
+    @property
+    def quality(self) -> Quality | None:
+        """Return how good it is; None while it is not connected, or nothing is known."""
+        return self._meter.quality
 
     @property
     def unacknowledged(self) -> int:
@@ -254,6 +274,10 @@ class Link:
                 if number == self._number:
                     self._outbox.measured(held)
                     self._pump(out, measure=held <= LOW_WATER_BYTES)
+            case StatsArrived(number=number, stats=stats):
+                if number == self._number:
+                    self._meter.reported(stats, now)
+                    self._tell_quality(out)
             case Enqueue(kind=kind, payload=payload):
                 self._outbox.direct_log.append(kind, payload)
                 self._pump(out)
@@ -290,6 +314,7 @@ class Link:
 
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
+        self._meter.slept()
         self._retry.slept(event.duration)
         self._sequence(event, now, out)
 
@@ -304,6 +329,9 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
+            if self._meter.pinged(ping, self._traffic, now):
+                out.append(AskStats(self.to, self._number))
+            self._tell_quality(out)
         if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
             self._acknowledge(out)
         if self._trickle.is_due(now):
@@ -409,6 +437,7 @@ class Link:
             case engine.FrameReceived(data=data):
                 self._heartbeat.heard()
                 self._heard_at = now
+                self._received_bytes += len(data)
                 if self._silent:
                     self._up(now, out)
                     self._revived = True
@@ -440,7 +469,9 @@ class Link:
         self._silent = False
         self._retry.connected(now)
         self._heartbeat.start(now)
+        self._meter.start(now, self._traffic)
         self._move(LinkState.CONNECTED, out)
+        out.append(AskStats(self.to, self._number))
         self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
@@ -455,6 +486,7 @@ class Link:
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
         self._heartbeat.stop()
+        self._meter.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
 
@@ -477,6 +509,16 @@ class Link:
     def _move(self, state: LinkState, out: list[LinkOutput]) -> None:
         self.state = state
         out.append(Moved(self.to, state))
+
+    @property
+    def _traffic(self) -> Traffic:
+        outbox = self._outbox
+        return Traffic(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
+
+    def _tell_quality(self, out: list[LinkOutput]) -> None:
+        news = self._meter.news()
+        if news is not None:
+            out.append(Graded(self.to, news))
 
     # --- frames -------------------------------------------------------------------
 
@@ -511,8 +553,9 @@ class Link:
                     out.append(MessagesLost(self.to, lost))
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong():  # pragma: no branch - the last
-                pass
+            case frames.Pong(n=n):  # pragma: no branch - the last
+                self._meter.answered(n, now)
+                self._tell_quality(out)
 
     def _say(self, frame: frames.Frame, out: list[LinkOutput], *, at_once: bool = False) -> None:
         """Send a small frame past what is queued; it cannot wait."""
@@ -572,6 +615,7 @@ class Link:
             out.append(CloseConnection(self.to, self._number, drain))
         self._open = False
         self._heartbeat.stop()
+        self._meter.stop()
         self._outbox.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -7,17 +7,19 @@ from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
-from thkmesh.events import Data, LinkState
+from thkmesh.events import Data, LinkState, Quality
 
 __all__ = [
     "Abandon",
     "Appended",
+    "AskStats",
     "CloseConnection",
     "ContentArrived",
     "CutLoose",
     "Depart",
     "Enqueue",
     "FromEngine",
+    "Graded",
     "Lagged",
     "LinkEvent",
     "LinkOutput",
@@ -34,6 +36,7 @@ __all__ = [
     "SaidGoodbye",
     "SendFrame",
     "SignalArrived",
+    "StatsArrived",
     "TransmitSignal",
 ]
 
@@ -79,6 +82,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsArrived:
+    """The answer to ``AskStats``."""
+
+    number: int
+    stats: engine.Stats
+
+
+@dataclass(frozen=True, slots=True)
 class Enqueue:
     """A message to send to this session alone, now or when the link is up."""
 
@@ -117,6 +128,7 @@ LinkEvent: TypeAlias = (
     | SignalArrived
     | FromEngine
     | Measured
+    | StatsArrived
     | Enqueue
     | Appended
     | CutLoose
@@ -175,6 +187,14 @@ class MeasureBuffer:
 
 
 @dataclass(frozen=True, slots=True)
+class AskStats:
+    """Ask what the engine knows of a connection; answered by ``StatsArrived``."""
+
+    to: SessionKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransmitSignal:
     """Sign a signal and send it through the server; ``seq`` 0 is a bare ack."""
 
@@ -219,6 +239,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Graded:
+    """The link has another grade, or goes another kind of way."""
+
+    to: SessionKey
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class SaidGoodbye:
     """The other session said that it leaves."""
 
@@ -239,11 +267,13 @@ LinkOutput: TypeAlias = (
     | Perform
     | SendFrame
     | MeasureBuffer
+    | AskStats
     | TransmitSignal
     | ContentArrived
     | MessagesLost
     | Lagged
     | Moved
+    | Graded
     | SaidGoodbye
     | Misbehaved
 )

@@ -154,6 +154,8 @@ export class Outgoing {
   skip = null;
   /** The number before which the recipient has everything. */
   acked;
+  /** How much it has said to have, overhead included. */
+  ackedBytes = 0;
   /** The number of the next fragment for the current connection. */
   sent;
   #log;
@@ -223,6 +225,7 @@ export class Outgoing {
     }
     if (this.skip !== null && expected >= this.skip.number) this.skip = null;
     if (expected > this.acked) {
+      this.ackedBytes += this.#log.bytesFrom(this.acked) - this.#log.bytesFrom(expected);
       this.acked = expected;
       this.#log.trim();
     }
