@@ -40,7 +40,13 @@ class Life:
         self.asked = 0
         self.told: list[Quality] = []
 
-    def ping(self, rtt: float | None, traffic: Traffic | None = None) -> Quality | None:
+    @property
+    def quality(self) -> Quality:
+        """What is known now."""
+        assert self.meter.quality is not None
+        return self.meter.quality
+
+    def ping(self, rtt: float | None, traffic: Traffic | None = None) -> None:
         """Send a ping that is answered after ``rtt``, within the interval; None means never."""
         self.n += 1
         self.now += INTERVAL
@@ -49,14 +55,12 @@ class Life:
         if rtt is not None:
             self.meter.answered(self.n, self.now + rtt)
             self.note()
-        return self.meter.quality
 
     def pings(self, rtts: Iterable[float | None]) -> Quality:
         """Send many; return what is known then."""
         for rtt in rtts:
             self.ping(rtt)
-        assert self.meter.quality is not None
-        return self.meter.quality
+        return self.quality
 
     def note(self) -> None:
         """Take note of what the meter tells, if it does."""
@@ -147,10 +151,8 @@ def test_more_lost_pings_never_score_better(
     for life, losses in ((worse, more), (better, lost)):
         life.pings([rtt, *(None if each else rtt for each in losses)])
         life.meter.pinged(999, Traffic(), life.now + 60.0)
-    assert worse.meter.quality is not None
-    assert better.meter.quality is not None
-    assert worse.meter.quality.score <= better.meter.quality.score
-    assert worse.meter.quality.loss >= better.meter.quality.loss
+    assert worse.quality.score <= better.quality.score
+    assert worse.quality.loss >= better.quality.loss
 
 
 @given(st.lists(st.floats(0.0, 0.5), min_size=1, max_size=40), st.floats(0.0, 0.4))
@@ -220,13 +222,11 @@ def test_better_is_told_once_it_has_lasted() -> None:
     for rtt, grade in ((0.4, Grade.FAIR), (0.02, Grade.FAIR), (0.4, Grade.FAIR)):
         life.meter.reported(replace(HOST, rtt=rtt), life.now)
         life.now += HOLD - 1
-        assert life.meter.quality is not None
-        assert life.meter.quality.grade is grade
+        assert life.quality.grade is grade
     for _ in range(2):
         life.meter.reported(replace(HOST, rtt=0.02), life.now)
         life.now += HOLD
-    assert life.meter.quality is not None
-    assert life.meter.quality.grade is Grade.EXCELLENT
+    assert life.quality.grade is Grade.EXCELLENT
 
 
 def test_worse_is_told_at_once() -> None:
@@ -234,8 +234,7 @@ def test_worse_is_told_at_once() -> None:
     life = Life()
     life.meter.reported(HOST, 0.0)
     life.meter.reported(replace(HOST, rtt=0.7), 0.0)
-    assert life.meter.quality is not None
-    assert life.meter.quality.grade is Grade.POOR
+    assert life.quality.grade is Grade.POOR
 
 
 # --- traffic ------------------------------------------------------------------------
@@ -245,47 +244,39 @@ def test_rates_are_bytes_a_second() -> None:
     """What flows steadily has its rate, each way; what flows no more has none soon."""
     life = Life()
     for n in range(1, 41):
-        quality = life.ping(0.01, Traffic(1_000 * n, 500 * n))
-    assert quality is not None
-    assert quality.outgoing_rate_bytes == pytest.approx(500, rel=0.01)
-    assert quality.incoming_rate_bytes == pytest.approx(250, rel=0.01)
+        life.ping(0.01, Traffic(1_000 * n, 500 * n))
+    assert life.quality.outgoing_rate_bytes == pytest.approx(500, rel=0.01)
+    assert life.quality.incoming_rate_bytes == pytest.approx(250, rel=0.01)
     for _ in range(20):
-        quality = life.ping(0.01, Traffic(40_000, 20_000))
-    assert quality is not None
-    assert quality.outgoing_rate_bytes < 5
+        life.ping(0.01, Traffic(40_000, 20_000))
+    assert life.quality.outgoing_rate_bytes < 5
 
 
 def test_a_queue_delays_by_the_rate_at_which_it_drains() -> None:
     """What waits takes its bytes by the measured rate; before that, as long as it has waited."""
     life = Life()
     assert life.meter.quality is None
-    quality = life.ping(0.01, Traffic(0, 0, 50_000))
-    assert quality is not None
-    assert quality.queue_delay == 0.0
-    quality = life.ping(0.01, Traffic(0, 0, 90_000))
-    assert quality is not None
-    assert quality.queue_delay == INTERVAL
+    life.ping(0.01, Traffic(0, 0, 50_000))
+    assert life.quality.queue_delay == 0.0
+    life.ping(0.01, Traffic(0, 0, 90_000))
+    assert life.quality.queue_delay == INTERVAL
     for n in range(1, 60):
-        quality = life.ping(0.01, Traffic(20_000 * n, 0, 30_000))
-    assert quality is not None
-    assert quality.queue_delay == pytest.approx(3.0, rel=0.01)
-    quality = life.ping(0.01, Traffic(20_000 * 60, 0, 0))
-    assert quality is not None
-    assert quality.queue_delay == 0.0
+        life.ping(0.01, Traffic(20_000 * n, 0, 30_000))
+    assert life.quality.queue_delay == pytest.approx(3.0, rel=0.01)
+    life.ping(0.01, Traffic(20_000 * 60, 0, 0))
+    assert life.quality.queue_delay == 0.0
 
 
 def test_being_used_makes_no_bad_link() -> None:
     """However much waits, a good link stays fair; for a moment, it stays what it is."""
     life = Life()
     life.pings([0.01] * 5)
-    quality = life.ping(0.01, Traffic(0, 0, 10**9))
-    assert quality is not None
-    assert quality.grade is Grade.EXCELLENT
+    life.ping(0.01, Traffic(0, 0, 10**9))
+    assert life.quality.grade is Grade.EXCELLENT
     for n in range(30):
-        quality = life.ping(0.01, Traffic(n, 0, 10**9))
-    assert quality is not None
-    assert quality.queue_delay > 100 * QUEUE_LIMIT
-    assert quality.grade is Grade.FAIR
+        life.ping(0.01, Traffic(n, 0, 10**9))
+    assert life.quality.queue_delay > 100 * QUEUE_LIMIT
+    assert life.quality.grade is Grade.FAIR
 
 
 # --- sleep, and the end -------------------------------------------------------------
@@ -299,10 +290,10 @@ def test_our_sleep_is_no_slow_link() -> None:
     life.now += 3600.0
     life.meter.slept()
     life.meter.answered(life.n, life.now)
-    after = life.ping(0.01, Traffic(10**9, 10**9))
-    assert after is not None
-    assert (after.score, after.loss, after.rtt) == (before.score, 0.0, pytest.approx(0.01))
-    assert after.outgoing_rate_bytes == 0.0
+    life.ping(0.01, Traffic(10**9, 10**9))
+    assert (life.quality.score, life.quality.loss) == (before.score, 0.0)
+    assert life.quality.rtt == pytest.approx(0.01)
+    assert life.quality.outgoing_rate_bytes == 0.0
 
 
 def test_without_a_connection_there_is_no_quality() -> None:
@@ -341,14 +332,13 @@ def test_the_engine_tells_the_path_and_the_first_round_trip() -> None:
     life.meter.reported(Stats(), 0.0)
     assert life.meter.news() is None
     life.meter.reported(HOST, 0.0)
-    assert life.meter.quality is not None
-    assert life.meter.quality.path == PathKind("host", "prflx", "udp", 4)
-    assert not life.meter.quality.path.relayed
-    assert life.meter.quality.rtt == 0.01
+    assert life.quality.path == PathKind("host", "prflx", "udp", 4)
+    assert not life.quality.path.relayed
+    assert life.quality.rtt == 0.01
     quality = life.pings([0.03])
     assert quality.rtt == pytest.approx(0.03)
     life.meter.reported(HOST, life.now)
-    assert life.meter.quality.rtt == pytest.approx(0.03)
+    assert life.quality.rtt == pytest.approx(0.03)
 
 
 def test_another_path_is_told() -> None:
@@ -358,8 +348,7 @@ def test_another_path_is_told() -> None:
     assert life.meter.news() is not None
     life.meter.reported(replace(HOST, ip_version=6), 1.0)
     assert life.meter.news() is None
-    assert life.meter.quality is not None
-    assert life.meter.quality.path == PathKind("host", "prflx", "udp", 6)
+    assert life.quality.path == PathKind("host", "prflx", "udp", 6)
     life.meter.reported(replace(HOST, local_type="relay"), 2.0)
     news = life.meter.news()
     assert news is not None
@@ -383,18 +372,15 @@ def test_lost_checks_count() -> None:
     for answered, loss in ((0, 0.0), (10, 0.0), (19, 0.0), (20, 9 / 30), (40, 0.0)):
         sent = {0: 0, 10: 10, 19: 20, 20: 30, 40: 3}[answered]
         life.meter.reported(replace(HOST, checks_sent=sent, checks_answered=answered), 0.0)
-        assert life.meter.quality is not None
-        assert life.meter.quality.loss == pytest.approx(loss)
+        assert life.quality.loss == pytest.approx(loss)
     life.meter.reported(replace(HOST, protocol="tcp", checks_sent=99, checks_answered=0), 0.0)
-    assert life.meter.quality.loss == 0.0
+    assert life.quality.loss == 0.0
 
 
 def test_two_pings_at_once_tell_no_rate() -> None:
     """Where no time has passed nothing is divided by it."""
     life = Life()
     life.ping(0.01, Traffic(100, 100))
-    before = life.meter.quality
+    before = life.quality
     life.meter.pinged(99, Traffic(10**6, 10**6), life.now)
-    assert before is not None
-    assert life.meter.quality is not None
-    assert life.meter.quality.outgoing_rate_bytes == before.outgoing_rate_bytes
+    assert life.quality.outgoing_rate_bytes == before.outgoing_rate_bytes

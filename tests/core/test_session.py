@@ -16,6 +16,7 @@ from thkmesh.core.engine import (
     MakeOffer,
     OperationDone,
     SdpType,
+    Stats,
 )
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
@@ -52,14 +53,18 @@ from thkmesh.errors import (
 )
 from thkmesh.events import (
     Data,
+    Grade,
     LeaveReason,
     LinkChanged,
     LinkState,
     Lost,
     Message,
+    PathKind,
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    Quality,
+    QualityChanged,
     Refused,
     ServerChanged,
     ServerState,
@@ -409,6 +414,19 @@ def test_a_living_link_outlives_the_server() -> None:
             life.hear(peer, frames.Pong(1))
         life.tell(Tick(), after=1.0)
     assert life.session.peers == (BOB, CAT)
+
+
+def test_the_quality_of_a_link_is_told_of_who_is_here() -> None:
+    """A grade that is new is an event of its peer; of who has gone there is none."""
+    life = in_room(BOB)
+    stats = Stats(rtt=0.02, local_type="host", remote_type="relay", protocol="tcp", ip_version=6)
+    life.tell(FromLink(key(BOB), link.StatsArrived(1, stats)))
+    path = PathKind("host", "relay", "tcp", 6)
+    assert life.events() == [QualityChanged(BOB, Quality(Grade.EXCELLENT, 96, 0.02, path=path))]
+    life.hear(BOB, frames.Bye())
+    stats = Stats(rtt=0.02, local_type="srflx")
+    life.tell(FromLink(key(BOB), link.StatsArrived(1, stats)))
+    assert life.events() == []
 
 
 def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:

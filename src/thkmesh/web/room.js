@@ -40,9 +40,9 @@ import { Subscription } from "./subscription.js";
  * @typedef {object} RoomOptions
  * @property {RTCIceServer[]} iceServers
  * @property {boolean} relayOnly
- * @property {number} [heartbeatInterval] seconds
- * @property {number} [disconnectTimeout] seconds
- * @property {number} [failedTimeout] seconds
+ * @property {number | undefined} heartbeatInterval seconds; absent for the usual
+ * @property {number | undefined} disconnectTimeout seconds; absent for the usual
+ * @property {number | undefined} failedTimeout seconds; absent for the usual
  * @property {boolean} receive
  * @property {number} timeout seconds
  * @property {AbortSignal} [signal]

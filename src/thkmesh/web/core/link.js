@@ -39,10 +39,10 @@ const CONTROL = 0;
  * @property {boolean} rollback what the engine can do
  * @property {boolean} iceRestart
  * @property {boolean} [hasty] offer first even as the higher, for tests
- * @property {number} [heartbeatInterval] seconds between two pings
- * @property {number} [disconnectTimeout] seconds that a ping may stay unanswered before the
+ * @property {number | undefined} [heartbeatInterval] seconds between two pings
+ * @property {number | undefined} [disconnectTimeout] seconds that a ping may stay unanswered before the
  *   connection is given up
- * @property {number} [failedTimeout] seconds that one may take to open, or to settle anew
+ * @property {number | undefined} [failedTimeout] seconds that one may take to open, or to settle anew
  */
 /**
  * @typedef {{ type: "online" }
