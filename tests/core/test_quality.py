@@ -332,8 +332,10 @@ def test_the_engine_tells_the_path_and_the_first_round_trip() -> None:
     life.meter.reported(Stats(), 0.0)
     assert life.meter.news() is None
     life.meter.reported(HOST, 0.0)
-    assert life.quality.path == PathKind("host", "prflx", "udp", 4)
-    assert not (life.quality.path or PathKind("relay")).relayed
+    path = life.quality.path
+    assert path is not None
+    assert path == PathKind("host", "prflx", "udp", 4)
+    assert not path.relayed
     assert life.quality.rtt == 0.01
     quality = life.pings([0.03])
     assert quality.rtt == pytest.approx(0.03)

@@ -18,6 +18,7 @@ from thkmesh.core.engine import (
     SdpType,
     Stats,
 )
+from thkmesh.core.heartbeat import INTERVAL
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
@@ -423,10 +424,11 @@ def test_the_quality_of_a_link_is_told_of_who_is_here() -> None:
     life.tell(FromLink(key(BOB), link.StatsArrived(1, stats)))
     path = PathKind("host", "relay", "tcp", 6)
     assert life.events() == [QualityChanged(BOB, Quality(Grade.EXCELLENT, 96, 0.02, path=path))]
-    life.hear(BOB, frames.Bye())
-    stats = Stats(rtt=0.02, local_type="srflx")
-    life.tell(FromLink(key(BOB), link.StatsArrived(1, stats)))
-    assert life.events() == []
+    other = in_room(CAT)
+    other.tell(Tick(), after=INTERVAL)
+    other.hear(CAT, frames.Bye(), frames.Pong(1))  # which would be its first grade
+    assert not any(isinstance(event, QualityChanged) for event in other.events())
+    assert PeerLeft(CAT, LeaveReason.LEFT) in other.events()
 
 
 def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:
