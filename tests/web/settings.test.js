@@ -112,7 +112,14 @@ test("the caller's metadata stays the caller's", () => {
 test("URLs become servers without credentials", () => {
   const known = { urls: "turns:host", username: "ada", credential: "secret" };
   const { connecting } = checked({ ...NEEDED, iceServers: ["stun:host", known], privacy: "relay" });
-  assert.deepEqual(connecting, {
-    iceServers: [{ urls: ["stun:host"] }, { ...known, urls: ["turns:host"] }], relayOnly: true,
-  });
+  const { iceServers, relayOnly } = connecting;
+  assert.deepEqual(iceServers, [{ urls: ["stun:host"] }, { ...known, urls: ["turns:host"] }]);
+  assert.equal(relayOnly, true);
+});
+
+test("the times of links are as given, up to their bounds", () => {
+  const given = { heartbeatInterval: 60, disconnectTimeout: 1, failedTimeout: 300 };
+  const { heartbeatInterval, disconnectTimeout, failedTimeout } = checked({ ...NEEDED, ...given })
+    .connecting;
+  assert.deepEqual({ heartbeatInterval, disconnectTimeout, failedTimeout }, given);
 });
