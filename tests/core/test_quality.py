@@ -223,10 +223,12 @@ def test_better_is_told_once_it_has_lasted() -> None:
         life.meter.reported(replace(HOST, rtt=rtt), life.now)
         life.now += HOLD - 1
         assert life.quality.grade is grade
-    for _ in range(2):
+    grades = []
+    for passed in (0.0, HOLD - 0.1, 0.1):
+        life.now += passed
         life.meter.reported(replace(HOST, rtt=0.02), life.now)
-        life.now += HOLD
-    assert life.quality.grade is Grade.EXCELLENT
+        grades.append(life.quality.grade)
+    assert grades == [Grade.FAIR, Grade.FAIR, Grade.EXCELLENT]
 
 
 def test_worse_is_told_at_once() -> None:
@@ -265,6 +267,10 @@ def test_a_queue_delays_by_the_rate_at_which_it_drains() -> None:
     assert life.quality.queue_delay == pytest.approx(3.0, rel=0.01)
     life.ping(0.01, Traffic(20_000 * 60, 0, 0))
     assert life.quality.queue_delay == 0.0
+    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 30_000))
+    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 0))  # so little, for there was so little to send
+    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 30_000))
+    assert life.quality.queue_delay == pytest.approx(3.0, rel=0.01)
 
 
 def test_being_used_makes_no_bad_link() -> None:
