@@ -36,6 +36,8 @@ from typing import Any, Self, TypeVar
 
 from thkmesh import room as asynchronous
 from thkmesh.core.engine import IceServer
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.crossing import EventBuffer
 from thkmesh.errors import MeshError, RoomClosed, WrongContext
 from thkmesh.events import Data, Event, ServerState
@@ -71,6 +73,9 @@ def join(
     engine: str | None = None,
     ca_file: str | Path | None = None,
     timeout: float = JOIN_TIMEOUT,
+    heartbeat_interval: float = INTERVAL,
+    disconnect_timeout: float = PATIENCE,
+    failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
 ) -> "Room":
     """Join a room; returns once we are in it.
@@ -96,6 +101,9 @@ def join(
             engine=engine,
             ca_file=ca_file,
             timeout=timeout,
+            heartbeat_interval=heartbeat_interval,
+            disconnect_timeout=disconnect_timeout,
+            failed_timeout=failed_timeout,
             receive=receive,
         )
     )

@@ -256,7 +256,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
-    *("sending", "sequencing", "session"),
+    *("quality", "sending", "sequencing", "session"),
 )
 
 

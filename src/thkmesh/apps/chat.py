@@ -52,6 +52,7 @@ from thkmesh import (
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    QualityChanged,
     Refused,
     Room,
     ServerChanged,
@@ -146,6 +147,7 @@ ChatEntry: TypeAlias = (
     | PeerLeft
     | LinkChanged
     | PathChanged
+    | QualityChanged
     | Lost
     | PeerLagging
     | Undelivered

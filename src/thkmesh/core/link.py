@@ -35,17 +35,19 @@ from typing import Final
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
-from thkmesh.core.heartbeat import Heartbeat
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
     Abandon,
     Appended,
+    AskStats,
     CloseConnection,
     ContentArrived,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Graded,
     Lagged,
     LinkEvent,
     LinkOutput,
@@ -65,6 +67,7 @@ from thkmesh.core.link_events import (
     SendFrame,
     SendRelayed,
     SignalArrived,
+    StatsArrived,
     TransmitSignal,
 )
 from thkmesh.core.machine import Ignored, Slept, Tick
@@ -79,14 +82,15 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
+from thkmesh.core.quality import Meter, Traffic
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.relay import Relay
-from thkmesh.core.retry import Retry
+from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
 from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import LinkState, Path
+from thkmesh.events import LinkState, Path, Quality
 
 __all__ = ["Link", "LinkSettings"]
 
@@ -107,10 +111,19 @@ class LinkSettings:
 
     ``hasty`` makes the higher session offer first too: a collision on purpose,
     for tests and for partners that do not know our rule.
+
+    Attributes:
+        heartbeat_interval: seconds between two pings.
+        disconnect_timeout: seconds that a ping may stay unanswered before the
+            connection is given up.
+        failed_timeout: seconds that one may take to open, or to settle anew.
     """
 
     capabilities: engine.Capabilities
     hasty: bool = False
+    heartbeat_interval: float = INTERVAL
+    disconnect_timeout: float = PATIENCE
+    failed_timeout: float = SETTLE_TIMEOUT
 
 
 class Link:
@@ -139,7 +152,7 @@ class Link:
         self.polite = me < to
         self.state = LinkState.CONNECTING
         self._dice = dice
-        self._retry = Retry(dice)
+        self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
         self._hasty = settings.hasty
         capabilities = settings.capabilities
@@ -151,7 +164,9 @@ class Link:
         self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
         self._budget = CandidateBudget()
         self._overfed = False
-        self._heartbeat = Heartbeat()
+        self._heartbeat = Heartbeat(settings.heartbeat_interval, settings.disconnect_timeout)
+        self._meter = Meter()
+        self._received_bytes = 0
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
         self._outbox = outbox
         self._inbox = Inbox()
@@ -182,7 +197,7 @@ class Link:
         heir._wishes = self._wishes
         heir._number = self._number + 1
         if self.generation:
-            heir._retry = Retry(self._dice, at=0.0)
+            heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
         return heir
 
     @property
@@ -211,6 +226,11 @@ class Link:
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
         return self._outbox.waiting_bytes
+
+    @property
+    def quality(self) -> Quality | None:
+        """Return how good it is; None while it is not connected, or nothing is known."""
+        return self._meter.quality
 
     @property
     def unacknowledged(self) -> int:
@@ -270,6 +290,10 @@ class Link:
                 if number == self._number:
                     self._outbox.measured(held)
                     self._pump(out, measure=held <= LOW_WATER_BYTES)
+            case StatsArrived(number=number, stats=stats):
+                if number == self._number:
+                    self._meter.reported(stats, now)
+                    self._tell_quality(out)
             case Enqueue(kind=kind, payload=payload):
                 self._outbox.direct_log.append(kind, payload)
                 self._pump(out)
@@ -311,6 +335,7 @@ class Link:
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
         self._relay.slept(event.duration)
+        self._meter.slept()
         self._retry.slept(event.duration)
         self._sequence(event, now, out)
 
@@ -325,6 +350,9 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
+            if self._meter.pinged(ping, self._traffic, now):
+                out.append(AskStats(self.to, self._number))
+            self._tell_quality(out)
         due = self._inbox.ack_due
         if self._open and not self._relay.owes and due is not None and now >= due:
             self._acknowledge(out)
@@ -431,6 +459,7 @@ class Link:
             case engine.FrameReceived(data=data):
                 self._heartbeat.heard()
                 self._heard_at = now
+                self._received_bytes += len(data)
                 if self._silent:
                     self._outbox.revive()
                     self._up(now, out)
@@ -463,7 +492,9 @@ class Link:
         self._silent = False
         self._retry.connected(now)
         self._heartbeat.start(now)
+        self._meter.start(now, self._traffic)
         self._move(LinkState.CONNECTED, out)
+        out.append(AskStats(self.to, self._number))
         self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
@@ -478,6 +509,7 @@ class Link:
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
         self._heartbeat.stop()
+        self._meter.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
 
@@ -500,6 +532,16 @@ class Link:
     def _move(self, state: LinkState, out: list[LinkOutput]) -> None:
         self.state = state
         out.append(Moved(self.to, state))
+
+    @property
+    def _traffic(self) -> Traffic:
+        outbox = self._outbox
+        return Traffic(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
+
+    def _tell_quality(self, out: list[LinkOutput]) -> None:
+        news = self._meter.news()
+        if news is not None:
+            out.append(Graded(self.to, news))
 
     # --- frames -------------------------------------------------------------------
 
@@ -534,8 +576,9 @@ class Link:
                     out.append(MessagesLost(self.to, lost))
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong():  # pragma: no branch - the last
-                pass
+            case frames.Pong(n=n):  # pragma: no branch - the last
+                self._meter.answered(n, now)
+                self._tell_quality(out)
 
     def _relayed(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
         """Take a datagram from the path that may lose: a gap is no fault, and ends nothing."""
@@ -643,6 +686,7 @@ class Link:
             out.append(CloseConnection(self.to, self._number, drain))
         self._open = False
         self._heartbeat.stop()
+        self._meter.stop()
         self._outbox.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -7,17 +7,19 @@ from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
-from thkmesh.events import Data, LinkState, Path
+from thkmesh.events import Data, LinkState, Path, Quality
 
 __all__ = [
     "Abandon",
     "Appended",
+    "AskStats",
     "CloseConnection",
     "ContentArrived",
     "CutLoose",
     "Depart",
     "Enqueue",
     "FromEngine",
+    "Graded",
     "Lagged",
     "LinkEvent",
     "LinkOutput",
@@ -37,6 +39,7 @@ __all__ = [
     "SendFrame",
     "SendRelayed",
     "SignalArrived",
+    "StatsArrived",
     "TransmitSignal",
 ]
 
@@ -94,6 +97,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class StatsArrived:
+    """The answer to ``AskStats``."""
+
+    number: int
+    stats: engine.Stats
+
+
+@dataclass(frozen=True, slots=True)
 class Enqueue:
     """A message to send to this session alone, now or when the link is up."""
 
@@ -133,6 +144,7 @@ LinkEvent: TypeAlias = (
     | Relayed
     | FromEngine
     | Measured
+    | StatsArrived
     | Enqueue
     | Appended
     | CutLoose
@@ -199,6 +211,14 @@ class MeasureBuffer:
 
 
 @dataclass(frozen=True, slots=True)
+class AskStats:
+    """Ask what the engine knows of a connection; answered by ``StatsArrived``."""
+
+    to: SessionKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransmitSignal:
     """Sign a signal and send it through the server; ``seq`` 0 is a bare ack."""
 
@@ -251,6 +271,14 @@ class Rerouted:
 
 
 @dataclass(frozen=True, slots=True)
+class Graded:
+    """The link has another grade, or goes another kind of way."""
+
+    to: SessionKey
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class SaidGoodbye:
     """The other session said that it leaves."""
 
@@ -272,12 +300,14 @@ LinkOutput: TypeAlias = (
     | SendFrame
     | SendRelayed
     | MeasureBuffer
+    | AskStats
     | TransmitSignal
     | ContentArrived
     | MessagesLost
     | Lagged
     | Moved
     | Rerouted
+    | Graded
     | SaidGoodbye
     | Misbehaved
 )

@@ -75,6 +75,11 @@ class Outbox:
         return self._everybody.waiting_bytes + self._direct.waiting_bytes
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """Return how much the other side has said to have."""
+        return self._everybody.acked_bytes + self._direct.acked_bytes
+
+    @property
     def unacknowledged(self) -> int:
         """How many messages are not known to have arrived."""
         return self._everybody.unacknowledged + self._direct.unacknowledged

@@ -63,6 +63,7 @@ from thkmesh.events import (
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    QualityChanged,
     Refused,
     ServerChanged,
     ServerState,
@@ -293,6 +294,9 @@ class Session:
             case link.Rerouted(path=path):
                 if peer is not None:
                     out.append(Emit(PathChanged(peer, path)))
+            case link.Graded(quality=quality):
+                if peer is not None:
+                    out.append(Emit(QualityChanged(peer, quality)))
             case link.SaidGoodbye():
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):

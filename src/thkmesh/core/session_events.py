@@ -178,6 +178,7 @@ _Inner: TypeAlias = (
     | link.SendFrame
     | link.SendRelayed
     | link.MeasureBuffer
+    | link.AskStats
     | link.TransmitSignal
 )
 

@@ -148,6 +148,7 @@ class Outgoing:
 
     Attributes:
         acked: the number before which the recipient has everything.
+        acked_bytes: how much it has said to have, overhead included.
         sent: the number of the next fragment for the current connection.
         begin: where what it is owed begins.
         skip: where it was moved to when it was cut loose; None if it was not.
@@ -160,6 +161,7 @@ class Outgoing:
         self.skip: Begin | None = None
         self.acked = self.sent = log.end.number
         self._most = self.sent
+        self.acked_bytes = 0
         self._log = log
         log.add(self)
 
@@ -217,6 +219,7 @@ class Outgoing:
         if self.skip is not None and expected >= self.skip.number:
             self.skip = None
         if expected > self.acked:
+            self.acked_bytes += self._log.bytes_from(self.acked) - self._log.bytes_from(expected)
             self.acked = expected
             self._log.trim()
 

@@ -10,6 +10,7 @@ import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
+import { Meter } from "./quality.js";
 import { Inbox } from "./receiving.js";
 import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
@@ -35,12 +36,24 @@ const CONTROL = 0;
 /** @typedef {import("../events.js").Path} Path */
 /** @typedef {import("./wire.js").SignalBody} SignalBody */
 /**
+ * What a link needs to know beside its two ends.
+ * @typedef {object} LinkSettings
+ * @property {boolean} rollback what the engine can do
+ * @property {boolean} iceRestart
+ * @property {boolean} [hasty] offer first even as the higher, for tests
+ * @property {number | undefined} [heartbeatInterval] seconds between two pings
+ * @property {number | undefined} [disconnectTimeout] seconds that a ping may stay unanswered before the
+ *   connection is given up
+ * @property {number | undefined} [failedTimeout] seconds that one may take to open, or to settle anew
+ */
+/**
  * @typedef {{ type: "online", relay: boolean }
  *   | { type: "offline" }
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
  *   | { type: "relayed", data: Uint8Array }
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
+ *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
  *   | { type: "begin", force: boolean }
  *   | { type: "enqueue", kind: number, payload: Uint8Array }
  *   | { type: "appended" }
@@ -59,6 +72,7 @@ const CONTROL = 0;
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
  *   | { type: "send-relayed", to: string, datagram: Uint8Array }
  *   | { type: "measure-buffer", to: string, number: number }
+ *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
  *   | { type: "content-arrived", sender: string, data: import("../events.js").Data,
@@ -67,6 +81,7 @@ const CONTROL = 0;
  *   | { type: "lagged", to: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
  *   | { type: "rerouted", to: string, path: Path | null }
+ *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
  * } LinkOutput
@@ -88,7 +103,9 @@ export class Link {
   #sequencer = new Sequencer(false);
   #budget = new CandidateBudget();
   #overfed = false;
-  #heartbeat = new Heartbeat();
+  #heartbeat;
+  #meter = new Meter();
+  #receivedBytes = 0;
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
   #outbox;
   #inbox = new Inbox();
@@ -113,8 +130,7 @@ export class Link {
   /**
    * @param {string} me my session
    * @param {string} to the other session
-   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
-   *   what the engine can do; `hasty`: offer first even as the higher, for tests
+   * @param {LinkSettings} settings
    * @param {() => number} dice returns a random number in [0, 1)
    * @param {import("./sending.js").Outbox} outbox what the other session is owed
    */
@@ -124,7 +140,8 @@ export class Link {
     this.to = to;
     this.polite = me < to;
     this.#dice = dice;
-    this.#retry = new Retry(dice);
+    this.#retry = new Retry(dice, null, settings.failedTimeout);
+    this.#heartbeat = new Heartbeat(settings.heartbeatInterval, settings.disconnectTimeout);
     this.#outbox = outbox;
     this.#relay = new Relay(outbox, this.#inbox);
     this.#hasty = settings.hasty ?? false;
@@ -146,7 +163,9 @@ export class Link {
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
-    if (this.generation > 0) heir.#retry = new Retry(this.#dice, 0);
+    if (this.generation > 0) {
+      heir.#retry = new Retry(this.#dice, 0, this.#settings.failedTimeout);
+    }
     return heir;
   }
 
@@ -179,6 +198,11 @@ export class Link {
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
     return this.#outbox.waitingBytes;
+  }
+
+  /** How good it is; null while it is not connected, or nothing is known. */
+  get quality() {
+    return this.#meter.quality;
   }
 
   /** How many messages to the other session are not known to have arrived. */
@@ -248,6 +272,12 @@ export class Link {
           this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
         }
         break;
+      case "stats-arrived":
+        if (event.number === this.#number) {
+          this.#meter.reported(event.stats, now);
+          this.#tellQuality(out);
+        }
+        break;
       case "enqueue":
         this.#outbox.directLog.append(event.kind, event.payload);
         this.#pump(out);
@@ -314,6 +344,7 @@ export class Link {
   #slept(event, now, out) {
     this.#heartbeat.slept(event.duration);
     this.#relay.slept(event.duration);
+    this.#meter.slept();
     this.#retry.slept(event.duration);
     this.#sequence(event, now, out);
   }
@@ -331,7 +362,11 @@ export class Link {
     }
     if (this.#heartbeat.stalled(now)) this.#stalled(now, out);
     const n = this.#heartbeat.ping(now);
-    if (n !== null) this.#say({ type: "ping", n }, out);
+    if (n !== null) {
+      this.#say({ type: "ping", n }, out);
+      if (this.#meter.pinged(n, this.#traffic, now)) this.#askStats(out);
+      this.#tellQuality(out);
+    }
     const { ackDue } = this.#inbox;
     if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
@@ -510,6 +545,7 @@ export class Link {
       case "frame-received":
         this.#heartbeat.heard();
         this.#heardAt = now;
+        this.#receivedBytes += event.data.length;
         if (this.#silent) {
           this.#outbox.revive();
           this.#up(now, out);
@@ -559,7 +595,9 @@ export class Link {
     this.#silent = false;
     this.#retry.connected(now);
     this.#heartbeat.start(now);
+    this.#meter.start(now, this.#traffic);
     this.#move("connected", out);
+    this.#askStats(out);
     this.#pump(out);
   }
 
@@ -584,6 +622,7 @@ export class Link {
     this.#silent = false;
     this.#revived = false;
     this.#heartbeat.stop();
+    this.#meter.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
   }
 
@@ -672,7 +711,25 @@ export class Link {
         out.push({ type: "said-goodbye", sender: this.to });
         break;
       default: // a pong
+        this.#meter.answered(frame.n, now);
+        this.#tellQuality(out);
     }
+  }
+
+  get #traffic() {
+    const { acknowledgedBytes: acknowledged, waitingBytes: waiting } = this.#outbox;
+    return { acknowledged, received: this.#receivedBytes, waiting };
+  }
+
+  /** @param {LinkOutput[]} out */
+  #askStats(out) {
+    out.push({ type: "ask-stats", to: this.to, number: this.#number });
+  }
+
+  /** @param {LinkOutput[]} out */
+  #tellQuality(out) {
+    const quality = this.#meter.news();
+    if (quality !== null) out.push({ type: "graded", to: this.to, quality });
   }
 
   /**
@@ -836,6 +893,7 @@ export class Link {
     }
     this.#open = false;
     this.#heartbeat.stop();
+    this.#meter.stop();
     this.#outbox.close();
     this.#sequencer.rest();
     this.#move("closed", out);

@@ -66,6 +66,11 @@ export class Outbox {
     return this.#everybody.waitingBytes + this.#direct.waitingBytes;
   }
 
+  /** How much the other side has said to have. */
+  get acknowledgedBytes() {
+    return this.#everybody.ackedBytes + this.#direct.ackedBytes;
+  }
+
   /** How many messages are not known to have arrived. */
   get unacknowledged() {
     return this.#everybody.unacknowledged + this.#direct.unacknowledged;

@@ -37,8 +37,8 @@ import { linksWanted, Topology } from "./topology.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "rerouted" | "said-goodbye"
- *       | "misbehaved" }>
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "rerouted" | "graded"
+ *       | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "accepted", token: number }
@@ -97,7 +97,7 @@ export class Session {
 
   /**
    * @param {string} me my own session
-   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
+   * @param {import("./link.js").LinkSettings} settings
    *   what every link is made with
    * @param {() => number} dice returns a random number in [0, 1)
    */
@@ -376,6 +376,12 @@ export class Session {
       case "rerouted":
         if (peer === null) break;
         out.push({ type: "emit", event: { type: "path-changed", peer, path: output.path } });
+        break;
+      case "graded":
+        if (peer !== null) {
+          const { quality } = output;
+          out.push({ type: "emit", event: { type: "quality-changed", peer, quality } });
+        }
         break;
       case "said-goodbye":
         this.#changed(this.#members.goodbye(source.to), now, out);

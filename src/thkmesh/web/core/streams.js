@@ -154,6 +154,8 @@ export class Outgoing {
   skip = null;
   /** The number before which the recipient has everything. */
   acked;
+  /** How much it has said to have, overhead included. */
+  ackedBytes = 0;
   /** The number of the next fragment for the current connection. */
   sent;
   /** The highest it ever was. */
@@ -233,6 +235,7 @@ export class Outgoing {
     this.sent = Math.max(this.sent, expected);
     if (this.skip !== null && expected >= this.skip.number) this.skip = null;
     if (expected > this.acked) {
+      this.ackedBytes += this.#log.bytesFrom(this.acked) - this.#log.bytesFrom(expected);
       this.acked = expected;
       this.#log.trim();
     }
