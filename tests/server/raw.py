@@ -51,7 +51,7 @@ class RawSocket:
         self.writer.write(head + bytes(4) + payload)
 
     async def receive(self) -> bytes:
-        """Return the next message.
+        """Return the next message that is text.
 
         Raises:
             Closed: there is none.
@@ -67,6 +67,8 @@ class RawSocket:
             raise Closed(1006) from None
         if first == _FIN | CLOSE:
             raise Closed(int.from_bytes(payload[:2], "big"))
+        if first == _FIN | BINARY:
+            return await self.receive()
         assert first == _FIN | TEXT
         return payload
 
