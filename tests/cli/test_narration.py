@@ -32,3 +32,27 @@ def test_the_server_is_back_only_after_it_was_away(monkeypatch: pytest.MonkeyPat
     world.run(main())
     away, back = "the server is away; links live on without it", "the server is back"
     assert [line for line in lines if line] == [away, back, away, back]
+
+
+def test_who_is_relayed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it begins, and in the list of who is here."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    world = World(seed=2)
+    world.network.partition("ada", "bob")
+    lines: list[Any] = []
+    listed: list[str] = []
+
+    async def main() -> None:
+        room = await world.join("ada", room="lobby")
+        other = await world.join("bob", room="lobby")
+        await asyncio.sleep(3.0)
+        listed.extend(Narrator(Chat(room)).peers())
+        await other.leave()
+        await room.leave()
+        chat = Chat(room)
+        narrator = Narrator(chat)
+        lines.extend([narrator.line(entry) async for entry in chat])
+
+    world.run(main())
+    assert "bob is relayed by the server, sealed" in lines
+    assert listed[1].endswith("relayed by the server")

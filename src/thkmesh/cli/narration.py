@@ -9,6 +9,8 @@ from thkmesh import (
     LinkChanged,
     LinkState,
     Lost,
+    Path,
+    PathChanged,
     Peer,
     PeerJoined,
     PeerLagging,
@@ -73,6 +75,8 @@ class Narrator:
             case LinkChanged(peer=peer, state=LinkState.CONNECTED) if peer in self._away:
                 self._away.discard(peer)
                 return f"{self.name(peer)} {self.aside('is back')}"
+            case PathChanged(peer=peer, path=Path.RELAY):
+                return f"{self.name(peer)} {self.aside('is relayed by the server, sealed')}"
             case Lost(peer=peer, count=None):
                 return f"messages from {self.name(peer)} may have been lost"
             case Lost(peer=peer, count=count):
@@ -113,6 +117,8 @@ class Narrator:
         for peer in room.peers:
             link = room.link(peer)
             state = link.state.value if link else "no link"
+            if link and link.path is Path.RELAY:
+                state = "relayed by the server"
             lines.append(f"  {self.name(peer)} {self.aside(f'{peer.id} {state}')}")
         return lines
 

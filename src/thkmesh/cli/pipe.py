@@ -10,7 +10,6 @@ from typing import BinaryIO, Final
 
 from thkmesh import (
     InvalidArgument,
-    LinkState,
     Lost,
     MessageTooLarge,
     PeerLagging,
@@ -91,9 +90,7 @@ async def delivered(room: Room) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DELIVERY_TIMEOUT):
             while not all(  # noqa: ASYNC110 - a queue of bytes has no event
-                (link := room.link(peer))
-                and link.state is LinkState.CONNECTED
-                and not link.waiting_bytes
+                (link := room.link(peer)) and link.path is not None and not link.waiting_bytes
                 for peer in room.peers
             ):
                 await asyncio.sleep(_GLANCE)
