@@ -60,6 +60,8 @@ from thkmesh.events import (
     LinkState,
     Lost,
     Message,
+    Path,
+    PathChanged,
     PathKind,
     PeerJoined,
     PeerLagging,
@@ -397,6 +399,33 @@ def test_a_goodbye_over_the_link_is_enough() -> None:
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
     life.welcome(BOB)
     assert life.session.peers == ()
+
+
+def test_the_way_through_the_server_is_told_of_who_is_here() -> None:
+    """Only where keys are agreed and the server passes on; and not behind a goodbye."""
+    hello = frames.Resume({0: START, 1: START}, {})
+
+    def relayed(sealed: tuple[SessionKey, ...], *said: frames.Frame, rate: int = 1) -> Life:
+        life = Life()
+        message = wire.Welcome(room_id="r", epoch="one", resume="s", relay_bytes=rate)
+        life.tell(Welcomed(message, (BOB,), sealed))
+        life.tell(Tick(), after=1.0)
+        life.tell(FromLink(key(BOB), link.Relayed(frames.datagram(*said))), after=1.0)
+        return life
+
+    told = PathChanged(BOB, Path.RELAY)
+    known = (key(BOB),)
+    assert told in relayed(known, hello).events()
+    assert told not in relayed((), hello).events()
+    assert told not in relayed(known, hello, rate=0).events()
+    assert relayed(known, hello, frames.Bye()).events()[-1] == PeerLeft(BOB, LeaveReason.LEFT)
+    life = relayed((), hello)
+    life.tell(Introduced(BOB, sealed=True))
+    life.tell(Tick(), after=2.0)
+    life.tell(FromLink(key(BOB), link.Relayed(frames.datagram(hello))))
+    assert told in life.events()
+    life.tell(Introduced(BOB))
+    assert life.events() == [PathChanged(BOB, None)]
 
 
 def test_a_living_link_outlives_the_server() -> None:
