@@ -109,7 +109,7 @@ class Contact:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         times = (self._retry_at, self._ping_at, self._silent_at)
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def start(self, now: float) -> list[ContactOutput]:
         """Open the first WebSocket."""

@@ -239,7 +239,7 @@ class Link:
             times.append(self._inbox.ack_due)
         if self._online:
             times.append(self._retry.deadline)
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     @property
     def _unheard_at(self) -> float | None:
@@ -341,7 +341,9 @@ class Link:
                 self._give_up(now, out)
             if self._retry.take(now):
                 self._negotiate(Replace(), now, out)
-        self._sequence(Tick(), now, out)
+        due = self._sequencer.deadline
+        if due is not None and now >= due:
+            self._sequence(Tick(), now, out)
 
     # --- negotiation and signals ------------------------------------------------
 

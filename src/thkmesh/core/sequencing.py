@@ -153,8 +153,10 @@ class Sequencer(Generic[_Payload]):
         """When to acknowledge or to resend, in seconds; None while paused or at rest."""
         if not self._online:
             return None
-        dues = [due for due in (self._ack_due, self._resend_due) if due is not None]
-        return min(dues, default=None)
+        ack, resend = self._ack_due, self._resend_due
+        if ack is None or resend is None:
+            return resend if ack is None else ack
+        return min(ack, resend)
 
     @property
     def unacknowledged(self) -> int:

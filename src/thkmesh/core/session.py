@@ -74,6 +74,8 @@ __all__ = ["PATIENCE", "Session"]
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
 
+_BEGINS: Final = (link.OpenConnection, link.Perform)
+
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
 
@@ -128,7 +130,7 @@ class Session:
         if self._stuck_since is not None:
             times.append(self._stuck_since + PATIENCE)
         times += self._due.values()
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
         """Settle what is due, then the event; return what to do."""
@@ -242,8 +244,7 @@ class Session:
             self._due[key] = due
         for output in outputs:
             # What one output leads to may have closed the link: nothing is begun any more.
-            begins = isinstance(output, link.OpenConnection | link.Perform)
-            if not begins or self._links.get(key) is target:
+            if self._links.get(key) is target or not isinstance(output, _BEGINS):
                 self._from_link(target, output, now, out)
 
     def _from_link(

@@ -191,17 +191,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Make one turn: what is ready when it begins (``run_forever`` calls this)."""
-        if not self._ready and not self._stopping:
+        ready = self._ready
+        if not ready and not self._stopping:
             self._jump()
         self._turns += 1
         if self._turns > _TURNS:
             raise Stuck(f"{_TURNS:,} turns at {self._now} s: something spins\n{self._tasks()}")
-        ready = self._ready
-        while self._timers and self._timers[0][0] <= self._now:
-            ready.append(heapq.heappop(self._timers)[2])
+        timers, now = self._timers, self._now
+        while timers and timers[0][0] <= now:
+            ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle.cancelled() or (self._held and self._hold_back(handle)):
+            if handle._cancelled or (self._held and self._hold_back(handle)):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 continue
             handle._run()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 

@@ -51,6 +51,7 @@ from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.testing.clock import Step, VirtualLoop, process
 from thkmesh.testing.network import SERVER, SignalingServer
+from thkmesh.testing.notary import KnownIdentity, Notary
 from thkmesh.testing.witness import Witness
 
 __all__ = ["World"]
@@ -96,12 +97,13 @@ class World:
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
+        self._notary = Notary()
         self.network = SimulatedNetwork(
             seed, Conditions(delay, jitter, loss, rate_bytes, reorder), trace=self.trace
         )
         self.server = SignalingServer(
             self.network,
-            lambda: RoomService(settings, entropy=self.entropy),
+            lambda: RoomService(settings, entropy=self.entropy, verify=self._notary.verify),
             context=lambda: self.context(SERVER),
             disconnect_every=disconnect_every,
         )
@@ -239,7 +241,8 @@ class World:
 
     def identity(self, name: str) -> Identity:
         """Return the identity of that name: the same for a seed, whenever it is asked for."""
-        return Identity.from_seed(Random(f"{self.seed}/{name}").randbytes(32))  # noqa: S311
+        seed = Random(f"{self.seed}/{name}").randbytes(32)  # noqa: S311 - the point
+        return KnownIdentity(seed, self._notary)
 
     def entropy(self, size: int) -> bytes:
         """Return that many bytes, random but for the seed."""
@@ -374,8 +377,7 @@ class World:
         """Add a line to the trace."""
         line = f"{self.time!r} {what}"
         self.lines.append(line)
-        self._digest.update(line.encode())
-        self._digest.update(b"\n")
+        self._digest.update(f"{line}\n".encode())
 
     def trace_digest(self) -> str:
         """Return what differs if anything happened otherwise, or at another time."""
