@@ -29,6 +29,9 @@ from thkmesh.core.wire import Unsigned
 from thkmesh.testing import SERVER, Scrambler, World
 
 ROOM = "storm"
+KINDS = ("kill", "stall", "suspend", "partition", "heal", "disconnect", "restart")
+"""The troubles of processes, of whole hosts and of the server."""
+
 QUIET = 60.0
 """Seconds that a room has to come to rest after the last trouble."""
 
@@ -54,6 +57,8 @@ class Member:
 
 class Storm:
     """One run; ``blow`` does it all and checks the laws."""
+
+    kinds: tuple[str, ...] = (*KINDS, "away", "move", "tear", "clock")
 
     def __init__(
         self,
@@ -94,7 +99,7 @@ class Storm:
     @classmethod
     def hour(cls, seed: int) -> "Storm":
         """Return an hour of two to four peers, with twelve troubles and some talk."""
-        return cls(seed, hosts=2 + seed % 3, troubles=12, every=300.0, chatter=60.0)
+        return cls(seed, hosts=(2, 2, 3, 4)[seed % 4], troubles=12, every=300.0, chatter=60.0)
 
     def blow(self) -> str:
         """Run the storm; return the digest of its trace."""
@@ -207,32 +212,35 @@ class Storm:
         member = self.dice.choice(self.members)
         other = self.dice.choice([each for each in self.members if each is not member])
         world, dice, host = self.world, self.dice, member.host
-        match dice.randrange(10):
-            case 0:
+        match dice.choice(self.kinds):
+            case "kill":
                 world.kill(host)
                 member.room = None
                 await asyncio.sleep(dice.uniform(0.0, 3.0))
                 await self._join(member)
-            case 1:
+            case "stall":
                 world.stall(host, self._sleep())
-            case 2:
+            case "suspend":
                 world.suspend(host, self._sleep())
-            case 3:
-                world.partition(host, dice.choice([other.host, other.host, SERVER]))
-            case 4:
-                world.heal()
-            case 5:
+            case "partition":
+                world.partition(host, other.host)
+            case "heal":
+                world.heal(host, other.host)
+            case "disconnect":
                 world.server.disconnect(host)
-            case 6:
-                world.kill_path(host, other.host)
-            case 7:
-                world.kill_path(host, other.host, silently=False)
-            case 8:
-                world.jump_clock(host, dice.choice([-86_400.0, -3600.0, 3600.0, 86_400.0]))
-            case _:
+            case "restart":
                 world.kill(SERVER)
                 await asyncio.sleep(dice.uniform(0.0, 5.0))
                 world.server.start()
+            case "away":
+                world.partition(host, SERVER)
+                world.loop.call_later(dice.uniform(1.0, 60.0), world.heal, host, SERVER)
+            case "move":
+                world.kill_path(host, other.host)
+            case "tear":
+                world.kill_path(host, other.host, silently=False)
+            case _:
+                world.jump_clock(host, dice.choice([-86_400.0, -3600.0, 3600.0, 86_400.0]))
 
     def _sleep(self) -> float:
         duration = self.dice.uniform(0.5, 20.0)

@@ -8,6 +8,7 @@
         async def main() -> None:
             ada = await world.join("ada", room="lobby")
             bob = await world.join("bob", room="lobby")
+            await world.linked(ada, bob)
             heard = world.watch("bob", bob)
             world.partition("ada", "bob")
             await ada.send("hello")
@@ -43,8 +44,10 @@ from typing import Any, TypeVar
 from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
+from thkmesh.events import LinkState
 from thkmesh.host import InlineHost, Mind
 from thkmesh.keys import Identity
+from thkmesh.peer import Peer
 from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.settings import RoomSettings
@@ -210,6 +213,11 @@ class World:
         room = Room(settings, inline, self.transport(host))
         await room.enter()
         return room
+
+    async def linked(self, *rooms: Room) -> None:
+        """Wait until each of these, in one room, is linked with all the others."""
+        while not all(_is_linked(room, other.me) for room in rooms for other in rooms):
+            await asyncio.sleep(0.05)
 
     def watch(self, host: str, room: Room, *, pause: float = 0.0) -> Witness:
         """Read a room as an application on its host does, and remember all of it.
@@ -387,3 +395,10 @@ class World:
     def illegal(self) -> list[str]:
         """What engines were asked for in the wrong signaling state: bugs of ours."""
         return [line for engine in self._engines for line in engine.illegal]
+
+
+def _is_linked(room: Room, to: Peer) -> bool:
+    if to == room.me:
+        return True
+    view = room.link(to)
+    return view is not None and view.state is LinkState.CONNECTED
