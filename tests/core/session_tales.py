@@ -259,6 +259,19 @@ def _laggards(recorder: Recorder) -> None:
     story.engine(ZOE, engine.ChannelClosed(engine.CONTROL))
 
 
+def _vain(recorder: Recorder) -> None:
+    """Who was cut loose and is not heard of costs nobody any more time."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.fill(1, None)
+    story.send(2)
+    story.run(PATIENCE)
+    story.fill(3, None)
+    story.send(4)
+    story.connect(ADA)
+    story.frames(ADA, frames.Ack({0: 550}))
+
+
 def _losses(recorder: Recorder) -> None:
     """What others give up is lost here, and counted; it may have come in part."""
     story = Story(recorder)
@@ -414,6 +427,7 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _return_without_a_beginning,
     _full_logs,
     _laggards,
+    _vain,
     _losses,
     _resumptions,
     _returns,

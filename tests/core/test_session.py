@@ -300,6 +300,32 @@ def test_nobody_halts_a_room() -> None:
     assert life.sent() == [(key(BOB), "one"), (key(BOB), "two")]
 
 
+def test_nobody_is_waited_for_twice_in_vain() -> None:
+    """Who was cut loose and has not been heard of since costs nobody any more time."""
+    life = Life()
+    life.welcome(BOB, CAT)
+    life.connect(CAT)
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(1, None, "one"))
+    life.tell(Tick(), after=PATIENCE)
+    assert life.events() == [PeerLagging(BOB, 1)]
+    take_in(life, CAT)
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(2, None, "two"))
+    assert Accepted(2) in life.last
+    assert life.events() == [PeerLagging(BOB, 2)]
+    life.connect(BOB)
+    life.hear(BOB, frames.Ack({0: 550}))
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(3, None, "three"))
+    assert life.events() == []
+    life.tell(Tick(), after=PATIENCE)
+    assert life.events() == [PeerLagging(BOB, 1)]
+
+
 def test_who_is_slow_but_moves_is_waited_for() -> None:
     """Each time that a message is accepted, everybody waits anew."""
     life = in_room(BOB)

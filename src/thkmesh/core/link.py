@@ -209,6 +209,11 @@ class Link:
         return self._outbox.lagging
 
     @property
+    def adrift(self) -> bool:
+        """Tell whether it was waited for in vain, and has taken in nothing since."""
+        return self._outbox.adrift
+
+    @property
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
         return self._outbox.waiting_bytes

@@ -79,6 +79,11 @@ class Outbox:
         """Tell whether the log of broadcasts waits for this session."""
         return self._everybody.last and self._everybody.unacknowledged > 0
 
+    @property
+    def adrift(self) -> bool:
+        """Tell whether this session was cut loose, and has taken in nothing since."""
+        return self._everybody.skip is not None
+
     # --- connections ------------------------------------------------------------------
 
     def begin(self, expected: dict[int, int]) -> Resume:

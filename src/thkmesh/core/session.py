@@ -14,7 +14,8 @@ session; any other loss is retried for as long as it takes.
 A message is accepted once its log has room (see ``streams``); until then its sender
 waits. A message to a single peer waits for that peer as long as it takes. One to
 everybody waits ``PATIENCE`` for the slowest of them, who is then cut loose: told how
-much it lost, as the sender is told who lags. Nobody halts a room.
+much it lost, as the sender is told who lags. Nobody waits for it again before it has
+taken in something. Nobody halts a room.
 """
 
 import itertools
@@ -353,8 +354,17 @@ class Session:
         self._waiting = still
         if None not in full:
             self._stuck_since = None
+        elif self._is_vain:
+            self._cut_loose(now, out)
+            self._admit(now, out)
         elif self._stuck_since is None:
             self._stuck_since = now
+
+    @property
+    def _is_vain(self) -> bool:
+        """Tell whether everybody waits for such alone as were waited for in vain."""
+        lagging = [each for each in self._links.values() if each.lagging]
+        return bool(lagging) and all(each.adrift for each in lagging)
 
     def _refusal(self, to: SessionKey | None) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""

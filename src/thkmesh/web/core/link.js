@@ -180,6 +180,11 @@ export class Link {
     return this.#outbox.lagging;
   }
 
+  /** Whether it was waited for in vain, and has taken in nothing since. */
+  get adrift() {
+    return this.#outbox.adrift;
+  }
+
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
     return this.#outbox.waitingBytes;

@@ -74,6 +74,11 @@ export class Outbox {
     return this.#everybody.last && this.#everybody.unacknowledged > 0;
   }
 
+  /** Whether this session was cut loose, and has taken in nothing since. */
+  get adrift() {
+    return this.#everybody.skip !== null;
+  }
+
   // --- connections ------------------------------------------------------------------
 
   /**

@@ -454,8 +454,20 @@ export class Session {
       }
     }
     this.#waiting = still;
-    if (full.has(null)) this.#stuckSince ??= now;
-    else this.#stuckSince = null;
+    if (!full.has(null)) {
+      this.#stuckSince = null;
+    } else if (this.#isVain) {
+      this.#cutLoose(now, out);
+      this.#admit(now, out);
+    } else {
+      this.#stuckSince ??= now;
+    }
+  }
+
+  /** Whether everybody waits for such alone as were waited for in vain. */
+  get #isVain() {
+    const lagging = [...this.#links.values()].filter((each) => each.lagging);
+    return lagging.length > 0 && lagging.every(({ adrift }) => adrift);
   }
 
   /**
