@@ -32,11 +32,11 @@ class _Squall(Storm):
     async def _blow(self) -> None:
         self.world.server.tamper = self.scrambler
         for member in self.members:
-            await self._join(member)
+            await self.join(member)
         for _ in range(self.troubles):
             await asyncio.sleep(self.dice.uniform(0.0, 5.0))
             await self._trouble()
-            await self._talk()
+            await self.talk()
         await asyncio.sleep(QUIET)
         for member in self.members:
             if member.room is not None:

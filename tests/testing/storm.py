@@ -48,6 +48,12 @@ class Member:
     sent: int = 0
     owes: dict[Peer, int] = field(default_factory=dict)
     """By who was here when it was said, the first number of this session's."""
+    whispered: dict[Peer, int] = field(default_factory=dict)
+    """The last number that was for a session alone; they begin with 1."""
+    unsaid: dict[Peer, int] = field(default_factory=dict)
+    """How many of these could not be sent, because it was not here."""
+    whispers: dict[Peer, list[int]] = field(default_factory=dict)
+    """What was for us alone, by who said it."""
     heard: dict[Peer, list[int]] = field(default_factory=dict)
     lost: dict[Peer, int] = field(default_factory=dict)
     present: set[Peer] = field(default_factory=set)
@@ -110,23 +116,23 @@ class Storm:
     async def _blow(self) -> None:
         self.world.server.tamper = self.scrambler
         for member in self.members:
-            await self._join(member)
+            await self.join(member)
         chatting = asyncio.create_task(self._chat()) if self.chatter else None
         for _ in range(self.troubles):
             await asyncio.sleep(self.dice.expovariate(1 / self.every))
             await self._trouble()
-            await self._talk()
+            await self.talk()
         if chatting is not None:
             chatting.cancel()
-        await self._calm()
-        await self._talk()
+        await self.calm()
+        await self.talk()
         await asyncio.sleep(5.0)
-        self._check()
+        self.check()
         for member in self.members:
             if member.room is not None:
                 await member.room.leave(patience=1.0)
 
-    async def _calm(self) -> None:
+    async def calm(self) -> None:
         """End all trouble; wait until the room is at rest, or should be."""
         self.scrambler.active = False
         self.world.heal()
@@ -150,9 +156,9 @@ class Storm:
     async def _chat(self) -> None:
         while True:
             await asyncio.sleep(self.dice.expovariate(1 / (self.chatter or QUIET)))
-            await self._talk()
+            await self.talk()
 
-    async def _join(self, member: Member) -> None:
+    async def join(self, member: Member) -> None:
         """Let a host's present process join, and read everything it gets."""
         try:
             room = await self.world.join(member.host, room=ROOM)
@@ -160,16 +166,21 @@ class Storm:
             return
         member.room = room
         member.owes = {}
+        member.whispered = {}
+        member.unsaid = {}
         member.heard = {}
+        member.whispers = {}
         member.lost = {}
         member.present = set()
         self.world.spawn(member.host, self._read(member, room))
 
     async def _read(self, member: Member, room: Room) -> None:
         async for event in room:
+            if member.room is not room:
+                return  # It has left, or is in another life.
             match event:
-                case Message(peer=peer, data=int(number)):
-                    heard = member.heard.setdefault(peer, [])
+                case Message(peer=peer, data=int(number), direct=direct):
+                    heard = (member.whispers if direct else member.heard).setdefault(peer, [])
                     if heard and number <= heard[-1]:
                         member.faults.append(f"{number} after {heard[-1]} from {peer.name}")
                     if peer not in member.present:
@@ -185,19 +196,21 @@ class Storm:
                     if peer not in member.present:
                         member.faults.append(f"{peer.name} left without having joined")
                     member.present.discard(peer)
+                    # What it was owed is undelivered; should it come back, it is a newcomer.
+                    member.owes.pop(peer, None)
                 case Refused():
                     member.refused.append(event)
                 case _:
                     pass
 
-    async def _talk(self) -> None:
+    async def talk(self) -> None:
         """Let everybody say a number, each higher than its last."""
         for member in self.members:
             if member.room is not None and not member.room.closed:
                 member.sent += 1
-                self.world.spawn(member.host, self._say(member, member.room, member.sent))
+                self.world.spawn(member.host, self.say(member, member.room, member.sent))
 
-    async def _say(self, member: Member, room: Room, number: int) -> None:
+    async def say(self, member: Member, room: Room, number: int) -> None:
         before = set(room.peers)
         try:
             async with asyncio.timeout(60.0):
@@ -208,6 +221,14 @@ class Storm:
             for peer in before.intersection(room.peers):
                 member.owes.setdefault(peer, number)
 
+    async def whisper(self, member: Member, room: Room, peer: Peer) -> None:
+        """Let a member say the next number to one session alone."""
+        member.whispered[peer] = number = member.whispered.get(peer, 0) + 1
+        try:
+            await room.send(number, to=peer)
+        except MeshError:
+            member.unsaid[peer] = member.unsaid.get(peer, 0) + 1
+
     async def _trouble(self) -> None:
         member = self.dice.choice(self.members)
         other = self.dice.choice([each for each in self.members if each is not member])
@@ -217,7 +238,7 @@ class Storm:
                 world.kill(host)
                 member.room = None
                 await asyncio.sleep(dice.uniform(0.0, 3.0))
-                await self._join(member)
+                await self.join(member)
             case "stall":
                 world.stall(host, self._sleep())
             case "suspend":
@@ -249,7 +270,7 @@ class Storm:
 
     # --- the laws -----------------------------------------------------------------
 
-    def _check(self) -> None:
+    def check(self) -> None:
         for member in self.members:
             assert member.faults == [], f"{member.host}: {member.faults}"
             if member.room is None or member.room.closed:
@@ -267,8 +288,11 @@ class Storm:
             assert heard[-1:] == [other.sent], f"{member.host} heard {heard} of {other.host}"
             first = min(heard[0], other.owes.get(room.me, heard[0]))
             missing = other.sent - first + 1 - len(heard)
+            alone = member.whispers.get(peer, [])
+            missing += other.whispered.get(room.me, 0) - other.unsaid.get(room.me, 0) - len(alone)
             told = member.lost.get(peer, 0)
-            assert missing == told, f"{member.host}: {missing} missing, {told} told: {heard}"
+            said = f"{heard} {alone} of {other.host}"
+            assert missing == told, f"{member.host}: {missing} missing, {told} told: {said}"
         for refused in member.refused:
             # Replays of former lives and unsigned copies; never a violation by a correct peer.
             allowed = isinstance(refused.error, InvalidMessage) and not isinstance(
