@@ -138,7 +138,7 @@ class Storm:
         self.world.heal()
         until = self.world.time + QUIET
         self.awake_at = max(self.awake_at, self.world.time) + UNNOTICED
-        while self.world.time < until:  # noqa: ASYNC110 - what it looks at is no event
+        while self.world.time < until:
             await asyncio.sleep(1.0)
             if not self.linger and self.world.time > self.awake_at and self._is_at_rest():
                 return
@@ -211,6 +211,7 @@ class Storm:
                 self.world.spawn(member.host, self.say(member, member.room, member.sent))
 
     async def say(self, member: Member, room: Room, number: int) -> None:
+        """Let a member say a number, and note whom it owes it."""
         before = set(room.peers)
         try:
             async with asyncio.timeout(60.0):
@@ -271,6 +272,7 @@ class Storm:
     # --- the laws -----------------------------------------------------------------
 
     def check(self) -> None:
+        """Hold everybody to the laws."""
         for member in self.members:
             assert member.faults == [], f"{member.host}: {member.faults}"
             if member.room is None or member.room.closed:

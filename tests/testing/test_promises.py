@@ -176,14 +176,15 @@ def test_one_stalled_peer_halts_nobody_for_longer_than_patience() -> None:
         assert max(waiting) <= 1.1 * LOG_BYTES
         halts = [after - before for before, after in pairwise(arrivals)]
         assert max(halts) < PATIENCE + 1.0
-        first, *others = lags = [e for e in there.events if isinstance(e, PeerLagging)]
+        lags = [event for event in there.events if isinstance(event, PeerLagging)]
         assert {lag.peer for lag in lags} == {cem.me}
-        assert LOG_BYTES // (size + 128) <= first.count <= 1 + LOG_BYTES // size
+        # All that the log took, each fragment with an overhead of 64 bytes.
+        assert lags[0].count == -(-LOG_BYTES // (4 + size + 64))
         # Halted once; after that nobody waits for it until it takes in something again.
-        assert sum(halt > 1.0 for halt in halts) == 1, (halts, others)
-        heard = [int.from_bytes(data[:4]) for data in stalled.said_by(ada.me)]
+        assert sum(halt > 1.0 for halt in halts) == 1, lags
+        heard = stalled.said_by(ada.me)
         assert stalled.lost(ada.me) == sent - len(heard)
-        assert there.lagging(cem.me) >= stalled.lost(ada.me)
+        assert there.lagging(cem.me) >= stalled.lost(ada.me) > 0
 
     world.run(main())
 

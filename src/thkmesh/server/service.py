@@ -154,9 +154,7 @@ class NoCommonVersion(InvalidMessage):
 Verify: TypeAlias = Callable[[str, str, bytes], bool]
 
 
-def check_hello(
-    hello: Hello, nonce: str, verify: Verify = verify
-) -> Introduction | PeerError:
+def check_hello(hello: Hello, nonce: str, verify: Verify = verify) -> Introduction | PeerError:
     """Return what a genuine hello says, or what is wrong with it; never raises."""
     who = hello.session
     key = decode_bytes(hello.key, 32)

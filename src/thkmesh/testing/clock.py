@@ -19,7 +19,7 @@ import asyncio
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -119,7 +119,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             return step(main)
 
     @contextmanager
-    def steps(self, *, limit: float = 3600.0) -> Iterator[Step]:
+    def steps(self, *, limit: float = 3600.0) -> Generator[Step]:
         """Give what runs one coroutine after the other; end as ``run`` does.
 
         Between two of them time stands still, so that a test that is no coroutine can
