@@ -121,6 +121,13 @@ class RoomStory(RuleBasedStateMachine):
         """A host is without network."""
         self.world.partition(f"h{number}")
 
+    @rule(number=HOSTS)
+    def absence(self, number: int) -> None:
+        """A host is without network for so long that the others give it up."""
+        self.world.partition(f"h{number}")
+        self.step(asyncio.sleep(120.0))
+        self.world.heal(f"h{number}")
+
     @rule()
     def heal(self) -> None:
         """All is well with the network."""
