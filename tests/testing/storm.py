@@ -109,7 +109,13 @@ class Storm:
     @classmethod
     def hour(cls, seed: int) -> "Storm":
         """Return an hour of two to four peers, with twelve troubles and some talk."""
-        return cls(seed, hosts=(2, 2, 3, 4)[seed % 4], troubles=12, every=300.0, chatter=60.0)
+        return cls(
+            seed,
+            hosts=(2, 2, 3, 2, 3, 2, 3, 2, 3, 4)[seed % 10],
+            troubles=12,
+            every=300.0,
+            chatter=60.0,
+        )
 
     def blow(self) -> str:
         """Run the storm; return the digest of its trace."""
