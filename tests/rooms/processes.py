@@ -5,7 +5,7 @@ import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,9 +22,13 @@ PATIENCE = 30.0
 Line: TypeAlias = dict[str, Any]
 
 
-async def _start(module: str, *arguments: str) -> Process:
+async def _start(module: str, *arguments: str, prefix: Sequence[str] = ()) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments), cwd=ROOT, limit=2**20, stdin=PIPE, stdout=PIPE
+        *(*prefix, sys.executable, "-m", module, *arguments),
+        cwd=ROOT,
+        limit=2**20,
+        stdin=PIPE,
+        stdout=PIPE,
     )
 
 
@@ -38,8 +42,18 @@ async def kill(process: Process) -> None:
 class Server:
     """A signaling server that keeps its port over its lives."""
 
-    def __init__(self, **settings: object) -> None:
-        """Be down; ``start`` starts it with ``ServerSettings(**settings)``."""
+    def __init__(
+        self, host: str = "127.0.0.1", *, prefix: Sequence[str] = (), **settings: object
+    ) -> None:
+        """Be down; ``start`` starts it with ``ServerSettings(**settings)``.
+
+        Args:
+            host: the address to listen on.
+            prefix: what makes a command run elsewhere; see ``Namespace.prefix``.
+            settings: see ``ServerSettings``.
+        """
+        self._host = host
+        self._prefix = prefix
         self._settings = json.dumps(settings)
         self._port = 0
         self._process: Process | None = None
@@ -47,12 +61,13 @@ class Server:
     @property
     def url(self) -> str:
         """Where to join."""
-        return f"http://127.0.0.1:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
         """Start a life; returns once clients can come."""
-        arguments = (str(self._port), self._settings)
-        self._process = await _start("tests.rooms.server", *arguments)
+        arguments = (self._host, str(self._port), self._settings)
+        self._process = await _start("tests.rooms.server", *arguments, prefix=self._prefix)
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             self._port = int(await self._process.stdout.readline())
@@ -78,15 +93,25 @@ class PeerProcess:
         self.id = ""
         self.lines: list[Line] = []
         """All but the messages."""
+        self.heard_at: list[float] = []
+        """When the messages came (CLOCK_MONOTONIC)."""
         self._heard: defaultdict[tuple[str, bool], list[Data]] = defaultdict(list)
         self._process = process
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, name: str) -> "PeerProcess":
-        """Start a process; it is warm when this returns."""
-        peer = cls(name, await _start("tests.rooms.peer"))
+    async def start(
+        cls, name: str, *, module: str = "tests.rooms.peer", prefix: Sequence[str] = ()
+    ) -> "PeerProcess":
+        """Start a process; it is warm when this returns.
+
+        Args:
+            name: what others call it.
+            module: what it runs, in place of ``tests.rooms.peer``.
+            prefix: what makes a command run elsewhere; see ``Namespace.prefix``.
+        """
+        peer = cls(name, await _start(module, prefix=prefix))
         await peer.until(lambda: bool(peer.of("Ready")))
         return peer
 
@@ -103,6 +128,7 @@ class PeerProcess:
     def _note(self, line: Line) -> None:
         if line["event"] == "Message":
             self._heard[line["peer"], line["direct"]].append(unpack(line["data"]))
+            self.heard_at.append(line["at"])
             return
         self.lines.append(line)
         if line["event"] == "Entered":
@@ -112,6 +138,7 @@ class PeerProcess:
         """Forget what it told so far, and who it was."""
         self.id = ""
         self.lines.clear()
+        self.heard_at.clear()
         self._heard.clear()
 
     # --- commands ---
