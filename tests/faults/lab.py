@@ -9,13 +9,15 @@
 
 Every host is a namespace with a device ``eth0`` and a default route. The internet
 forwards between all of them; its own address is on loopback, so it is reached
-whatever becomes of a cable. Addresses are those for documentation (RFC 5737, RFC
-3849), and private ones behind routers.
+whatever becomes of a cable. Addresses are those for documentation and benchmarks
+(RFC 5737, 2544, 3849), and private ones behind routers. The number of a host is in
+its addresses.
 """
 
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_interface
 
 from tests.faults import nat, wiring
 from tests.faults.turn import Coturn
@@ -51,14 +53,16 @@ class Host:
         """Put the cable in."""
         self.namespace.ip("link set eth0 up", self._route("add"))
 
-    def move(self, address: str, gateway: str) -> None:
+    def move(self) -> None:
         """Have another address, as after a walk from one network to another."""
+        old = ip_interface(self.address)
+        address = f"{old.ip + 1}/{old.network.prefixlen}"
         self.namespace.ip(
             f"addr del {self.address} dev eth0",
             f"addr add {address} dev eth0",
+            self._route("replace"),
         )
-        self.address, self._gateway = address, gateway
-        self.namespace.ip(self._route("replace"))
+        self.address = address
 
     def _route(self, verb: str) -> str:
         return f"route {verb} default via {self._gateway} dev eth0"
@@ -117,11 +121,11 @@ class Lab:
         router, host, number = self._namespace(), self._namespace(), next(self._numbers)
         self._cable(self._internet, f"c{number}", router, "wan")
         self._cable(router, "lan", host, "eth0")
-        outer, gateway = f"203.0.113.{4 * number + 2}", f"203.0.113.{4 * number + 1}"
+        outer, gateway = f"198.18.{number}.2/24", f"198.18.{number}.1"
         inner, lan = f"10.0.{number}.2/24", f"10.0.{number}.1"
-        self._internet.ip(f"addr add {gateway}/30 dev c{number}")
+        self._internet.ip(f"addr add {gateway}/24 dev c{number}")
         router.ip(
-            f"addr add {outer}/30 dev wan",
+            f"addr add {outer} dev wan",
             f"addr add {lan}/24 dev lan",
             f"route add default via {gateway} dev wan",
         )
@@ -149,10 +153,10 @@ class Lab:
 
     def _settle(self, host: Namespace, number: int, device: str) -> Host:
         """Give a host its address and its way to the rest."""
-        here, there = f"203.0.113.{4 * number + 2}", f"203.0.113.{4 * number + 1}"
-        self._internet.ip(f"addr add {there}/30 dev {device}")
-        host.ip(f"addr add {here}/30 dev eth0", f"route add default via {there} dev eth0")
-        return Host(host, f"{here}/30", there)
+        here, there = f"198.18.{number}.2/24", f"198.18.{number}.1"
+        self._internet.ip(f"addr add {there}/24 dev {device}")
+        host.ip(f"addr add {here} dev eth0", f"route add default via {there} dev eth0")
+        return Host(host, here, there)
 
     def wired6(self, mtu: int = _DEFAULT_MTU) -> Host:
         """Attach a host by a cable that has IPv6 and nothing else."""

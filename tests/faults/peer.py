@@ -6,8 +6,8 @@ from typing import Any
 import thkmesh
 from tests.rooms import peer
 from tests.rooms.watching import WatchingHost
-from thkmesh.core.engine import IceServer
 from thkmesh.host import Lease
+from thkmesh.keys import Identity
 from thkmesh.settings import RoomSettings
 
 __all__ = ["message"]
@@ -25,8 +25,8 @@ class LabPeer(peer.Peer):
 
     async def enter(self, **settings: Any) -> thkmesh.Room:  # noqa: ANN401 - see thkmesh.join
         """Join a room with an engine that is watched."""
-        servers = [IceServer(**each) for each in settings.pop("ice_servers", ())]
-        told = RoomSettings(ice_servers=servers, **settings)
+        identity = Identity.from_seed(bytes.fromhex(settings.pop("identity")))
+        told = RoomSettings(identity=identity, **settings)
         lease = Lease()
         self._host = WatchingHost(lease.host)
         room = thkmesh.Room(told, self._host, told.transport(), lease.release)

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
 """Seconds after which something that should have come has not."""
 
+_LONGEST_LINE = 2**22
+
 Line: TypeAlias = dict[str, Any]
 
 
@@ -26,7 +28,7 @@ async def _start(module: str, *arguments: str, prefix: Sequence[str] = ()) -> Pr
     return await asyncio.create_subprocess_exec(
         *(*prefix, sys.executable, "-m", module, *arguments),
         cwd=ROOT,
-        limit=2**20,
+        limit=_LONGEST_LINE,
         stdin=PIPE,
         stdout=PIPE,
     )

@@ -1,0 +1,83 @@
+"""Messages over ever worse networks (promise M2)."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from tests.faults.lab import Lab
+from tests.faults.pairs import Pair, dice
+from tests.rooms.figures import report
+from tests.rooms.processes import Server
+
+LARGE_BYTES = 1_000
+PATIENCE = 55.0
+NIGHT = 900.0
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step of the ladder: each way of the wire is this bad."""
+
+    delay_ms: float
+    jitter_ms: float
+    loss_percent: float
+    reorder_percent: float
+
+
+LADDER = (
+    Rung(10, 5, 0.5, 0),
+    Rung(100, 30, 3, 3),
+    Rung(200, 60, 5, 5),
+    Rung(300, 80, 8, 8),
+    Rung(500, 100, 12, 12),
+    Rung(800, 200, 20, 20),
+)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "count", "patience"),
+    [
+        pytest.param(LADDER[:3], 300, PATIENCE, id="300 on three rungs"),
+        pytest.param(LADDER, 2_000, NIGHT, id="2000 on six", marks=pytest.mark.nightly),
+    ],
+)
+async def test_m2_bad_networks_lose_double_and_reorder_nothing(
+    lab: Lab, rungs: tuple[Rung, ...], count: int, patience: float
+) -> None:
+    """M2: on each rung of the ladder every message arrives once and in order, both ways."""
+    seed = dice()
+    server = await lab.server()
+    async with asyncio.TaskGroup() as group:
+        for rung in rungs:
+            group.create_task(climb(lab, server, rung, f"{seed} {rung}", count, patience))
+
+
+async def climb(
+    lab: Lab, server: Server, rung: Rung, seed: str, count: int, patience: float
+) -> None:
+    """Join, connect and exchange messages on one rung."""
+    host, wire = await lab.on_a_wire(seed.replace(" ", "-"))
+    pair = await Pair.started(lab, server, host, lab.wired())
+    await wire.set(
+        delay=rung.delay_ms / 1000,
+        jitter=rung.jitter_ms / 1000,
+        loss=rung.loss_percent / 100,
+        reorder=rung.reorder_percent / 100,
+    )
+    pair.join(Random(seed))
+    await pair.joined()
+    began = time.monotonic()
+    await pair.linked(patience)
+    linked = time.monotonic()
+    await pair.pour(count, LARGE_BYTES, patience)
+    counters = await wire.counters()
+    for way in counters.values():
+        assert way["carried"] > 0
+    lost, taken = (sum(way[key] for way in counters.values()) for key in ("lost", "taken"))
+    report(
+        f"{rung}: linked after {linked - began:.2f} s, {count} messages each way in "
+        f"{time.monotonic() - linked:.2f} s; the wire lost {lost} of {taken} packets"
+    )
