@@ -32,6 +32,7 @@ INTERNET = "198.51.100.1"
 INTERNET6 = "2001:db8::1"
 
 _DEFAULT_MTU = 1500
+_IPV6_LEAST_MTU = 1280
 
 
 class Host:
@@ -148,8 +149,10 @@ class Lab:
     ) -> None:
         one.ip(f"link add {device} mtu {mtu} type veth peer {end} netns {other.name} mtu {mtu}")
         for namespace, name in ((one, device), (other, end)):
-            # Link-local addresses of IPv6 would come late, and lead nowhere.
-            namespace.ip(f"link set {name} addrgenmode none", f"link set {name} up")
+            if mtu >= _IPV6_LEAST_MTU:
+                # Link-local addresses would come late, and lead nowhere.
+                namespace.ip(f"link set {name} addrgenmode none")
+            namespace.ip(f"link set {name} up")
 
     def _settle(self, host: Namespace, number: int, device: str) -> Host:
         """Give a host its address and its way to the rest."""

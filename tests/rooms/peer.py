@@ -103,7 +103,9 @@ class Peer:
         await self._room.send(unpack(data), to=to)
 
     async def talk(self) -> None:
-        """Send a number to everybody every ``TALK_INTERVAL``, until ``hush``."""
+        """Send a number to everybody every ``TALK_INTERVAL``, from 0, until ``hush``."""
+        self._hushed.clear()
+        self._said = 0
         self._talking = asyncio.create_task(self._talk())
 
     async def _talk(self) -> None:
