@@ -80,23 +80,23 @@ class Lab:
 
     def __init__(self, internet: Namespace, stack: AsyncExitStack) -> None:
         """Take a namespace; ``stack`` undoes all."""
-        self._internet = internet
+        self.internet = internet
+        """The namespace in the middle."""
         self._stack = stack
         self._numbers = itertools.count(1)
-        self._turn: Coturn | None = None
         internet.set_kernel(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
         internet.ip(f"addr add {INTERNET}/32 dev lo", f"addr add {INTERNET6}/128 dev lo")
 
     async def server(self, host: str = INTERNET, **settings: object) -> Server:
         """Start a signaling server in the middle."""
-        server = Server(host, prefix=self._internet.prefix, **settings)
+        server = Server(host, prefix=self.internet.prefix, **settings)
         self._stack.push_async_callback(server.kill)
         await server.start()
         return server
 
     async def turn(self) -> Coturn:
         """Start coturn in the middle, as we ship it."""
-        return await self._stack.enter_async_context(Coturn.running(self._internet, INTERNET))
+        return await self._stack.enter_async_context(Coturn.running(self.internet, INTERNET))
 
     async def peer(self, host: Host, name: str) -> PeerProcess:
         """Start a peer on a host."""
@@ -112,7 +112,7 @@ class Lab:
     def wired(self, mtu: int = _DEFAULT_MTU) -> Host:
         """Attach a host by a cable."""
         host, number = self._namespace(), next(self._numbers)
-        self._cable(self._internet, f"c{number}", host, "eth0", mtu)
+        self._cable(self.internet, f"c{number}", host, "eth0", mtu)
         return self._settle(host, number, f"c{number}")
 
     def natted(self, kind: nat.Kind) -> Host:
@@ -120,11 +120,11 @@ class Lab:
         if kind is nat.Kind.NONE:
             return self.wired()
         router, host, number = self._namespace(), self._namespace(), next(self._numbers)
-        self._cable(self._internet, f"c{number}", router, "wan")
+        self._cable(self.internet, f"c{number}", router, "wan")
         self._cable(router, "lan", host, "eth0")
         outer, gateway = f"198.18.{number}.2/24", f"198.18.{number}.1"
         inner, lan = f"10.0.{number}.2/24", f"10.0.{number}.1"
-        self._internet.ip(f"addr add {gateway}/24 dev c{number}")
+        self.internet.ip(f"addr add {gateway}/24 dev c{number}")
         router.ip(
             f"addr add {outer} dev wan",
             f"addr add {lan}/24 dev lan",
@@ -138,10 +138,10 @@ class Lab:
     async def on_a_wire(self, seed: str) -> tuple[Host, wiring.Wire]:
         """Attach a host by a wire; *forward* is from the host to the internet."""
         host, number = self._namespace(), next(self._numbers)
-        ends = (host, "eth0"), (self._internet, f"w{number}")
+        ends = (host, "eth0"), (self.internet, f"w{number}")
         wire = await self._stack.enter_async_context(wiring.laid(*ends, seed))
-        host.ip("link set eth0 up")
-        self._internet.ip(f"link set w{number} up")
+        for namespace, device in ends:
+            namespace.ip(f"link set {device} addrgenmode none", f"link set {device} up")
         return self._settle(host, number, f"w{number}"), wire
 
     def _cable(
@@ -157,16 +157,16 @@ class Lab:
     def _settle(self, host: Namespace, number: int, device: str) -> Host:
         """Give a host its address and its way to the rest."""
         here, there = f"198.18.{number}.2/24", f"198.18.{number}.1"
-        self._internet.ip(f"addr add {there}/24 dev {device}")
+        self.internet.ip(f"addr add {there}/24 dev {device}")
         host.ip(f"addr add {here} dev eth0", f"route add default via {there} dev eth0")
         return Host(host, here, there)
 
     def wired6(self, mtu: int = _DEFAULT_MTU) -> Host:
         """Attach a host by a cable that has IPv6 and nothing else."""
         host, number = self._namespace(), next(self._numbers)
-        self._cable(self._internet, f"c{number}", host, "eth0", mtu)
+        self._cable(self.internet, f"c{number}", host, "eth0", mtu)
         here, there = f"2001:db8:{number}::2", f"2001:db8:{number}::1"
-        self._internet.ip(f"addr add {there}/64 dev c{number} nodad")
+        self.internet.ip(f"addr add {there}/64 dev c{number} nodad")
         host.ip(
             f"addr add {here}/64 dev eth0 nodad", f"route add ::/0 via {there} dev eth0"
         )

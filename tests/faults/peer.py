@@ -1,6 +1,7 @@
 """A peer of the lab: one of ``tests.rooms.peer`` that can pour, and tell its kind of path."""
 
 import asyncio
+from random import Random
 from typing import Any
 
 import thkmesh
@@ -14,8 +15,10 @@ __all__ = ["message"]
 
 
 def message(number: int, large_bytes: int = 0) -> str:
-    """Return the text of that number; every tenth is large."""
-    return f"{number:06d}" + "." * (0 if number % 10 else large_bytes)
+    """Return the text of that number; every tenth is large, and does not compress well."""
+    if number % 10:
+        return str(number)
+    return f"{number} {Random(number).randbytes(large_bytes // 2).hex()}"
 
 
 class LabPeer(peer.Peer):

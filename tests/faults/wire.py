@@ -110,7 +110,7 @@ class Way:
         self._dice = Random(seed)
         self._heap: list[tuple[float, int, bytes]] = []
         self._number = 0
-        self._free_at = 0.0
+        self._free_at = -inf
         """When the last byte of what waits for the rate will have gone."""
         self._last_due = 0.0
         self._until_drop = 0
