@@ -17,6 +17,7 @@ from tests.rooms.processes import ROOT
 __all__ = ["CREDENTIAL", "SHIPPED", "USERNAME", "Coturn"]
 
 SHIPPED = ROOT / "deploy" / "coturn.conf"
+RELAY6 = "2001:db8::1"
 LAB = Path(__file__).parent / "coturn-lab.conf"
 USERNAME = "mesh"
 CREDENTIAL = "lab-secret"
@@ -66,7 +67,7 @@ class Coturn:
             path.write_text("".join(texts), encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
                 *namespace.prefix,
-                *(program, "-c", path, "-L", address, "-E", address),
+                *(program, "-c", path, "-L", address, "-E", address, "-E", RELAY6),
                 *("--log-file", "stdout", "--simple-log", "--pidfile", f"{folder}/pid"),
                 *("--userdb", f"{folder}/turndb"),
                 stdin=DEVNULL,

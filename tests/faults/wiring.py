@@ -65,6 +65,8 @@ async def _line(process: Process) -> dict[str, Any]:
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):
         line = await process.stdout.readline()
+    if not line:
+        raise RuntimeError("the wire has ended; it said why on standard error")
     answer: dict[str, Any] = json.loads(line)
     return answer
 
