@@ -89,7 +89,7 @@ class Lab:
 
     async def server(self, host: str = INTERNET, **settings: object) -> Server:
         """Start a signaling server in the middle."""
-        server = Server(host, prefix=self.internet.prefix, **settings)
+        server = Server(**settings).at(host, self.internet.prefix)
         self._stack.push_async_callback(server.kill)
         await server.start()
         return server
@@ -167,9 +167,7 @@ class Lab:
         self._cable(self.internet, f"c{number}", host, "eth0", mtu)
         here, there = f"2001:db8:{number}::2", f"2001:db8:{number}::1"
         self.internet.ip(f"addr add {there}/64 dev c{number} nodad")
-        host.ip(
-            f"addr add {here}/64 dev eth0 nodad", f"route add ::/0 via {there} dev eth0"
-        )
+        host.ip(f"addr add {here}/64 dev eth0 nodad", f"route add ::/0 via {there} dev eth0")
         return Host(host, f"{here}/64", there)
 
 

@@ -122,9 +122,7 @@ class Pair:
     async def heard_since(self, moment: float, patience: float) -> float:
         """Wait until both have heard something after a moment; return how long the later took."""
         await self.until(lambda peer: max(peer.heard_at, default=0.0) >= moment, patience)
-        return max(
-            next(at for at in peer.heard_at if at >= moment) - moment for peer in self.ends
-        )
+        return max(next(at for at in peer.heard_at if at >= moment) - moment for peer in self.ends)
 
     def require_nothing_lost(self) -> None:
         """See that nobody was told of a loss, and nobody has gone."""

@@ -47,9 +47,7 @@ async def connect_without(pair: Pair, wire: Wire, drop: Drop, seed: str) -> floa
     began = time.monotonic()
     took = await pair.linked(CONNECTED) - began
     pair.talk()  # so that the packet comes even where the handshake had fewer
-    async with asyncio.timeout(CONNECTED):
-        while (await wire.counters())[drop.way]["dropped"] == before:
-            await asyncio.sleep(0.05)
+    await wire.until(drop.way, "dropped", before + 1)
     await pair.hush()
     await pair.part()
     return took

@@ -9,8 +9,8 @@ import pytest
 
 from tests.faults.lab import Lab
 from tests.faults.pairs import Pair, dice
+from tests.faults.wiring import Wire
 from tests.rooms.figures import report
-from tests.rooms.processes import Server
 
 LARGE_BYTES = 1_000
 PATIENCE = 55.0
@@ -51,33 +51,30 @@ async def test_m2_bad_networks_lose_double_and_reorder_nothing(
     seed = dice()
     server = await lab.server()
     async with asyncio.TaskGroup() as group:
-        for rung in rungs:
-            group.create_task(climb(lab, server, rung, f"{seed} {rung}", count, patience))
+        for number, rung in enumerate(rungs):
+            host, wire = await lab.on_a_wire(f"{seed}-{number}")
+            pair = await Pair.started(lab, server, host, lab.wired())
+            await wire.set(
+                delay=rung.delay_ms / 1000,
+                jitter=rung.jitter_ms / 1000,
+                loss=rung.loss_percent / 100,
+                reorder=rung.reorder_percent / 100,
+            )
+            pair.join(Random(f"{seed} {number}"))
+            group.create_task(climb(pair, wire, rung, count, patience))
 
 
-async def climb(
-    lab: Lab, server: Server, rung: Rung, seed: str, count: int, patience: float
-) -> None:
-    """Join, connect and exchange messages on one rung."""
-    host, wire = await lab.on_a_wire(seed.replace(" ", "-"))
-    pair = await Pair.started(lab, server, host, lab.wired())
-    await wire.set(
-        delay=rung.delay_ms / 1000,
-        jitter=rung.jitter_ms / 1000,
-        loss=rung.loss_percent / 100,
-        reorder=rung.reorder_percent / 100,
-    )
-    pair.join(Random(seed))
+async def climb(pair: Pair, wire: Wire, rung: Rung, count: int, patience: float) -> None:
+    """Connect and exchange messages on one rung."""
     await pair.joined()
     began = time.monotonic()
     await pair.linked(patience)
     linked = time.monotonic()
     await pair.pour(count, LARGE_BYTES, patience)
     counters = await wire.counters()
-    for way in counters.values():
-        assert way["carried"] > 0
     lost, taken = (sum(way[key] for way in counters.values()) for key in ("lost", "taken"))
     report(
         f"{rung}: linked after {linked - began:.2f} s, {count} messages each way in "
         f"{time.monotonic() - linked:.2f} s; the wire lost {lost} of {taken} packets"
     )
+    assert taken, "they spoke over the wire"

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from random import Random
 
 from tests.faults.lab import INTERNET6, Host, Lab
@@ -13,15 +14,23 @@ MEBIBYTE = 2**20
 PATIENCE = 40.0
 
 
-async def transfer(
-    lab: Lab, server: Server, narrow: Host, wide: Host, name: str, chance: Random
-) -> None:
+@dataclass(frozen=True)
+class Way:
+    """Two hosts, one of them behind a narrow cable, and their server."""
+
+    name: str
+    server: Server
+    narrow: Host
+    wide: Host
+
+
+async def transfer(lab: Lab, way: Way, seed: str) -> None:
     """Send a message of a mebibyte each way."""
-    pair = await Pair.started(lab, server, narrow, wide)
-    await pair.met(chance)
+    pair = await Pair.started(lab, way.server, way.narrow, way.wide)
+    await pair.met(Random(f"{seed} {way.name}"))
     began = time.monotonic()
     await pair.pour(1, MEBIBYTE, PATIENCE)
-    report(f"{name}: 1 MiB each way in {time.monotonic() - began:.2f} s")
+    report(f"{way.name}: 1 MiB each way in {time.monotonic() - began:.2f} s")
 
 
 async def test_f3_a_mebibyte_passes_where_packets_are_small_or_ipv4_is_not(lab: Lab) -> None:
@@ -33,11 +42,10 @@ async def test_f3_a_mebibyte_passes_where_packets_are_small_or_ipv4_is_not(lab: 
     seed = dice()
     four, six = await asyncio.gather(lab.server(), lab.server(INTERNET6))
     ways = (
-        ("IPv4, MTU 1280", four, lab.wired(1280), lab.wired()),
-        ("IPv4, MTU 576", four, lab.wired(576), lab.wired()),
-        ("IPv6 alone, MTU 1280", six, lab.wired6(1280), lab.wired6()),
+        Way("IPv4, MTU 1280", four, lab.wired(1280), lab.wired()),
+        Way("IPv4, MTU 576", four, lab.wired(576), lab.wired()),
+        Way("IPv6 alone, MTU 1280", six, lab.wired6(1280), lab.wired6()),
     )
     async with asyncio.TaskGroup() as group:
-        for name, server, narrow, wide in ways:
-            chance = Random(f"{seed} {name}")
-            group.create_task(transfer(lab, server, narrow, wide, name, chance))
+        for way in ways:
+            group.create_task(transfer(lab, way, seed))

@@ -87,9 +87,7 @@ async def connect(pair: Pair, kinds: Kinds, chance: Random) -> float:
     return took
 
 
-async def connect_all(
-    lab: Lab, server: Server, pairs: tuple[Kinds, ...], seed: str
-) -> list[float]:
+async def connect_all(lab: Lab, server: Server, pairs: tuple[Kinds, ...], seed: str) -> list[float]:
     """Connect pairs at once, all of which have been started before; return how long each took."""
     started = await asyncio.gather(
         *(Pair.started(lab, server, *map(lab.natted, kinds)) for kinds in pairs)

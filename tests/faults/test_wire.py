@@ -1,6 +1,6 @@
 """The wire is as bad as it is told to be, and as fair."""
 
-import asyncio
+import itertools
 import socket
 
 import pytest
@@ -79,7 +79,7 @@ def test_the_rate_is_kept_and_what_waits_is_bounded() -> None:
     arrived = carried(rules, 4_000, 0.0005)
     assert len(arrived) == pytest.approx(2_000, abs=30)
     times = [due for due, _ in arrived]
-    gaps = [later - due for due, later in zip(times, times[1:], strict=False)]
+    gaps = [later - due for due, later in itertools.pairwise(times)]
     assert min(gaps) >= 0.001 - 1e-9
     waited = [due - number * 0.0005 for due, number in arrived]
     assert max(waited) <= 0.0221
@@ -142,9 +142,7 @@ async def test_a_wire_between_namespaces_can_be_steered(lab: Lab) -> None:
         assert there.recv(10) == b"1"
         await wire.set("forward", block=1)
         here.sendto(b"2", there.getsockname())
-        async with asyncio.timeout(10.0):
-            while (await wire.counters())["forward"]["blocked"] == 0:
-                pass
+        await wire.until("forward", "blocked", 1)
         await wire.set("forward", block=0, delay=0.01)
         here.sendto(b"3", there.getsockname())
         assert there.recv(10) == b"3"

@@ -38,7 +38,7 @@ class Coturn:
         """What the signaling server is to offer: STUN, and TURN over UDP and TCP."""
         at = f"{self.address}:{_PORT}"
         urls = [f"turn:{at}?transport=udp", f"turn:{at}?transport=tcp"]
-        turn = {"urls": urls, "username": USERNAME, "credential": CREDENTIAL}
+        turn: dict[str, object] = {"urls": urls, "username": USERNAME, "credential": CREDENTIAL}
         return [{"urls": [f"stun:{at}"]}, turn]
 
     @classmethod

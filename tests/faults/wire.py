@@ -38,7 +38,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from tests.namespaces import enter
 
@@ -194,7 +194,7 @@ def parse(rules: Rules, words: list[str]) -> Rules:
     Raises:
         ValueError: a word is no rule.
     """
-    kinds: dict[str, Callable[[str], object]] = {"drop": int, "block": lambda text: text != "0"}
+    kinds: dict[str, Callable[[str], Any]] = {"drop": int, "block": lambda text: text != "0"}
     for word in words:
         key, _, value = word.partition("=")
         if word == "clear":

@@ -16,6 +16,8 @@ __all__ = ["Counters", "Wire", "laid"]
 PATIENCE = 20.0
 """Seconds after which a wire that should have answered has not."""
 
+_LOOK_INTERVAL = 0.02
+
 Counters: TypeAlias = dict[str, dict[str, int]]
 """By way, ``forward`` and ``back``: what became of the packets; see ``wire.Counters``."""
 
@@ -52,6 +54,14 @@ class Wire:
     async def counters(self) -> Counters:
         """Return what became of all packets until now."""
         return await self.set()
+
+    async def until(self, way: str, counter: str, least: int) -> None:
+        """Wait until a counter of a way has come so far; see ``wire.Counters``."""
+        for _ in range(round(PATIENCE / _LOOK_INTERVAL)):
+            if (await self.counters())[way][counter] >= least:
+                return
+            await asyncio.sleep(_LOOK_INTERVAL)
+        raise AssertionError(f"{counter} of {way} did not come to {least}")
 
     async def cut(self) -> None:
         """End the process; the devices vanish."""

@@ -44,21 +44,23 @@ async def kill(process: Process) -> None:
 class Server:
     """A signaling server that keeps its port over its lives."""
 
-    def __init__(
-        self, host: str = "127.0.0.1", *, prefix: Sequence[str] = (), **settings: object
-    ) -> None:
-        """Be down; ``start`` starts it with ``ServerSettings(**settings)``.
-
-        Args:
-            host: the address to listen on.
-            prefix: what makes a command run elsewhere; see ``Namespace.prefix``.
-            settings: see ``ServerSettings``.
-        """
-        self._host = host
-        self._prefix = prefix
+    def __init__(self, **settings: object) -> None:
+        """Be down; ``start`` starts it with ``ServerSettings(**settings)``."""
+        self._host = "127.0.0.1"
+        self._prefix: Sequence[str] = ()
         self._settings = json.dumps(settings)
         self._port = 0
         self._process: Process | None = None
+
+    def at(self, host: str, prefix: Sequence[str]) -> "Server":
+        """Have it start elsewhere.
+
+        Args:
+            host: the address to listen on.
+            prefix: what makes a command run there; see ``Namespace.prefix``.
+        """
+        self._host, self._prefix = host, prefix
+        return self
 
     @property
     def url(self) -> str:
