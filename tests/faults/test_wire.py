@@ -93,7 +93,7 @@ def test_after_a_pause_a_burst_goes_at_once() -> None:
     assert arrived[-1][0] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("udp", [UDP, UDP6])
+@pytest.mark.parametrize("udp", [UDP, UDP6], ids=["IPv4", "IPv6"])
 def test_the_packet_of_a_number_is_lost_and_no_other(udp: bytes) -> None:
     """Only UDP is counted, from when it is told, and only once."""
     way = Way("1")
