@@ -86,9 +86,13 @@ class Peer:
 
     async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
         """Join a room, and tell of what happens there from now on."""
-        self._room = await thkmesh.join(**settings)
+        self._room = await self.enter(**settings)
         self._reading = asyncio.create_task(self._read())
         tell("Entered", id=self._room.me.id, sid=self._room.me.sid)
+
+    async def enter(self, **settings: Any) -> thkmesh.Room:  # noqa: ANN401 - as above
+        """Join a room."""
+        return await thkmesh.join(**settings)
 
     async def _read(self) -> None:
         async for event in self._room:
@@ -99,7 +103,9 @@ class Peer:
         await self._room.send(unpack(data), to=to)
 
     async def talk(self) -> None:
-        """Send a number to everybody every ``TALK_INTERVAL``, until ``hush``."""
+        """Send a number to everybody every ``TALK_INTERVAL``, from 0, until ``hush``."""
+        self._hushed.clear()
+        self._said = 0
         self._talking = asyncio.create_task(self._talk())
 
     async def _talk(self) -> None:
@@ -133,14 +139,14 @@ async def _lines() -> AsyncIterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-async def _main() -> None:
+async def run(peer: Peer) -> None:
+    """Do what the lines on standard input say, until they end."""
     # Warm: the engine's library is loaded before anybody measures anything.
     await load(None).close()
-    peer = Peer()
     tell("Ready")
     async for line in _lines():
         await getattr(peer, line.pop("do"))(**line)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(run(Peer()))
