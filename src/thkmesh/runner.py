@@ -74,6 +74,7 @@ class ConnectionSettings:
     ice_servers: tuple[IceServer, ...] = ()
     relay_only: bool = False
     hasty: bool = False
+    watch_network: bool = True
     heartbeat_interval: float = INTERVAL
     disconnect_timeout: float = PATIENCE
     failed_timeout: float = SETTLE_TIMEOUT
@@ -178,6 +179,11 @@ class Runner:
     async def finished(self) -> None:
         """Wait until the session is over and everything of it is closed."""
         await self._ended.wait()
+
+    @property
+    def watches_network(self) -> bool:
+        """Whether the session wants to know when the machine comes to another network."""
+        return self._connecting.watch_network
 
     @property
     def peers(self) -> tuple[Peer, ...]:

@@ -76,6 +76,7 @@ def join(
     disconnect_timeout: float = PATIENCE,
     failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
+    watch_network: bool = True,
 ) -> "Room":
     """Join a room; returns once we are in it.
 
@@ -103,6 +104,7 @@ def join(
             disconnect_timeout=disconnect_timeout,
             failed_timeout=failed_timeout,
             receive=receive,
+            watch_network=watch_network,
         )
     )
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from thkmesh.core import frames, wire
@@ -22,6 +22,7 @@ from thkmesh.core.engine import (
     MakeAnswer,
     MakeOffer,
     OperationDone,
+    RollBack,
     SdpType,
     StateChanged,
 )
@@ -36,6 +37,7 @@ LOW = SessionKey("a" * 26, "0" * 16)
 HIGH = SessionKey("b" * 26, "0" * 16)
 
 ALL = Capabilities(rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144)
+NO_RESTART = replace(ALL, ice_restart=False)
 
 
 _Kind = TypeVar("_Kind")
@@ -102,6 +104,8 @@ class LinkWorld:
         self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
         self._negotiated: set[int] = set()
         self._opened: set[tuple[int, int]] = set()
+        self._restarts = itertools.count(1)
+        self._restarting: tuple[int, int] | None = None
 
     @property
     def network(self) -> bool:
@@ -116,6 +120,10 @@ class LinkWorld:
             for end, number, frame in kept:
                 self._work.append((end, events.FromEngine(number, FrameReceived(0, frame))))
             self._settle()
+
+    def lose(self) -> None:
+        """Lose the frames that were kept."""
+        self._kept.clear()
 
     def connect(self) -> "LinkWorld":
         """Bring both online and let them connect."""
@@ -216,7 +224,10 @@ class LinkWorld:
         ufrag = f"{'low' if end is self.low else 'high'}{number}"
         results: list[EngineEvent] = []
         match operation:
-            case MakeOffer():
+            case MakeOffer(ice_restart=restart):
+                if restart:
+                    ufrag += f"r{next(self._restarts)}"
+                    self._restarting = (self.low.number, self.high.number)
                 sdp = f"v=0\r\na=ice-ufrag:{ufrag}\r\n"
                 results = [OperationDone(operation, Description(SdpType.OFFER, sdp))]
                 results += self._candidates(ufrag)
@@ -229,13 +240,19 @@ class LinkWorld:
                 results = [OperationDone(operation)]
                 if description.type is SdpType.ANSWER:
                     self._negotiated.add(id(end))
-            case AddCandidate():
+            case AddCandidate() | RollBack():
                 results = [OperationDone(operation)]
             case _:
                 raise AssertionError(operation)
         for result in results:
             self._work.append((end, events.FromEngine(number, result)))
         pair = (self.low.number, self.high.number)
+        done = isinstance(operation, ApplyRemote) and operation.description.type is SdpType.ANSWER
+        if done and self.network and self._restarting == pair:
+            self._restarting = None
+            for each in (self.low, self.high):
+                restarted = StateChanged(ConnectionState.CONNECTED)
+                self._work.append((each, events.FromEngine(each.number, restarted)))
         agreed = self._negotiated == {id(self.low), id(self.high)}
         if agreed and self.network and pair not in self._opened:
             self._opened.add(pair)

@@ -23,7 +23,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.session import PATIENCE, Session
+from thkmesh.core.session import LONG_SLEEP, PATIENCE, Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
@@ -33,6 +33,7 @@ from thkmesh.core.session_events import (
     Heard,
     Introduced,
     Leave,
+    NetworkChanged,
     Send,
     SessionEvent,
     SessionOutput,
@@ -650,6 +651,18 @@ def test_sleep_reaches_everything(slept: float) -> None:
     life.tell(Slept(slept))
     assert life.session.links[0].state is LinkState.CONNECTED
     assert CloseSocket() not in life.last
+
+
+@pytest.mark.parametrize("event", [NetworkChanged(), Slept(LONG_SLEEP)])
+def test_a_change_of_the_network_makes_us_ask_everybody(event: NetworkChanged | Slept) -> None:
+    """The server and every link are asked at once; long sleep may have been a change."""
+    life = in_room(BOB)
+    life.tell(event)
+    assert SendToServer(wire.Ping(1)) in life.last
+    life.tell(Tick())
+    assert [o.to for o in life.last if isinstance(o, link.SendFrame)] == [key(BOB)]
+    life.tell(Slept(LONG_SLEEP - 1.0))
+    assert life.last == []
 
 
 def test_refusals_hold_on_to_nothing() -> None:

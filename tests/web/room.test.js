@@ -79,6 +79,8 @@ const reported = [];
 const reportError = (/** @type {unknown} */ error) => reported.push(error);
 const page = new Listened();
 const shown = Object.assign(new Listened(), { visibilityState: "visible" });
+const network = new Listened();
+Object.defineProperty(globalThis, "navigator", { value: { connection: network } });
 Object.assign(globalThis, {
   WebSocket: FakeServer,
   reportError,
@@ -102,7 +104,8 @@ while (bob.id < "i") bob = await Identity.generate(); // there are always lower 
 
 afterEach(() => {
   assert.deepEqual(reported.splice(0), []);
-  assert.deepEqual([page.listeners, shown.listeners], [0, 0], "somebody still listens");
+  const listeners = [page, shown, network].map((target) => target.listeners);
+  assert.deepEqual(listeners, [0, 0, 0], "somebody still listens");
   FakeServer.delay = 0;
   FakeServer.all = [];
   shown.visibilityState = "visible";
@@ -132,7 +135,8 @@ async function outside(options = {}, metadata = {}, identity = undefined) {
     name: "Ada", metadata, token: "",
   };
   return new Room(settings, {
-    iceServers: [], relayOnly: false, receive: true, timeout: 10, hasty: false, log: () => {},
+    iceServers: [], relayOnly: false, receive: true, watchNetwork: true, timeout: 10,
+    hasty: false, log: () => {},
     ...options,
   }, HOST);
 }
@@ -284,20 +288,26 @@ test("a log that throws loses nothing but its lines", async () => {
 /** @type {[EventTarget, string, string, boolean][]} */
 const NEWS = [
   [page, "online", "hidden", true],
+  [page, "offline", "visible", true],
   [page, "pageshow", "hidden", true],
   [shown, "visibilitychange", "visible", true],
   [shown, "visibilitychange", "hidden", false],
   [shown, "resume", "hidden", true],
+  [network, "change", "hidden", true],
 ];
-for (const [target, type, state, hurries] of NEWS) {
-  test(`a page that is ${state} after ${type} ${hurries ? "comes back at once" : "takes its time"}`,
+for (const [target, type, state, asks] of NEWS) {
+  test(`a page that is ${state} after ${type} ${asks ? "asks at once" : "takes its time"}`,
     async () => {
       const room = await inside();
+      const blind = await inside({ watchNetwork: false });
       told.length = 0;
       shown.visibilityState = state;
       target.dispatchEvent(new Event(type));
-      const hurried = told.includes("hurry");
-      await room.leave({ patience: 0 });
-      assert.equal(hurried, hurries);
+      const asked = told.filter((each) => each === "network-changed").length;
+      await Promise.all([room, blind].map((each) => each.leave({ patience: 0 })));
+      told.length = 0;
+      target.dispatchEvent(new Event(type));
+      assert.equal(asked, asks ? 1 : 0);
+      assert.deepEqual(told, []);
     });
 }

@@ -9,17 +9,25 @@ them: when to give up a connection and open the next generation.
 ::
 
     connecting ──channel open──▶ connected ──failed, stalled──▶ reconnecting
-         ╰────────────── retry, full jitter ◀─── channel open ──────╯ │
-    any state ──peer gone, or we left──▶ closed                       ▼ retry
+         ╰────────────── retry, full jitter ◀─── heard again ───────╯ │
+    any state ──peer gone, or we left──▶ closed                       ▼ mend, retry
 
 Who leaves says goodbye after the last message and waits until all have arrived, as
 long as the other side is heard of.
 
-A connection is given up when the engine says failed, its control channel closes
-without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
-does not settle in time. Retrying needs the server, so while it is away a link only
-waits. Until the retry a connection that has just fallen silent is kept and asked
-on: if it is heard again, all is well.
+A connection is given up when its control channel closes without a goodbye, an
+operation fails, a negotiation does not settle in time, or it fails before it was open.
+Then the next generation is opened. Retrying needs the server, so while it is away a
+link only waits.
+
+A connection that has fallen silent (a ping stays unanswered, or the engine says failed)
+is kept and asked on: if it is heard again, all is well. Where the engine can, its ICE is
+restarted, which costs nothing if the other side merely slept. Who answers that and is
+still not heard within ``RESTART_PATIENCE`` is beyond that help: the connection is given up.
+
+When the network has changed, or the server is back, an open connection is asked at
+once and has little time to answer; one that was silent before is replaced, for what its
+transport owes it sends again only after a time that has grown with the silence.
 
 The other side may want new connections too, but each costs us one: how many it
 may have is bounded (``Allowance``), whoever of the two opens them.
@@ -30,6 +38,7 @@ current one are inert: results of a discarded connection cannot touch its heir.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from thkmesh.core import engine, frames, sequencing, wire
@@ -56,6 +65,7 @@ from thkmesh.core.link_events import (
     MessagesLost,
     Misbehaved,
     Moved,
+    NetworkChanged,
     Offline,
     Online,
     OpenConnection,
@@ -93,6 +103,13 @@ __all__ = ["Link", "LinkSettings"]
 DRAIN: Final = 2.0
 """Seconds that a closing connection has to get the goodbye out."""
 
+RESTART_PATIENCE: Final = 2.0
+"""Seconds from the answer to a restart of ICE until something must be heard, at least.
+
+What the transport owes it sends again within 3 s (libwebrtc), or much later (Firefox); a
+fresh connection has it after a few round trips.
+"""
+
 UNHEARD: Final = 4.0
 """Seconds that a leaver waits for who is not heard of, whatever its patience."""
 
@@ -120,6 +137,15 @@ class LinkSettings:
     heartbeat_interval: float = INTERVAL
     disconnect_timeout: float = PATIENCE
     failed_timeout: float = SETTLE_TIMEOUT
+
+
+class _Mending(Enum):
+    """What is done for a connection that has fallen silent."""
+
+    NOTHING = auto()
+    RESTART_DUE = auto()
+    """Its ICE is to be restarted, as soon as that can be signalled."""
+    RESTARTED = auto()
 
 
 class Link:
@@ -169,8 +195,10 @@ class Link:
         self._number = 0
         self._open = False
         self._silent = False  # given up for its silence alone, and not replaced yet
+        self._mending = _Mending.NOTHING
         self._revived = False  # and then heard again, whatever has been asked for meanwhile
         self._online = False
+        self._cut_off = False  # one of us was away from the server since it was there
         self._leaving = False
         self._parted = False  # we have said goodbye
         self._heard_at: float | None = None
@@ -189,6 +217,7 @@ class Link:
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
         heir._number = self._number + 1
+        heir._cut_off = True
         if self.generation:
             heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
         return heir
@@ -264,9 +293,16 @@ class Link:
             self._slept(event, now, out)
         self._settle(now, out)
         self._take(event, now, out)
+        self._watch(now)
+        return out
+
+    def _watch(self, now: float) -> None:
+        """Keep the time of what has to settle, and less of it for what must show that it works."""
         settled = self._negotiator.settled or self._revived
         self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
-        return out
+        if settled and self._mending is _Mending.RESTARTED:
+            patience = max(RESTART_PATIENCE, self._heartbeat.doubt_patience)
+            self._retry.hasten(now, patience)
 
     # --- events ---------------------------------------------------------------
 
@@ -297,11 +333,14 @@ class Link:
                 self._go_online(now, out)
             case Offline():
                 self._online = False
+                self._cut_off = True
                 self._sequence(sequencing.Pause(), now, out)
             case Begin() | Change():
                 self._negotiate(event, now, out)
             case Renew():
                 self._give_up(now, out, wanted=True)
+            case NetworkChanged():
+                self._network_changed(now)
             case Depart():
                 self._depart(now, out)
             case Abandon():
@@ -312,6 +351,12 @@ class Link:
     def _go_online(self, now: float, out: list[LinkOutput]) -> None:
         if not self._online:
             self._online = True
+            if self._cut_off:
+                self._network_changed(now)
+            if self._cut_off and self._silent:
+                # Neither way worked: it is not that the other side slept.
+                self._mending = _Mending.NOTHING
+                self._retry.failed(now, wanted=True)
             self._retry.resumed(now)
         self._sequence(sequencing.Resume(), now, out)
         if self.generation == 0:
@@ -343,9 +388,9 @@ class Link:
             self._flush(now, out)
         if self._online:
             if self._retry.overdue(now):
-                self._give_up(now, out)
+                self._overdue(now, out)
             if self._retry.take(now):
-                self._negotiate(Replace(), now, out)
+                self._repair(now, out)
         due = self._sequencer.deadline
         if due is not None and now >= due:
             self._sequence(Tick(), now, out)
@@ -457,7 +502,9 @@ class Link:
             case engine.ChannelClosed(channel=engine.CONTROL):
                 self._give_up(now, out)
             case engine.StateChanged(state=engine.ConnectionState.FAILED):
-                self._give_up(now, out)
+                self._failed(now, out)
+            case engine.StateChanged(state=engine.ConnectionState.CONNECTED) if self._silent:
+                self._heartbeat.doubt(now)
             case engine.OperationFailed(operation=engine.ApplyRemote(), reason=reason):
                 # Only the other side's descriptions are applied: so the fault is not ours.
                 out.append(Misbehaved(self.to, InvalidMessage(reason)))
@@ -474,6 +521,7 @@ class Link:
     def _up(self, now: float, out: list[LinkOutput]) -> None:
         self._open = True
         self._silent = False
+        self._mending = _Mending.NOTHING
         self._retry.connected(now)
         self._heartbeat.start(now)
         self._meter.start(now, self._traffic)
@@ -482,16 +530,48 @@ class Link:
         self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
-        """Give up a connection from which nothing comes, but go on asking until its heir."""
+        """Use a connection no more from which nothing comes, but go on asking until its heir."""
         if self._silent:
             self._heartbeat.start(now)
             return
         self._give_up(now, out)
         self._silent = True
+        if self._settings.capabilities.ice_restart:
+            self._mending = _Mending.RESTART_DUE
         self._heartbeat.start(now)
+
+    def _failed(self, now: float, out: list[LinkOutput]) -> None:
+        """Take the engine's word; while it is being mended, its past has failed and no more."""
+        if self._open:
+            self._stalled(now, out)
+        elif self._mending is _Mending.NOTHING:
+            self._give_up(now, out)
+
+    def _overdue(self, now: float, out: list[LinkOutput]) -> None:
+        """Give up what has not settled; after a restart in vain the next generation is due."""
+        if self._mending is _Mending.RESTARTED:
+            self._mending = _Mending.NOTHING
+            self._retry.failed(now, wanted=True)
+        else:
+            self._give_up(now, out)
+
+    def _repair(self, now: float, out: list[LinkOutput]) -> None:
+        """Restart the ICE of a connection that has just fallen silent; replace any other."""
+        if self._mending is _Mending.RESTART_DUE:
+            self._mending = _Mending.RESTARTED
+            self._negotiate(Change(ice_restart=True), now, out)
+        else:
+            self._negotiate(Replace(), now, out)
+
+    def _network_changed(self, now: float) -> None:
+        """Doubt what seems to work, and begin anew at once what did not."""
+        self._heartbeat.doubt(now)
+        if not self._open and (self._retry.hurry(now) or self._retry.at is not None):
+            self._mending = _Mending.NOTHING
 
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
+        self._mending = _Mending.NOTHING
         self._heartbeat.stop()
         self._meter.stop()
         if self.state is LinkState.CONNECTED:
@@ -561,6 +641,7 @@ class Link:
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
             case frames.Pong(n=n):  # pragma: no branch - the last
+                self._heartbeat.answered(n, now)
                 self._meter.answered(n, now)
                 self._tell_quality(out)
 

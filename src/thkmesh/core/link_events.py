@@ -28,6 +28,7 @@ __all__ = [
     "MessagesLost",
     "Misbehaved",
     "Moved",
+    "NetworkChanged",
     "Offline",
     "Online",
     "OpenConnection",
@@ -113,6 +114,11 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """What we reach others by may be something else now: ask at once whether it still works."""
+
+
+@dataclass(frozen=True, slots=True)
 class Depart:
     """Say goodbye after what is queued, then close when it has arrived."""
 
@@ -135,6 +141,7 @@ LinkEvent: TypeAlias = (
     | Begin
     | Change
     | Renew
+    | NetworkChanged
     | Depart
     | Abandon
 )

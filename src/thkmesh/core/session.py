@@ -40,6 +40,7 @@ from thkmesh.core.session_events import (
     Heard,
     Introduced,
     Leave,
+    NetworkChanged,
     Send,
     SessionEvent,
     SessionOutput,
@@ -70,12 +71,15 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
-__all__ = ["PATIENCE", "Session"]
+__all__ = ["LONG_SLEEP", "PATIENCE", "Session"]
 
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
 
 _BEGINS: Final = (link.OpenConnection, link.Perform)
+
+LONG_SLEEP: Final = 5.0
+"""Seconds of sleep after which we may have woken up in another network."""
 
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
@@ -179,9 +183,14 @@ class Session:
                         out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
             case Start():
                 out += self._contact.start(now)
+            case NetworkChanged():
+                self._network_changed(now, out)
             case Leave(patience=patience):
                 self._leave(patience, now, out)
-            case Tick() | Slept():  # pragma: no branch - the last
+            case Slept(duration=duration):
+                if duration >= LONG_SLEEP:
+                    self._network_changed(now, out)
+            case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
 
@@ -211,6 +220,12 @@ class Session:
         self._members.slept(event.duration)
         for key in list(self._links):
             self._to_link(key, event, now, out)
+
+    def _network_changed(self, now: float, out: list[SessionOutput]) -> None:
+        """Ask everybody at once whether they can still be reached."""
+        out += self._contact.network_changed(now)
+        for key in list(self._links):
+            self._to_link(key, NetworkChanged(), now, out)
 
     def _settle(self, now: float, out: list[SessionOutput]) -> None:
         """Do all that ``now`` has made due."""

@@ -7,6 +7,7 @@ from thkmesh.core import link_events as link
 from thkmesh.core import wire
 from thkmesh.core.contact import ContactOutput
 from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import NetworkChanged
 from thkmesh.errors import MeshError, PeerError
 from thkmesh.events import Event
 from thkmesh.peer import Peer
@@ -20,6 +21,7 @@ __all__ = [
     "Heard",
     "Introduced",
     "Leave",
+    "NetworkChanged",
     "Send",
     "SessionEvent",
     "SessionOutput",
@@ -128,6 +130,7 @@ SessionEvent: TypeAlias = (
     | FromLink
     | Send
     | Cancel
+    | NetworkChanged
     | Leave
 )
 

@@ -122,6 +122,7 @@ class World:
         self._engines: list[SimulatedEngine] = []
         self._cuts: set[tuple[str, str]] = set()
         self._clocks: dict[str, timedelta] = {}
+        self._inlines: dict[str, list[InlineHost]] = {}
 
     def run(self, main: Coroutine[Any, Any, _T], *, limit: float = 3600.0) -> _T:
         """Start the server, run ``main`` on virtual time, and return its result.
@@ -210,6 +211,7 @@ class World:
 
     async def _enter(self, host: str, settings: RoomSettings) -> Room:
         inline = InlineHost(self.engine(host), self.dice("session").random, self._mind)
+        self._inlines.setdefault(host, []).append(inline)
         room = Room(settings, inline, self.transport(host))
         await room.enter()
         return room
@@ -358,6 +360,15 @@ class World:
         self.loop.call_later(duration, self.network.attach, host, context=Context())
         self.stall(host, duration)
 
+    def change_network(self, host: str) -> None:
+        """Tell a host's present process that its network has changed, as its system would.
+
+        That is all it does: what has changed is up to ``network``.
+        """
+        self.trace(f"{host} is told of another network")
+        for inline in self._inlines.get(host, ()):
+            self.loop.call_soon(inline.network_changed, context=self.context(host).copy())
+
     def kill(self, host: str) -> None:
         """End a host's process at once, as SIGKILL does.
 
@@ -376,6 +387,7 @@ class World:
             self.server.disconnect(host)
         self._lives[host] = self._lives.get(host, 0) + 1
         self._contexts.pop(host, None)
+        self._inlines.pop(host, None)
 
     def _process(self, host: str) -> str:
         """Return the name of a host's present process."""

@@ -44,6 +44,7 @@ import { Subscription } from "./subscription.js";
  * @property {number | undefined} disconnectTimeout seconds; absent for the usual
  * @property {number | undefined} failedTimeout seconds; absent for the usual
  * @property {boolean} receive
+ * @property {boolean} watchNetwork
  * @property {number} timeout seconds
  * @property {AbortSignal} [signal]
  * @property {boolean} hasty offer first even where we should wait; for tests
@@ -114,9 +115,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   #main;
   /** @type {Set<Subscription>} */
   #subscriptions = new Set();
-  #wakeUp = () => this.#hurry();
+  #changed = () => this.#driver.feed({ type: "network-changed" });
   #shown = () => {
-    if (document.visibilityState === "visible") this.#hurry();
+    if (document.visibilityState === "visible") this.#changed();
   };
 
   /**
@@ -274,7 +275,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   reconnect(peer) {
     const to = sessionKey(peer.id, peer.sid);
     this.#driver.feed({ type: "from-link", to, event: { type: "renew" } });
-    this.#hurry();
+    this.#changed();
   }
 
   /**
@@ -325,21 +326,28 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left while joining");
   }
 
-  #hurry() {
-    this.#driver.feed({ type: "hurry" });
+  /**
+   * Heed, or no longer, what the page is told of its life and its network.
+   * @param {"addEventListener" | "removeEventListener"} change
+   */
+  #heedPage(change) {
+    globalThis[change]("pagehide", /** @type {EventListener} */ (this.#goodbye));
+    if (this.#options.watchNetwork) this.#heedNetwork(change);
   }
 
   /**
    * Heed, or no longer, what tells that the page or the network was away. Not every
-   * browser says all of it: an iPhone that wakes up may show the page and say no more.
+   * browser says all of it: an iPhone that wakes up may show the page and say no more,
+   * and only some know of `navigator.connection` (https://wicg.github.io/netinfo/).
    * @param {"addEventListener" | "removeEventListener"} change
    */
-  #heedPage(change) {
-    globalThis[change]("online", this.#wakeUp);
-    globalThis[change]("pageshow", this.#wakeUp);
-    globalThis[change]("pagehide", /** @type {EventListener} */ (this.#goodbye));
+  #heedNetwork(change) {
+    for (const type of ["online", "offline", "pageshow"]) globalThis[change](type, this.#changed);
     globalThis.document?.[change]("visibilitychange", this.#shown);
-    globalThis.document?.[change]("resume", this.#wakeUp);
+    globalThis.document?.[change]("resume", this.#changed);
+    const navigator = /** @type {{ connection?: EventTarget } | undefined} */ (
+      globalThis.navigator);
+    navigator?.connection?.[change]("change", this.#changed);
   }
 
   /**

@@ -18,8 +18,15 @@ import { Sequencer } from "./sequencing.js";
 import { Trickle } from "./trickle.js";
 import { ENVELOPES } from "./wire.js";
 
+/**
+ * What is done for a connection that has fallen silent.
+ * @typedef {"nothing" | "restart-due" | "restarted"} Mending
+ */
+
 /** Seconds that a closing connection has to get the goodbye out. */
 export const DRAIN = 2.0;
+/** Seconds from the answer to a restart of ICE until something must be heard, at least. */
+export const RESTART_PATIENCE = 2.0;
 /** Seconds that a leaver waits for who is not heard of, whatever its patience. */
 export const UNHEARD = 4.0;
 /** New connections that the other side may ask for at once. */
@@ -57,6 +64,7 @@ const CONTROL = 0;
  *   | { type: "cut-loose" }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
+ *   | { type: "network-changed" }
  *   | { type: "depart" }
  *   | { type: "abandon" }
  *   | { type: "tick" }
@@ -108,9 +116,13 @@ export class Link {
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
   #silent = false;
+  /** @type {Mending} */
+  #mending = "nothing";
   /** And then heard again, whatever has been asked for meanwhile. */
   #revived = false;
   #online = false;
+  /** One of us was away from the server since it was there. */
+  #cutOff = false;
   #leaving = false;
   /** We have said goodbye. */
   #parted = false;
@@ -154,6 +166,7 @@ export class Link {
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
+    heir.#cutOff = true;
     if (this.generation > 0) {
       heir.#retry = new Retry(this.#dice, 0, this.#settings.failedTimeout);
     }
@@ -237,9 +250,20 @@ export class Link {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
+    this.#watch(now);
+    return out;
+  }
+
+  /**
+   * Keep the time of what has to settle, and less of it for what must show that it works.
+   * @param {number} now
+   */
+  #watch(now) {
     const settled = this.#negotiator.settled || this.#revived;
     this.#retry.watch(now, settled && this.#open, this.generation > 0);
-    return out;
+    if (settled && this.#mending === "restarted") {
+      this.#retry.hasten(now, Math.max(RESTART_PATIENCE, this.#heartbeat.doubtPatience));
+    }
   }
 
   // --- events -------------------------------------------------------------------
@@ -287,6 +311,7 @@ export class Link {
         break;
       case "offline":
         this.#online = false;
+        this.#cutOff = true;
         this.#sequence({ type: "pause" }, now, out);
         break;
       case "begin":
@@ -295,6 +320,9 @@ export class Link {
         break;
       case "renew":
         this.#giveUp(now, out, true);
+        break;
+      case "network-changed":
+        this.#networkChanged(now);
         break;
       case "depart":
         this.#depart(now, out);
@@ -313,6 +341,12 @@ export class Link {
   #goOnline(now, out) {
     if (!this.#online) {
       this.#online = true;
+      if (this.#cutOff) this.#networkChanged(now);
+      if (this.#cutOff && this.#silent) {
+        // Neither way worked: it is not that the other side slept.
+        this.#mending = "nothing";
+        this.#retry.failed(now, true);
+      }
       this.#retry.resumed(now);
     }
     this.#sequence({ type: "resume" }, now, out);
@@ -353,8 +387,8 @@ export class Link {
     if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
-      if (this.#retry.overdue(now)) this.#giveUp(now, out);
-      if (this.#retry.take(now)) this.#negotiate({ type: "replace" }, now, out);
+      if (this.#retry.overdue(now)) this.#overdue(now, out);
+      if (this.#retry.take(now)) this.#repair(now, out);
     }
     this.#sequence({ type: "tick" }, now, out);
   }
@@ -546,7 +580,8 @@ export class Link {
         if (event.channel === CONTROL) this.#giveUp(now, out);
         break;
       case "state-changed":
-        if (event.state === "failed") this.#giveUp(now, out);
+        if (event.state === "failed") this.#failed(now, out);
+        else if (event.state === "connected" && this.#silent) this.#heartbeat.doubt(now);
         break;
       case "operation-failed":
         // Only the other side's descriptions are applied: so the fault is not ours.
@@ -574,6 +609,7 @@ export class Link {
   #up(now, out) {
     this.#open = true;
     this.#silent = false;
+    this.#mending = "nothing";
     this.#retry.connected(now);
     this.#heartbeat.start(now);
     this.#meter.start(now, this.#traffic);
@@ -583,7 +619,7 @@ export class Link {
   }
 
   /**
-   * Give up a connection from which nothing comes, but go on asking until its heir.
+   * Use a connection no more from which nothing comes, but go on asking until its heir.
    * @param {number} now
    * @param {LinkOutput[]} out
    */
@@ -594,7 +630,57 @@ export class Link {
     }
     this.#giveUp(now, out);
     this.#silent = true;
+    if (this.#settings.iceRestart) this.#mending = "restart-due";
     this.#heartbeat.start(now);
+  }
+
+  /**
+   * Take the engine's word; while it is being mended, its past has failed and no more.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #failed(now, out) {
+    if (this.#open) this.#stalled(now, out);
+    else if (this.#mending === "nothing") this.#giveUp(now, out);
+  }
+
+  /**
+   * Give up what has not settled; after a restart in vain the next generation is due.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #overdue(now, out) {
+    if (this.#mending === "restarted") {
+      this.#mending = "nothing";
+      this.#retry.failed(now, true);
+    } else {
+      this.#giveUp(now, out);
+    }
+  }
+
+  /**
+   * Restart the ICE of a connection that has just fallen silent; replace any other.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #repair(now, out) {
+    if (this.#mending === "restart-due") {
+      this.#mending = "restarted";
+      this.#negotiate({ type: "change", iceRestart: true }, now, out);
+    } else {
+      this.#negotiate({ type: "replace" }, now, out);
+    }
+  }
+
+  /**
+   * Doubt what seems to work, and begin anew at once what did not.
+   * @param {number} now
+   */
+  #networkChanged(now) {
+    this.#heartbeat.doubt(now);
+    if (!this.#open && (this.#retry.hurry(now) || this.#retry.at !== null)) {
+      this.#mending = "nothing";
+    }
   }
 
   /** @param {LinkOutput[]} out */
@@ -602,6 +688,7 @@ export class Link {
     this.#open = false;
     this.#silent = false;
     this.#revived = false;
+    this.#mending = "nothing";
     this.#heartbeat.stop();
     this.#meter.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
@@ -692,6 +779,7 @@ export class Link {
         out.push({ type: "said-goodbye", sender: this.to });
         break;
       default: // a pong
+        this.#heartbeat.answered(frame.n, now);
         this.#meter.answered(frame.n, now);
         this.#tellQuality(out);
     }

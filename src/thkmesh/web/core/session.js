@@ -30,7 +30,7 @@ import { linksWanted, Topology } from "./topology.js";
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
- *   | { type: "hurry" }
+ *   | { type: "network-changed" }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} SessionEvent
  */
@@ -47,6 +47,8 @@ import { linksWanted, Topology } from "./topology.js";
 
 /** Seconds that everybody waits for the slowest. */
 export const PATIENCE = 5.0;
+/** Seconds of sleep after which we may have woken up in another network. */
+export const LONG_SLEEP = 5.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
 
@@ -190,8 +192,11 @@ export class Session {
       case "socket-lost":
         this.#socketLost(event.code, event.reason, now, out);
         break;
-      case "hurry":
-        this.#contact.hurry(now);
+      case "network-changed":
+        this.#networkChanged(now, out);
+        break;
+      case "slept":
+        if (event.duration >= LONG_SLEEP) this.#networkChanged(now, out);
         break;
       case "start":
         out.push(...this.#contact.start(now));
@@ -199,7 +204,7 @@ export class Session {
       case "leave":
         this.#leave(event.patience, now, out);
         break;
-      default: // Tick, Slept: settled already
+      default: // Tick: settled already
     }
     this.#reportServer(now, out);
   }
@@ -259,6 +264,18 @@ export class Session {
     this.#contact.slept(event.duration);
     this.#members.slept(event.duration);
     for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
+  }
+
+  /**
+   * Ask everybody at once whether they can still be reached.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #networkChanged(now, out) {
+    out.push(...this.#contact.networkChanged(now));
+    for (const key of [...this.#links.keys()]) {
+      this.#toLink(key, { type: "network-changed" }, now, out);
+    }
   }
 
   /**
