@@ -32,8 +32,9 @@ ROOM = "storm"
 KINDS = ("kill", "stall", "suspend", "partition", "heal", "disconnect", "restart")
 """The troubles of processes, of whole hosts and of the server."""
 
-QUIET = 60.0
-"""Seconds that a room has to come to rest after the last trouble."""
+QUIET = 120.0
+"""Seconds that a room has to come to rest after the last trouble: to find the server again, and
+to forgive for a while whoever a server that restarted does not list."""
 
 UNNOTICED = 10.0
 """Seconds for which everybody may believe in a path that is dead: see ``heartbeat``."""

@@ -22,8 +22,8 @@ def blow(storms: Callable[[int], Storm], seeds: Iterable[int]) -> None:
 
 
 def short(seed: int) -> Storm:
-    """Return a storm of a minute or two; one of five is watched for longer after it."""
-    return Storm(seed, linger=seed % 5 == 0)
+    """Return a storm of a minute or two; one of ten is watched for longer after it."""
+    return Storm(seed, linger=seed % 10 == 0)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
