@@ -86,12 +86,23 @@ class Channels:
         """Return all channels, by number."""
         return iter(self._named.values())
 
-    def listen(self, name: str, *, wanted: bool) -> None:
-        """Want to hear of a channel, or no longer."""
+    def get(self, name: str) -> Channel | None:
+        """Return the channel of a name, None if it was not opened."""
+        return self._named.get(name)
+
+    def __len__(self) -> int:
+        """Return how many have been opened."""
+        return len(self._named)
+
+    def listen(self, name: str, *, wanted: bool) -> bool:
+        """Want to hear of a channel, or no longer; return whether that is news."""
+        if wanted is (name in self._listening):
+            return False
         if wanted:
             self._listening[name] = None
         else:
-            self._listening.pop(name, None)
+            del self._listening[name]
+        return True
 
     def listens(self, name: str) -> bool:
         """Tell whether we want to hear of a channel."""

@@ -1,40 +1,18 @@
 """What comes from one session: its streams, put together, and acknowledged in time."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from thkmesh.core.channels import Channels, Delivery
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import Data
 
-__all__ = ["Arrival", "Inbox"]
+__all__ = ["Inbox"]
 
 _RETRY: Final = 0.1
 """Seconds after which a message that is too large for what is free is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A message that is whole.
-
-    Attributes:
-        channel: the name of its channel.
-        stream: what it came on.
-        cost: what must be read (``Inbox.read``) for its sender to send more.
-    """
-
-    channel: str
-    data: Data
-    stream: int
-    cost: int
-
-    @property
-    def direct(self) -> bool:
-        """Tell whether it is for us alone."""
-        return bool(self.stream & 1)
 
 
 class Inbox:
@@ -81,7 +59,7 @@ class Inbox:
         elif incoming.pass_to(begin):
             self._tell(stream, now)
 
-    def receive(self, fragment: Fragment, now: float) -> Arrival | None:
+    def receive(self, fragment: Fragment, now: float) -> ContentArrived | None:
         """Take a fragment; return the message that it completes, if we want to hear it.
 
         Raises:
@@ -103,10 +81,11 @@ class Inbox:
         if whole is None or not heard:
             return None
         try:
-            return Arrival(name, content(whole.kind, whole.payload), stream, whole.cost)
+            data = content(whole.kind, whole.payload)
         except InvalidMessage:
             credit.read(whole.cost)
             raise
+        return ContentArrived(name, data, stream, whole.cost)
 
     def read(self, stream: int, size: int, now: float) -> None:
         """Take note that the application has read so much of a stream."""
@@ -132,15 +111,15 @@ class Inbox:
         lost = incoming.skip(skip.to)
         return name, lost if self._channels.listens(name) else 0
 
-    def acknowledge(self, now: float) -> Ack | None:
+    def acknowledge(self) -> Ack | None:
         """Return the acknowledgement that is owed, as if it was sent; None if none is."""
-        self.ack_due = None
-        if not self._news:
+        due, self.ack_due = self.ack_due, None
+        if due is None:
             return None
         wants = {stream: self._streams[stream].want() for stream in sorted(self._news)}
         self._news = {stream for stream in self._news if self._streams[stream].credit.waiting}
         if self._news:
-            self.ack_due = now + _RETRY
+            self.ack_due = due + _RETRY
         return Ack(wants)
 
     def close(self) -> None:

@@ -82,6 +82,11 @@ class Lane:
         """How many messages are not known to have arrived."""
         return self.everybody.unacknowledged + self.alone.unacknowledged
 
+    def reached(self, everybody: int, alone: int) -> bool:
+        """Tell whether all before those numbers has arrived, or is not owed."""
+        wanted = zip(self.both, (everybody, alone), strict=True)
+        return all(not each.owed or each.acked >= number for each, number in wanted)
+
     def owe(self, *, wanted: bool) -> int:
         """Owe what is appended from now on, or no more; return what is not owed any longer.
 

@@ -31,7 +31,6 @@ many it lost.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
@@ -248,7 +247,7 @@ class Outgoing:
 
     @property
     def last(self) -> bool:
-        """Tell whether the log could let go of more if this recipient had more."""
+        """Tell whether the log could let go of more if this recipient had more of it."""
         return self.owed and self.acked == self._log.first and self.acked < self._log.next
 
     @property
@@ -330,8 +329,7 @@ class Outgoing:
         return count
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True, gc=False):
     """A message with all its fragments.
 
     Attributes:
