@@ -253,7 +253,7 @@ def fill(life: Life, to: Peer | None) -> None:
 def take_in(life: Life, peer: Peer) -> None:
     """Let a peer take in and acknowledge everything that goes to everybody."""
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
-        life.hear(peer, frames.Ack({0: sent[-1].number + 1}))
+        life.hear(peer, acked({0: sent[-1].number + 1}))
         life.engine(peer, BufferLow(0))
 
 
@@ -270,7 +270,7 @@ def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:
     assert life.tell(Cancel(1)) == []
     life.connect(BOB)
     assert Accepted(2) not in life.last
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     assert Accepted(2) in life.last
 
 
@@ -301,7 +301,7 @@ def test_who_is_slow_but_moves_is_waited_for() -> None:
     for number in range(1, 5):
         fill(life, None)
         life.tell(Tick(), after=PATIENCE - 0.5)
-        life.hear(BOB, frames.Ack({0: 1 + 4 * number}))
+        life.hear(BOB, acked({0: 1 + 4 * number}))
         assert life.events() == []
 
 
@@ -351,9 +351,9 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
     life = in_room(BOB, CAT)
     life.tell(send(1, None, "to both"))
     life.tell(send(2, key(BOB), "to Bob"))
-    life.hear(CAT, frames.Ack({0: 1}), frames.Bye())
+    life.hear(CAT, acked({0: 1}), frames.Bye())
     assert life.events() == [PeerLeft(CAT, LeaveReason.LEFT)]
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     life.engine(BOB, ChannelClosed(0))
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
     assert life.events() == [
