@@ -138,10 +138,10 @@ class Credit:
         self.due = max(self.limit - window // 2, self.position + window // 8)
         return self.limit
 
-    def close(self) -> None:
-        """Hold nothing, and count no longer, until ``reopen``."""
+    def close(self, assembling: int) -> None:
+        """Count no longer, until ``reopen``, and hold no more than a message that is not whole."""
         self._budget.promised -= self._promised
-        self.unread = 0
+        self.unread = assembling
         if self._budget.drawing is self:
             self._budget.drawing = None
 

@@ -123,10 +123,9 @@ class Inbox:
         return Ack(wants)
 
     def close(self) -> None:
-        """Hold nothing; what is known of the streams remains, for ``again``."""
+        """Hold no message that is whole; what is known of the streams remains, for ``again``."""
         for incoming in self._streams.values():
-            incoming.discard()
-            incoming.credit.close()
+            incoming.credit.close(incoming.assembling)
 
     def again(self) -> None:
         """Go on with the same session."""
