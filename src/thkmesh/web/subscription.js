@@ -134,9 +134,9 @@ export class Subscription {
   /**
    * Add an event at the end; called by the room.
    * @param {T} event
-   * @param {Receipt | null} receipt what is owed to the sender of a message
+   * @param {Receipt | null} [receipt] what is owed to the sender of a message
    */
-  put(event, receipt) {
+  put(event, receipt = null) {
     const reader = this.#readers.shift();
     if (reader !== undefined) {
       if (receipt !== null) this.#ledger.read(receipt);
