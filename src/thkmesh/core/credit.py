@@ -7,8 +7,8 @@ what was read so far, and the window. Positions are absolute and only grow, so a
 may come late, twice, or over another connection.
 
 A stream has ``WINDOW_BYTES`` from the start, without a grant. Beyond that windows come
-out of one budget for the room. A stream may have a quarter of what is free then, at
-most ``WINDOW_LIMIT_BYTES``: the more is held, the less the next one gets, but something
+out of one budget for the room, of which a quarter is kept for such beginnings. A stream
+may have a quarter of what else is free, at most ``WINDOW_LIMIT_BYTES``: the more is held, the less the next one gets, but something
 always remains (the dynamic threshold of Choudhury and Hahne, 1998). An unread channel
 holds its window, and no other waits for it.
 
@@ -64,8 +64,8 @@ class Budget:
 
     @property
     def free(self) -> int:
-        """What is not promised to anybody."""
-        return max(0, self._size - self.promised)
+        """What is not promised to anybody, nor kept for streams that will begin."""
+        return max(0, self._size * 3 // 4 - self.promised)
 
 
 class Credit:
@@ -87,12 +87,15 @@ class Credit:
         self.waiting = False
         self.due = position + WINDOW_BYTES // 2
         """From this position on the sender should hear soon how far it may go."""
-        budget.promised += WINDOW_BYTES
+        self._used = False  # Before that it counts for nothing: most streams never are.
 
     def take(self, size: int) -> bool:
         """Take note that something came; False if that is more than was granted."""
         if self.position + size > self.limit:
             return False
+        if not self._used:
+            self._used = True
+            self._budget.promised += self._promised
         self.position += size
         self.unread += size
         return True
@@ -111,14 +114,15 @@ class Credit:
 
     def jump(self, position: int) -> None:
         """Go to a later position; what lies between will not come."""
-        self._budget.promised -= min(position, self.limit) - self.position
+        before = self._promised
         self.position = self.due = position
         self.limit = max(self.limit, position)
+        self._budget.promised += self._promised - before
 
     def _allow(self, limit: int) -> None:
-        if limit > self.limit:
-            self._budget.promised += limit - self.limit
-            self.limit = limit
+        before = self._promised
+        self.limit = max(self.limit, limit)
+        self._budget.promised += self._promised - before
 
     def grant(self, assembling: int) -> int:
         """Return how far the sender may go now.
@@ -126,6 +130,8 @@ class Credit:
         Args:
             assembling: what a message that is not whole yet has cost so far.
         """
+        if not self._used:
+            return self.limit
         window = self._window
         limit = self.position - self.unread + window
         self.waiting = False
@@ -151,7 +157,7 @@ class Credit:
 
     @property
     def _promised(self) -> int:
-        return self.limit - self.position + self.unread
+        return self.limit - self.position + self.unread if self._used else 0
 
     @property
     def _window(self) -> int:

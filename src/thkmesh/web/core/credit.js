@@ -33,9 +33,9 @@ export class Budget {
     this.#size = size;
   }
 
-  /** What is not promised to anybody. */
+  /** What is not promised to anybody, nor kept for streams that will begin. */
   get free() {
-    return Math.max(0, this.#size - this.promised);
+    return Math.max(0, Math.floor(this.#size * 3 / 4) - this.promised);
   }
 }
 
@@ -52,6 +52,8 @@ export class Credit {
   /** From this position on the sender should hear soon how far it may go. */
   due;
   #budget;
+  /** Before that it counts for nothing: most streams never are. */
+  #used = false;
 
   /**
    * Grant the first window from a position on.
@@ -63,7 +65,6 @@ export class Credit {
     this.position = position;
     this.limit = position + WINDOW_BYTES;
     this.due = position + WINDOW_BYTES / 2;
-    budget.promised += WINDOW_BYTES;
   }
 
   /**
@@ -72,6 +73,10 @@ export class Credit {
    */
   take(size) {
     if (this.position + size > this.limit) return false;
+    if (!this.#used) {
+      this.#used = true;
+      this.#budget.promised += this.#promised;
+    }
     this.position += size;
     this.unread += size;
     return true;
@@ -103,18 +108,18 @@ export class Credit {
    * @param {number} position
    */
   jump(position) {
-    this.#budget.promised -= Math.min(position, this.limit) - this.position;
+    const before = this.#promised;
     this.position = position;
     this.due = position;
     this.limit = Math.max(this.limit, position);
+    this.#budget.promised += this.#promised - before;
   }
 
   /** @param {number} limit */
   #allow(limit) {
-    if (limit > this.limit) {
-      this.#budget.promised += limit - this.limit;
-      this.limit = limit;
-    }
+    const before = this.#promised;
+    this.limit = Math.max(this.limit, limit);
+    this.#budget.promised += this.#promised - before;
   }
 
   /**
@@ -122,6 +127,7 @@ export class Credit {
    * @param {number} assembling what a message that is not whole yet has cost so far
    */
   grant(assembling) {
+    if (!this.#used) return this.limit;
     const window = this.#window;
     let limit = this.position - this.unread + window;
     this.waiting = false;
@@ -154,7 +160,7 @@ export class Credit {
   }
 
   get #promised() {
-    return this.limit - this.position + this.unread;
+    return this.#used ? this.limit - this.position + this.unread : 0;
   }
 
   get #window() {
