@@ -25,6 +25,7 @@ from thkmesh.core.session import PATIENCE, Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    Deliver,
     Emit,
     Ended,
     FromLink,
@@ -67,6 +68,7 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
+CUT = frames.Begin(274, 1, 16 * 2**20 + 274 * 64)
 ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
@@ -75,7 +77,9 @@ CAPABILITIES = Capabilities(
 )
 
 
-START = frames.Begin(0, 0)
+START = frames.Begin(0, 0, 0)
+ROOM = frames.Name(0, 0, "", START, START)
+FAR = 2**40
 
 
 def send(token: int, to: SessionKey | None, data: Data) -> Send:
@@ -87,6 +91,11 @@ def direct(number: int, data: Data) -> frames.Fragment:
     """Return the frame of a message to us alone."""
     kind, payload = frames.encode(data)
     return frames.Fragment(frames.DIRECT, number, kind, last=True, payload=payload)
+
+
+def acked(numbers: dict[int, int]) -> frames.Ack:
+    """Return an acknowledgement that lets us send as much as we like."""
+    return frames.Ack({each: frames.Want(number, FAR) for each, number in numbers.items()})
 
 
 def key(peer: Peer) -> SessionKey:
@@ -120,7 +129,7 @@ class Life:
         for peer in peers:
             self.engine(peer, ChannelOpened(0))
             opened = self.last
-            self.hear(peer, frames.Resume({0: START, 1: START}, {}))
+            self.hear(peer, frames.Resume({}), ROOM, acked({0: 0, 1: 0}))
             self.last = [*opened, *self.last]
 
     def engine(self, peer: Peer, event: object, number: int = 1) -> list[SessionOutput]:
@@ -157,7 +166,16 @@ class Life:
 
     def events(self) -> list[object]:
         """Return what the application was told last."""
-        return [o.event for o in self.last if isinstance(o, Emit)]
+        told: list[object] = []
+        for output in self.last:
+            match output:
+                case Emit(event=event):
+                    told.append(event)
+                case Deliver(message=message):
+                    told.append(message)
+                case _:
+                    pass
+        return told
 
 
 def in_room(*peers: Peer) -> Life:
@@ -290,7 +308,7 @@ def test_nobody_halts_a_room() -> None:
     assert {Accepted(1), Accepted(2)} < set(life.last)
     assert life.sent() == [(key(CAT), "one"), (key(CAT), "two")]
     life.connect(BOB)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.sent() == [(key(BOB), "one"), (key(BOB), "two")]
 
 
@@ -311,7 +329,7 @@ def test_a_cut_session_is_told_at_once_over_a_living_link() -> None:
     fill(life, None)
     life.tell(send(1, None, "news"))
     life.tell(Tick(), after=PATIENCE)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.events() == [PeerLagging(BOB, 1)]
     life.engine(BOB, BufferLow(0))
     assert life.sent() == [(key(BOB), "news")]
@@ -366,14 +384,14 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
 def test_behind_a_goodbye_nothing_is_said() -> None:
     """What else is in its datagram is nobody's."""
     life = in_room(BOB)
-    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
 
 
 def test_lost_messages_are_counted() -> None:
     """What a peer could not wait to send us is lost, and we know how much that is."""
     life = in_room(BOB)
-    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [Message(BOB, "one", direct=True), Lost(BOB, 3)]
 
 
