@@ -41,7 +41,7 @@ def options(name: str, delivery: str, priority: str, *, receive: bool) -> Channe
     Raises:
         InvalidArgument: there is no such thing.
     """
-    if not CHANNEL_NAME.fullmatch(name):
+    if not CHANNEL_NAME.fullmatch(str(name)) or str(name) != name:
         raise InvalidArgument(f"a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -, not {name!r:.80}")
     if delivery not in _DELIVERIES:
         raise InvalidArgument(f"delivery is one of {', '.join(_DELIVERIES)}, not {delivery!r:.40}")
