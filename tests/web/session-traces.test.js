@@ -35,9 +35,16 @@ function revived(value) {
  * @param {string | (string | [number, number])[]} value
  */
 function revivedBytes(value) {
-  const numbers = [value].flat().flatMap((part) => (typeof part === "string"
-    ? Array.from(long(part), (each) => each.charCodeAt(0)) : new Array(part[1]).fill(part[0])));
-  return Uint8Array.from(numbers);
+  const parts = [value].flat().map((part) => (typeof part === "string"
+    ? Uint8Array.from(long(part), (each) => each.charCodeAt(0))
+    : new Uint8Array(part[1]).fill(part[0])));
+  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 /**
