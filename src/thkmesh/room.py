@@ -223,7 +223,7 @@ class Room:
         if self.closed:
             raise self.why_closed()
         found = self._channels.get(name)
-        if found is not None:
+        if found is not None and not found.closed:
             if found.asked != asked:
                 raise InvalidArgument(f"the channel {name} is open with other options")
             return found

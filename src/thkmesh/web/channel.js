@@ -21,6 +21,8 @@ import { Readers } from "./readers.js";
  * @property {"high" | "normal" | "low"} [priority] while several channels have something to
  *   send, they share the link 16 to 4 to 1
  * @property {boolean} [receive] false if we only send on it, and do not want to hear
+ * @property {boolean} [keep] false if nobody will iterate over the channel itself, only over
+ *   its subscriptions
  */
 /**
  * What a channel needs of its room.
@@ -41,7 +43,8 @@ import { Readers } from "./readers.js";
  * @param {ChannelOptions} options
  * @throws {InvalidArgument} there is no such thing
  */
-export function checkedChannel(name, { delivery = "reliable", priority = "normal", receive = true }) {
+export function checkedChannel(name, options) {
+  const { delivery = "reliable", priority = "normal", receive = true, keep = true } = options;
   if (typeof name !== "string" || !CHANNEL_NAME.test(name)) {
     throw new InvalidArgument("a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -");
   }
@@ -51,7 +54,7 @@ export function checkedChannel(name, { delivery = "reliable", priority = "normal
   if (!Object.hasOwn(Priority, priority)) {
     throw new InvalidArgument(`priority is one of ${Object.keys(Priority).join(", ")}`);
   }
-  return { delivery, priority, receive: Boolean(receive) };
+  return { delivery, priority, receive: Boolean(receive), keep: Boolean(keep) };
 }
 
 /** A channel of a room; made by `Room.channel`. */
@@ -66,13 +69,13 @@ export class Channel {
    * Use `Room.channel`.
    * @param {ChannelRoom} room
    * @param {string} name
-   * @param {boolean} receive
+   * @param {boolean} keep whether what comes waits for who iterates over it
    */
-  constructor(room, name, receive) {
+  constructor(room, name, keep) {
     this.#room = room;
     this.name = name;
     /** @type {Readers<Message>} */
-    this.#readers = new Readers(room.ledger, receive);
+    this.#readers = new Readers(room.ledger, keep);
   }
 
   /** Whether the channel was closed, or the room has ended. */

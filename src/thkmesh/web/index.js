@@ -21,9 +21,9 @@ import { checked } from "./settings.js";
 export { Channel } from "./channel.js";
 export {
   ChannelClosed, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument, InvalidMessage,
-  InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError, ProtocolMismatch, Replaced,
-  RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer, UnknownType, Unsigned,
-  WouldWait, WrongContext,
+  InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
+  ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer,
+  UnknownType, Unsigned, WouldWait, WrongContext,
 } from "./errors.js";
 export { Identity } from "./keys.js";
 export { Room } from "./room.js";

@@ -64,6 +64,8 @@ const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
 const DRAIN_FIRST = 1.0;
 const CONTROL = 0;
+/** So many messages may be on their way to the session, sent without waiting. */
+const UNSURE = 1024;
 
 /**
  * A room we are in; made by `join`. Also an `EventTarget`: each event is dispatched as
@@ -99,6 +101,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Map<number, { resolve: (value: void) => void, reject: (e: Error) => void }>} */
   #sending = new Map();
   #tokens = 0;
+  /** How many were sent without waiting for an answer, and are still without. */
+  #unsure = 0;
   /** @type {import("./events.js").ServerState} */
   #server = "connecting";
   /** @type {Error | null} */
@@ -210,6 +214,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * Send a message if that can be done without waiting; see `send`.
+   *
+   * Called by a listener, it may turn out only later that `to` is gone; then an
+   * `undelivered` says so.
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
    * @param {{ to?: Peer | string }} [options]
@@ -242,11 +249,11 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {RoomClosed} the room was left, or has ended
    */
   channel(name, options = {}) {
-    const { delivery, priority, receive } = checkedChannel(name, options);
+    const { delivery, priority, receive, keep } = checkedChannel(name, options);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const asked = JSON.stringify([delivery, priority, receive]);
     const found = this.#channels.get(name);
-    if (found !== undefined) {
+    if (found !== undefined && !found.channel.closed) {
       if (found.asked === asked) return found.channel;
       throw new InvalidArgument(`the channel ${name} is open with other options`);
     }
@@ -254,7 +261,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       throw new InvalidArgument(`a session has at most ${CHANNEL_LIMIT - 1} channels`);
     }
     this.#names.add(name);
-    const channel = new Channel(this.#forChannels, name, receive);
+    const channel = new Channel(this.#forChannels, name, receive && keep);
     this.#channels.set(name, { channel, asked });
     const shares = Priority[priority];
     this.#driver.feed({ type: "open-channel", name, delivery, priority: shares, listen: receive });
@@ -272,7 +279,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       send: (channel, data, options) => this.#sendOn(channel, data, options),
       sendNow: (channel, data, to) => this.#sendOnNow(channel, data, to),
       flush: (channel, signal) => this.#flush(channel, signal),
-      forget: ({ name }) => {
+      forget: (channel) => {
+        const { name } = channel;
+        if (this.#channels.get(name)?.channel !== channel) return; // it was opened again
         this.#channels.delete(name);
         this.#driver.feed({ type: "close-channel", name });
       },
@@ -302,9 +311,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const { kind, payload } = encode(data);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
-    if (!this.#session.roomFor(channel, key)) {
+    if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
       throw new WouldWait("too much is waiting to be sent");
     }
+    const peer = this.peers.find(({ id, sid }) => sessionKey(id, sid) === key);
     this.#tokens += 1;
     const token = this.#tokens;
     /** @type {Error | null} */
@@ -315,6 +325,26 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#sending.set(token, { resolve: () => {}, reject });
     this.#driver.feed({ type: "send", token, to: key, kind, payload, channel });
     if (refused !== null) throw refused;
+    // Fed while outputs are performed, it waits until they are done.
+    if (this.#sending.has(token)) this.#doubt(token, channel, peer);
+  }
+
+  /**
+   * Tell of a message that was sent without waiting, should it turn out that it was not.
+   * @param {number} token
+   * @param {string} channel
+   * @param {Peer | undefined} peer to whom alone it goes
+   */
+  #doubt(token, channel, peer) {
+    this.#unsure += 1;
+    const resolve = () => {
+      this.#unsure -= 1;
+    };
+    const reject = () => {
+      resolve();
+      if (peer !== undefined) this.#emit({ type: "undelivered", peer, count: 1, channel });
+    };
+    this.#sending.set(token, { resolve, reject });
   }
 
   /**
@@ -373,6 +403,21 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   }
 
   /**
+   * @template {keyof import("./events.js").DispatchedEvents} K
+   * @overload
+   * @param {K} type
+   * @param {(event: import("./events.js").DispatchedEvents[K]) => void} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type
+   * @param {EventListenerOrEventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
    * Hear of an event of that type. Who listens to messages and does not iterate over the
    * room has read them then: nobody waits for anybody else.
    * @param {string} type
@@ -380,7 +425,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @param {boolean | AddEventListenerOptions} [options]
    */
   addEventListener(type, listener, options) {
-    super.addEventListener(/** @type {any} */ (type), listener, options);
+    super.addEventListener(type, listener, options);
     if (type !== "message" || this.#readers.taken) return;
     this.#readers.taken = true;
     this.#readers.countOut();
