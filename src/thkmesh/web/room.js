@@ -314,7 +314,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
       throw new WouldWait("too much is waiting to be sent");
     }
-    const peer = this.peers.find(({ id, sid }) => sessionKey(id, sid) === key);
+    const peer = typeof to === "string" ? this.peers.reverse().find(({ id }) => id === to) : to;
     this.#tokens += 1;
     const token = this.#tokens;
     /** @type {Error | null} */
