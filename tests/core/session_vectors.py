@@ -195,9 +195,7 @@ def _name(kind: object) -> str:
     return f"{kind.__module__}.{kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-_OWN: Final = (
-    *(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),
-)
+_OWN: Final = (*(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),)
 """What a session alone tells its links."""
 
 _WANTED: tuple[object, ...] = (
