@@ -258,7 +258,8 @@ def branches(recorded: Iterable[Trace]) -> str:
 
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
-    *("channels", "credit", "receiving", "sending", "sequencing", "session", "streams", "traffic"),
+    *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
+    *("streams", "traffic"),
 )
 
 
