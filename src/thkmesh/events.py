@@ -14,14 +14,18 @@ from thkmesh.peer import Peer
 __all__ = [
     "Data",
     "Event",
+    "Grade",
     "LeaveReason",
     "LinkChanged",
     "LinkState",
     "Lost",
     "Message",
+    "PathKind",
     "PeerJoined",
     "PeerLagging",
     "PeerLeft",
+    "Quality",
+    "QualityChanged",
     "Refused",
     "ServerChanged",
     "ServerState",
@@ -62,6 +66,77 @@ class LeaveReason(Enum):
     """Neither the server nor its link has heard of it for the grace period."""
     REPLACED = "replaced"
     """A newer session of the same identity took its place."""
+
+
+class Grade(Enum):
+    """How good a link is, in the words of ITU-T P.800; see ``thkmesh.core.quality``."""
+
+    EXCELLENT = "excellent"
+    """A message takes up to 50 ms: nobody notices."""
+    GOOD = "good"
+    """Up to 150 ms: fit for a conversation."""
+    FAIR = "fair"
+    """Up to 275 ms: felt in a conversation."""
+    POOR = "poor"
+    """Up to 400 ms: a conversation is laborious."""
+    BAD = "bad"
+    """More than that, or most of it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathKind:
+    """What kind of way the datagrams of a link take; None where the engine does not tell.
+
+    Attributes:
+        local: what our end is, an ICE candidate type (RFC 8445): "host", an address of
+            this computer; "srflx" or "prflx", one that a NAT lends it; "relay", a TURN
+            server.
+        remote: the same of the other end.
+        protocol: "udp" or "tcp".
+        ip_version: 4 or 6.
+    """
+
+    local: str | None = None
+    remote: str | None = None
+    protocol: str | None = None
+    ip_version: int | None = None
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a TURN server passes everything on."""
+        return "relay" in (self.local, self.remote)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a link is: measured by its heartbeat, so as fresh as the last ping.
+
+    A ping goes out every ``heartbeat_interval``, also on an idle link; between two of
+    them nothing changes but what an overdue answer tells. Figures are smoothed over the
+    last dozens of pings.
+
+    Attributes:
+        grade: in a word. It changes with hysteresis: worse at once, better after 10 s.
+        score: from 100 to 0; 20 for each grade.
+        rtt: seconds there and back, smoothed (RFC 6298); the engine's until the first
+            ping was answered.
+        jitter: seconds by which one round trip differs from the next, smoothed (RFC 3550).
+        loss: the part of the last pings that was not answered in time, from 0 to 1.
+        queue_delay: seconds that what we send now waits for what we sent before.
+        outgoing_rate_bytes: bytes a second that the other side has acknowledged, smoothed.
+        incoming_rate_bytes: bytes a second that came, smoothed.
+        path: what kind of way it is; None before the engine has told.
+    """
+
+    grade: Grade
+    score: int
+    rtt: float
+    jitter: float = 0.0
+    loss: float = 0.0
+    queue_delay: float = 0.0
+    outgoing_rate_bytes: float = 0.0
+    incoming_rate_bytes: float = 0.0
+    path: PathKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +216,17 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityChanged:
+    """A connected link has its first grade, or another one, or goes another kind of way.
+
+    Another version of IP makes no other kind.
+    """
+
+    peer: Peer
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class ServerChanged:
     """The connection to the signaling server changed.
 
@@ -171,6 +257,7 @@ Event: TypeAlias = (
     | PeerLagging
     | Undelivered
     | LinkChanged
+    | QualityChanged
     | ServerChanged
     | Refused
 )

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from thkmesh.core.engine import IceServer
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.host import Lease, forked
 from thkmesh.keys import Identity
 from thkmesh.room import Room
@@ -72,6 +74,9 @@ def join(
     engine: str | None = None,
     ca_file: str | Path | None = None,
     timeout: float = JOIN_TIMEOUT,
+    heartbeat_interval: float = INTERVAL,
+    disconnect_timeout: float = PATIENCE,
+    failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
 ) -> Joining:
     """Join a room, for ``async with`` or ``await``.
@@ -93,6 +98,13 @@ def join(
         engine: the WebRTC engine; None means the default, "wrtc".
         ca_file: PEM file of the authorities trusted for https, None for the system's.
         timeout: seconds until ``ServerUnreachable``.
+        heartbeat_interval: seconds between two pings on each link, 0.5 to 60. Fewer pings
+            cost less, and a dead link and a worse quality are noticed later.
+        disconnect_timeout: seconds that a ping may stay unanswered before a link is
+            reconnected, 1 to 300. What a link that is silent for longer had to carry
+            waits; too little breaks links that are only slow.
+        failed_timeout: seconds that an attempt to connect may take before it has failed
+            and the next begins, 2 to 300.
         receive: False throws events away that nobody would read.
 
     Raises:
@@ -121,6 +133,9 @@ def join(
             engine=engine,
             ca_file=ca_file,
             timeout=timeout,
+            heartbeat_interval=heartbeat_interval,
+            disconnect_timeout=disconnect_timeout,
+            failed_timeout=failed_timeout,
             receive=receive,
         )
     )

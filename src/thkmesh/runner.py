@@ -22,9 +22,11 @@ from thkmesh.core.engine import (
     IceServer,
     StateChanged,
 )
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.link_events import (
+    AskStats,
     CloseConnection,
     FromEngine,
     MeasureBuffer,
@@ -32,8 +34,10 @@ from thkmesh.core.link_events import (
     OpenConnection,
     Perform,
     SendFrame,
+    StatsArrived,
     TransmitSignal,
 )
+from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.core.sending import LOW_WATER_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
@@ -51,7 +55,7 @@ from thkmesh.core.session_events import (
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import EngineError, MeshError
-from thkmesh.events import Event, LinkState, PeerJoined, PeerLeft
+from thkmesh.events import Event, LinkState, PeerJoined, PeerLeft, Quality
 from thkmesh.peer import Peer
 from thkmesh.signaling.client import SignalingClient, SignalingSettings
 from thkmesh.signaling.transport import Transport
@@ -66,11 +70,24 @@ _log = logging.getLogger("thkmesh.client")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """How direct connections are made; the server may add ICE servers of its own."""
+    """How direct connections are made and kept; the server may add ICE servers of its own."""
 
     ice_servers: tuple[IceServer, ...] = ()
     relay_only: bool = False
     hasty: bool = False
+    heartbeat_interval: float = INTERVAL
+    disconnect_timeout: float = PATIENCE
+    failed_timeout: float = SETTLE_TIMEOUT
+
+    def links(self, engine: Engine) -> LinkSettings:
+        """Return what links of that engine need to know."""
+        return LinkSettings(
+            engine.capabilities,
+            hasty=self.hasty,
+            heartbeat_interval=self.heartbeat_interval,
+            disconnect_timeout=self.disconnect_timeout,
+            failed_timeout=self.failed_timeout,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,8 @@ class LinkView:
         polite: we yield when offers collide (our id is the lower one).
         generation: how many connections the two have tried, at least.
         waiting_bytes: queued here, not yet with the engine.
+        quality: how good it is; None while it is not connected, and until the first
+            round trip is known.
     """
 
     peer: Peer
@@ -90,6 +109,7 @@ class LinkView:
     polite: bool
     generation: int
     waiting_bytes: int
+    quality: Quality | None = None
 
 
 class Face(Protocol):
@@ -130,15 +150,14 @@ class Runner:
         self._config = self._config_with(())
         self._engine = engine
         self._face = face
-        self._session = mind(
-            signaling.session, LinkSettings(engine.capabilities, hasty=connecting.hasty)
-        )
+        self._session = mind(signaling.session, connecting.links(engine))
         self._driver: Driver[SessionEvent, SessionOutput] = Driver(
             self._session, self._perform, logger=_log
         )
         self._client = SignalingClient(signaling, transport, self._feed)
         self._connections: dict[tuple[SessionKey, int], Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
         self._parting = False
         self._ended = asyncio.Event()
         self._peers: tuple[Peer, ...] = ()
@@ -177,7 +196,14 @@ class Runner:
         """Return how the link to a peer is, None where there is none."""
         for link in self._session.links:
             if link.to == (peer.id, peer.sid):
-                return LinkView(peer, link.state, link.polite, link.generation, link.waiting_bytes)
+                return LinkView(
+                    peer,
+                    link.state,
+                    link.polite,
+                    link.generation,
+                    link.waiting_bytes,
+                    link.quality,
+                )
         return None
 
     # --- performing -----------------------------------------------------------------
@@ -205,6 +231,9 @@ class Runner:
                 if connection := self._connections.get((to, number)):
                     held = connection.buffered_bytes(CONTROL)
                     self._driver.feed(FromLink(to, Measured(number, held)))
+            case AskStats(to=to, number=number):
+                if connection := self._connections.get((to, number)):
+                    self._ask(to, number, connection)
             case TransmitSignal():
                 self._client.signal(output)
             case OpenConnection(to=to, number=number):
@@ -258,6 +287,17 @@ class Runner:
         if connection is not None:
             self._spawn(connection.close(drain))
 
+    def _ask(self, to: SessionKey, number: int, connection: Connection) -> None:
+        """Have the link told what the engine knows; nobody waits for that."""
+
+        async def ask() -> None:
+            stats = await connection.stats()
+            self._driver.feed(FromLink(to, StatsArrived(number, stats)))
+
+        task = asyncio.create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._closing.add(task)
@@ -276,6 +316,8 @@ class Runner:
     async def _end(self, error: MeshError | None) -> None:
         """Wait for what is closing; then, and only then, the session is over."""
         self._driver.close()
+        for asking in self._asking:
+            asking.cancel()
         this = asyncio.current_task()
         while others := [task for task in self._closing if task is not this]:
             await asyncio.wait(others)

@@ -13,9 +13,11 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from thkmesh import engines
 from thkmesh.core import wire
 from thkmesh.core.engine import IceServer
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import ID_LENGTH, is_room
 from thkmesh.core.ijson import encode_json
+from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
 from thkmesh.runner import ConnectionSettings
@@ -43,6 +45,13 @@ TOKEN_LIMIT = 8192
 SID_BYTES = 8
 KEY_LENGTH = 43
 SIGNATURE_LENGTH = 86
+
+TIMES = {
+    "heartbeat_interval": (0.5, 60.0),
+    "disconnect_timeout": (1.0, 300.0),
+    "failed_timeout": (2.0, 300.0),
+}
+"""Seconds that each may be, from and to: less breaks good links, more keeps dead ones."""
 
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 
@@ -102,6 +111,9 @@ class RoomSettings:
     engine: str | None = None
     ca_file: str | Path | None = None
     timeout: float = JOIN_TIMEOUT
+    heartbeat_interval: float = INTERVAL
+    disconnect_timeout: float = PATIENCE
+    failed_timeout: float = SETTLE_TIMEOUT
     receive: bool = True
     hasty: bool = False
     sid: str | None = None
@@ -170,6 +182,10 @@ class RoomSettings:
             raise InvalidArgument("privacy is 'all' or 'relay'")
         if not (_is(self.timeout, int, float) and self.timeout > 0):
             raise InvalidArgument("timeout is a number of seconds above 0")
+        for name, (least, most) in TIMES.items():
+            seconds = getattr(self, name)
+            if not (_is(seconds, int, float) and least <= seconds <= most):
+                raise InvalidArgument(f"{name} is a number of seconds from {least:g} to {most:g}")
         if not _is(self.ca_file, str, PathLike, NoneType):
             raise InvalidArgument("ca_file is the path of a PEM file")
         engines.check(self.engine)
@@ -221,7 +237,14 @@ class RoomSettings:
     def connecting(self) -> ConnectionSettings:
         """Return how direct connections are made."""
         servers = tuple(map(_ice_server, self.ice_servers))
-        return ConnectionSettings(servers, relay_only=self.privacy == "relay", hasty=self.hasty)
+        return ConnectionSettings(
+            servers,
+            relay_only=self.privacy == "relay",
+            hasty=self.hasty,
+            heartbeat_interval=self.heartbeat_interval,
+            disconnect_timeout=self.disconnect_timeout,
+            failed_timeout=self.failed_timeout,
+        )
 
     def transport(self) -> Transport:
         """Return what opens WebSockets.

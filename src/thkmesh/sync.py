@@ -34,6 +34,8 @@ from thkmesh import room as asynchronous
 from thkmesh.blocking import Inbox, Subscription, call, require_no_loop
 from thkmesh.channel import Channel as AsyncChannel
 from thkmesh.core.engine import IceServer
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.errors import MeshError
 from thkmesh.events import Data, Event, Message, ServerState
 from thkmesh.host import Lease, forked, require_context
@@ -67,6 +69,9 @@ def join(
     engine: str | None = None,
     ca_file: str | Path | None = None,
     timeout: float = JOIN_TIMEOUT,
+    heartbeat_interval: float = INTERVAL,
+    disconnect_timeout: float = PATIENCE,
+    failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
 ) -> "Room":
     """Join a room; returns once we are in it.
@@ -91,6 +96,9 @@ def join(
             engine=engine,
             ca_file=ca_file,
             timeout=timeout,
+            heartbeat_interval=heartbeat_interval,
+            disconnect_timeout=disconnect_timeout,
+            failed_timeout=failed_timeout,
             receive=receive,
         )
     )

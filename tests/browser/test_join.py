@@ -8,6 +8,7 @@ from playwright.async_api import Page
 
 from tests.browser.chromium import ARGUMENTS, program
 from tests.browser.stage import Stage, WebServer
+from thkmesh import Grade
 
 BLANK = "thkmesh/index.js"
 """A page of the server that does nothing by itself."""
@@ -31,6 +32,8 @@ await new Promise((opened) => {
 
 GIVEN_UP = "WebSocket is closed before the connection is established"
 """What Chromium itself says where a join is given up."""
+
+GRADES = {grade.value for grade in Grade}
 
 
 async def play(page: Page, script: str) -> Any:  # noqa: ANN401 - whatever the script returns
@@ -159,33 +162,45 @@ def test_there_is_an_identity_for_everybody(stage: Stage) -> None:
 
 
 def test_infinite_patience_delivers(stage: Stage) -> None:
-    """Who leaves with all the time there is loses nothing of what was sent."""
+    """Who leaves with all the time there is loses nothing; the quality of the link is known."""
 
     async def perform() -> None:
         async with stage.server() as server, stage.page() as page:
             await blank(page, server)
-            heard = await play(
+            heard, asked, told = await play(
                 page,
                 """
-                const [a, b] = [await join({ room: "a" }), await join({ room: "a" })];
-                const linked = (room) =>
-                  room.peers.some((peer) => room.link(peer)?.state === "connected");
+                const a = await join({ room: "a", heartbeatInterval: 0.5, disconnectTimeout: 30 });
+                const b = await join({ room: "a" });
+                const linked = (room) => room.peers.some((peer) => room.link(peer)?.quality);
                 const later = () => new Promise((resolve) => setTimeout(resolve, 10));
                 while (!linked(a) || !linked(b)) await later();
                 const data = new Uint8Array(60_000);
                 for (let count = 0; count < 100; count += 1) await a.send(data);
+                const { quality } = a.link(a.peers[0]);
                 const left = a.leave({ patience: Infinity });
                 let heard = 0;
+                let told = null;
                 for await (const event of b) {
                   if (event.type === "message") heard += 1;
+                  if (event.type === "quality-changed") told ??= event.quality;
                   if (event.type === "peer-left") break;
                 }
                 await left;
                 await b.leave();
-                return heard;
+                return [heard, quality, told];
                 """,
             )
             assert heard == 100
+            for quality in (asked, told):
+                assert quality["grade"] in GRADES
+                assert 0 <= quality["score"] <= 100
+                assert 0 <= quality["rtt"] < 10
+                path = quality["path"]
+                assert path["local"] == "host"
+                assert path["remote"] in {"host", "prflx"}
+                assert path["protocol"] == "udp"
+                assert path["ipVersion"] in {4, 6, None}
 
     stage.perform(perform())
 

@@ -98,7 +98,7 @@ def test_links_are_copied_and_read_in_both_forms(stage: Stage) -> None:
 
 
 def test_each_link_shows_its_state_role_and_path(stage: Stage) -> None:
-    """Of two pages exactly one is polite; the path is named; Reconnect makes a new link."""
+    """Each has a grade in a word; one is polite; the path is named; Reconnect makes a new link."""
 
     async def play() -> None:
         async with stage.server() as server, stage.page() as ada, stage.page() as bob:
@@ -108,13 +108,14 @@ def test_each_link_shows_its_state_role_and_path(stage: Stage) -> None:
             for page in (ada, bob):
                 await linked(page, 1)
                 facts = page.locator("#peers .facts li")
-                await expect(facts).to_have_count(3)
-                path, protocol, role = await facts.all_inner_texts()
+                await expect(facts).to_have_count(4)
+                way, path, protocol, role = await facts.all_inner_texts()
+                assert way == "direct"
                 roles.append(role)
                 assert re.fullmatch(r"(host|prflx) \u2013 (host|prflx)", path)
                 assert protocol == "UDP"
                 state = page.locator("#peers [data-state] .state")
-                await expect(state).to_have_text(re.compile(r"^direct, (< )?\d+ ms$"))
+                await expect(state).to_have_text(re.compile(r"^(excellent|good), (< )?\d+ ms$"))
                 await expect(page.get_by_text("Server: connected")).to_be_visible()
             assert sorted(roles) == ["impolite", "polite"]
             await ada.get_by_role("button", name="Reconnect to Bob").click()

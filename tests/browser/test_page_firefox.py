@@ -44,7 +44,7 @@ def test_firefox_and_chromium_chat(stage: Stage) -> None:
                 await fox.evaluate(SAY)
                 await expect(ada.get_by_role("log")).to_contain_text("hello from Firefox")
                 facts = "document.querySelectorAll('#peers .facts li').length"
-                await within("the path is named", lambda: fox.evaluate(f"{facts} === 3"))
+                await within("the path is named", lambda: fox.evaluate(f"{facts} === 4"))
                 assert fox.console == []
             finally:
                 await fox.close()

@@ -84,10 +84,15 @@ class LinkWorld:
     """
 
     def __init__(
-        self, *, dice: float = 0.5, hasty: bool = False, capabilities: Capabilities = ALL
+        self,
+        *,
+        dice: float = 0.5,
+        hasty: bool = False,
+        capabilities: Capabilities = ALL,
+        settings: LinkSettings | None = None,
     ) -> None:
         """Make both links, offline."""
-        settings = LinkSettings(capabilities, hasty=hasty)
+        settings = settings or LinkSettings(capabilities, hasty=hasty)
         self.low = End.between(LOW, HIGH, settings, dice)
         self.high = End.between(HIGH, LOW, settings, dice)
         self.now = 0.0

@@ -9,19 +9,23 @@ from msgspec import Struct
 
 from tests.core.wire_vectors import plain as plain_message
 from thkmesh.core import wire
-from thkmesh.core.engine import Candidate, Description
+from thkmesh.core.engine import Candidate, Description, Stats
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import SessionEvent, SessionOutput
 from thkmesh.errors import MeshError, PeerError
+from thkmesh.events import PathKind, Quality
 from thkmesh.peer import Peer
 
 __all__ = ["Recorder", "Step", "Trace", "plain"]
 
 _RUN = re.compile(rb"(.)\1{31,}", re.DOTALL)
 """Bytes that are many and the same."""
+
+_UNTYPED = (Peer, Description, Stats, PathKind, Quality)
+"""What JavaScript has as plain objects that say nothing of their type."""
 
 _TICKS = 1000
 """A recorded session lives by a clock of whole milliseconds: its times are short."""
@@ -126,7 +130,7 @@ def plain(value: object) -> object:
         case _:
             assert is_dataclass(value)
             named = {_camel(each.name): getattr(value, each.name) for each in fields(value)}
-            kind = {} if isinstance(value, Peer | Description) else {"type": _kind(value)}
+            kind = {} if isinstance(value, _UNTYPED) else {"type": _kind(value)}
             return kind | {name: plain(item) for name, item in named.items()}
 
 

@@ -195,9 +195,7 @@ def _name(kind: object) -> str:
     return f"{kind.__module__}.{kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-_OWN: Final = (
-    *(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),
-)
+_OWN: Final = (*(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),)
 """What a session alone tells its links."""
 
 _WANTED: tuple[object, ...] = (
@@ -260,7 +258,8 @@ def branches(recorded: Iterable[Trace]) -> str:
 
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
-    *("channels", "credit", "receiving", "sending", "sequencing", "session", "streams", "traffic"),
+    *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
+    *("streams", "traffic"),
 )
 
 

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from thkmesh.core.credit import (
     BUDGET_BYTES,
-    READ_BYTES,
     WINDOW_BYTES,
     WINDOW_LIMIT_BYTES,
     Budget,
@@ -67,10 +66,11 @@ def test_the_reserve_is_for_one_at_a_time() -> None:
     stuck = fill(second, assembling=True)
     assert whole == WHOLE
     assert stuck <= WINDOW_BYTES
-    assert second.waiting
+    waiting = [second.waiting]
     first.read(whole)
     second.grant(stuck)
-    assert not second.waiting
+    waiting.append(second.waiting)
+    assert waiting == [True, False]
     assert second.limit > MESSAGE_LIMIT_BYTES
     second.close(0)
     assert budget.drawing is None
@@ -94,9 +94,9 @@ def test_the_budget_adds_up(steps: list[tuple[int, int, int]]) -> None:
     """What is promised is what all streams may have lying here, whatever happens to them."""
     budget = Budget()
     used: set[Credit] = set()
-    credits = [Credit(budget, 100 * number) for number in range(4)]
+    streams = [Credit(budget, 100 * number) for number in range(4)]
     for which, what, size in steps:
-        credit = credits[which]
+        credit = streams[which]
         match what:
             case 0 | 1:
                 if credit.take(size):

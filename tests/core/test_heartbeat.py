@@ -69,3 +69,13 @@ def test_a_stopped_heart_asks_no_more() -> None:
     heart.ping(INTERVAL)
     heart.stop()
     assert heart.deadline is None
+
+
+def test_interval_and_patience_can_be_set() -> None:
+    """Pings are as far apart as asked for, and a stall is as long."""
+    heart = Heartbeat(interval=10.0, patience=1.0)
+    heart.start(0.0)
+    assert heart.deadline == 10.0
+    assert heart.ping(10.0) == 1
+    assert heart.deadline == 11.0
+    assert heart.stalled(11.0)

@@ -26,16 +26,19 @@ from thkmesh.core.engine import (
     OperationFailed,
     SdpType,
     StateChanged,
+    Stats,
 )
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
-from thkmesh.core.link import DRAIN, UNHEARD, WISH_INTERVAL, WISHES
+from thkmesh.core.link import DRAIN, UNHEARD, WISH_INTERVAL, WISHES, LinkSettings
 from thkmesh.core.link_events import (
     Abandon,
+    AskStats,
     CloseConnection,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Graded,
     Lagged,
     MeasureBuffer,
     Measured,
@@ -49,15 +52,17 @@ from thkmesh.core.link_events import (
     SaidGoodbye,
     SendFrame,
     SignalArrived,
+    StatsArrived,
     TransmitSignal,
 )
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import Change
+from thkmesh.core.quality import STATS_INTERVAL
 from thkmesh.core.retry import RETRY_BASE, SETTLE_TIMEOUT, STEADY
 from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
 from thkmesh.core.streams import ACK_DELAY
 from thkmesh.core.trickle import BATCHING, FIRST_BATCHING
-from thkmesh.events import Data, LinkState
+from thkmesh.events import Data, Grade, LinkState, PathKind
 
 CONNECTED, RECONNECTING = LinkState.CONNECTED, LinkState.RECONNECTING
 
@@ -740,3 +745,102 @@ def test_sleep_gives_acknowledgements_time_to_be_read() -> None:
     assert len(world.low.said(TransmitSignal)) == sent
     world.run(2.0)
     assert len(world.low.said(TransmitSignal)) == 2 * sent
+
+
+# --- quality ------------------------------------------------------------------------
+
+HOST = Stats(rtt=0.02, local_type="host", remote_type="host", protocol="udp")
+
+
+def test_the_engine_is_asked_at_once_and_now_and_then() -> None:
+    """When the link is up, two seconds later, and from then on every ten seconds."""
+    world = LinkWorld().connect()
+    assert len(world.low.said(AskStats)) == 1
+    assert not world.low.said(Graded)
+    world.tell(world.low, StatsArrived(world.low.number, HOST))
+    [graded] = world.low.said(Graded)
+    assert graded.quality.grade is Grade.EXCELLENT
+    assert graded.quality.path == PathKind("host", "host", "udp")
+    assert world.low.link.quality == graded.quality
+    world.run(2 * STATS_INTERVAL + 4.0)
+    assert len(world.low.said(AskStats)) == 4
+
+
+def test_statistics_of_a_former_connection_are_inert() -> None:
+    """What a discarded connection knew is not told of its heir."""
+    world = LinkWorld().connect()
+    world.tell(world.low, StatsArrived(world.low.number - 1, HOST))
+    assert world.low.link.quality is None
+
+
+def test_pings_measure_the_link() -> None:
+    """Each answered ping is a sample, traffic counts both ways, and all ends with the link."""
+    world = LinkWorld().connect()
+    for _ in range(20):
+        world.send(world.low, bytes(10_000))
+        world.run(INTERVAL)
+    for end in (world.low, world.high):
+        quality = end.link.quality
+        assert quality is not None
+        assert (quality.rtt, quality.loss, quality.score) == (0.0, 0.0, 100)
+    low, high = world.low.link.quality, world.high.link.quality
+    assert low is not None
+    assert high is not None
+    assert 4_500 < low.outgoing_rate_bytes < 5_500
+    assert 4_500 < high.incoming_rate_bytes < 5_500
+    assert low.incoming_rate_bytes < 500 > high.outgoing_rate_bytes
+    world.report(world.low, ChannelClosed(0))
+    assert world.low.link.quality is None
+    world.tell(world.high, Abandon())
+    assert world.high.link.quality is None
+
+
+def test_a_silent_link_is_worse_before_it_is_given_up() -> None:
+    """That its pings stay unanswered is told while it still counts as connected."""
+    world = LinkWorld().connect()
+    world.run(3 * INTERVAL)
+    world.network = False
+    world.run(INTERVAL + PATIENCE - 1.5)
+    assert world.low.link.state is LinkState.CONNECTED
+    grades = [graded.quality.grade for graded in world.low.said(Graded)]
+    assert grades[0] is Grade.EXCELLENT
+    assert grades[-1] in {Grade.FAIR, Grade.POOR, Grade.BAD}
+
+
+def test_our_sleep_does_not_make_a_link_worse() -> None:
+    """A ping that waited for us is forgotten, however late its answer."""
+    world = LinkWorld().connect()
+    world.run(3 * INTERVAL)
+    world.network = False
+    world.run(INTERVAL)
+    world.now += 3600.0
+    world.tell(world.low, Slept(3600.0))
+    world.network = True
+    world.run(3 * INTERVAL)
+    quality = world.low.link.quality
+    assert quality is not None
+    assert (quality.score, quality.loss) == (100, 0.0)
+
+
+def test_times_are_as_they_are_set() -> None:
+    """How often to ping, how long to wait for an answer, and how long for a connection."""
+    settings = LinkSettings(
+        ALL, heartbeat_interval=5.0, disconnect_timeout=20.0, failed_timeout=3.0
+    )
+    world = LinkWorld(settings=settings)
+    world.engine = False
+    for end in (world.low, world.high):
+        world.tell(end, Online())
+    world.run(2.9)
+    assert len(world.low.said(OpenConnection)) == 1
+    world.engine = True
+    world.run(1.2)
+    assert world.low.link.state is LinkState.CONNECTED
+    before = len(world.low.said(SendFrame))
+    world.run(50.0)
+    assert len(world.low.said(SendFrame)) - before == 2 * 10  # a ping and a pong each
+    world.network = False
+    world.run(23.5)
+    assert world.low.states == [CONNECTED]
+    world.run(1.5)
+    assert world.low.states == [CONNECTED, RECONNECTING]

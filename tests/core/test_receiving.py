@@ -16,8 +16,8 @@ ROOM = Name(0, 0, "", Begin(0, 0, 0), Begin(4, 3, 500))
 def inbox(*listening: str, names: tuple[Name, ...] = (ROOM,), budget: int = 2**30) -> Inbox:
     """Return an inbox that listens to channels, and was told of some."""
     channels = Channels()
-    for name in listening:
-        channels.listen(name, wanted=True)
+    for each in listening:
+        channels.listen(each, wanted=True)
     made = Inbox(channels, Budget(budget))
     for name in names:
         made.name(name, 0.0)

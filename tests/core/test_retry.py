@@ -108,3 +108,12 @@ def test_a_connection_that_came_without_us_ends_the_waiting() -> None:
     assert waiting(retry)
     retry.renewed()
     assert not waiting(retry)
+
+
+def test_how_long_an_attempt_may_take_can_be_set() -> None:
+    """It is overdue as long after its beginning as asked for."""
+    retry = Retry(lambda: 0.5, timeout=4.0)
+    retry.watch(1.0, settled=False, begun=True)
+    assert retry.deadline == 5.0
+    assert not retry.overdue(4.9)
+    assert retry.overdue(5.0)

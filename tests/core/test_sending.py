@@ -183,7 +183,7 @@ def test_who_was_given_up_and_returns_is_told_what_it_missed() -> None:
     sender.outbox.again()
     sender.outbox.begin()
     said = sender.outbox.resume(wants({BROADCAST: 1}))
-    assert [each for each in said if isinstance(each, Skip)][0] == Skip(BROADCAST, place)
+    assert next(each for each in said if isinstance(each, Skip)) == Skip(BROADCAST, place)
     assert Name(0, 0, "", place, START) in said
     sender.send(b"after")
     assert [[each.number for each in one] for one in sender.taken()] == [[2]]

@@ -16,7 +16,9 @@ from thkmesh.core.engine import (
     MakeOffer,
     OperationDone,
     SdpType,
+    Stats,
 )
+from thkmesh.core.heartbeat import INTERVAL
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
@@ -53,14 +55,18 @@ from thkmesh.errors import (
 )
 from thkmesh.events import (
     Data,
+    Grade,
     LeaveReason,
     LinkChanged,
     LinkState,
     Lost,
     Message,
+    PathKind,
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    Quality,
+    QualityChanged,
     Refused,
     ServerChanged,
     ServerState,
@@ -427,6 +433,20 @@ def test_a_living_link_outlives_the_server() -> None:
             life.hear(peer, frames.Pong(1))
         life.tell(Tick(), after=1.0)
     assert life.session.peers == (BOB, CAT)
+
+
+def test_the_quality_of_a_link_is_told_of_who_is_here() -> None:
+    """A grade that is new is an event of its peer; of who has gone there is none."""
+    life = in_room(BOB)
+    stats = Stats(rtt=0.02, local_type="host", remote_type="relay", protocol="tcp", ip_version=6)
+    life.tell(FromLink(key(BOB), link.StatsArrived(1, stats)))
+    path = PathKind("host", "relay", "tcp", 6)
+    assert life.events() == [QualityChanged(BOB, Quality(Grade.EXCELLENT, 96, 0.02, path=path))]
+    other = in_room(CAT)
+    other.tell(Tick(), after=INTERVAL)
+    other.hear(CAT, frames.Bye(), frames.Pong(1))  # which would be its first grade
+    assert not any(isinstance(event, QualityChanged) for event in other.events())
+    assert PeerLeft(CAT, LeaveReason.LEFT) in other.events()
 
 
 def test_a_link_that_dies_takes_an_unlisted_peer_with_it() -> None:

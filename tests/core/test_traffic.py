@@ -62,7 +62,8 @@ def settle(pairs: list[Pair]) -> None:
     """Let everything pass that may."""
     idle = 0
     while idle < 2:
-        idle = 0 if any([each.pass_on() for each in pairs]) else idle + 1
+        passed = [each.pass_on() for each in pairs]  # each of them, not up to the first
+        idle = 0 if any(passed) else idle + 1
 
 
 def test_fifty_senders_to_a_slow_reader_stay_within_the_budget() -> None:

@@ -139,11 +139,17 @@ async def statistics_tell_the_path(lab: Lab) -> None:
     for _ in range(4):
         assert pair.a.send(CONTROL, bytes(10_000))
     await pair.b.received(CONTROL, 4)
+    for end in (pair.a, pair.b):
+        stats = await end.connection.stats()
+        assert stats.local_type in ICE_TYPES - {None}
+        assert stats.remote_type in ICE_TYPES - {None}
+        assert stats.protocol in {"udp", "tcp"}
+        assert stats.ip_version in {None, 4, 6}
+        assert stats.rtt is None or 0 <= stats.rtt < 10
+        checks = stats.checks_answered, stats.checks_sent
+        assert checks == (None, None) or 0 <= (checks[0] or 0) <= (checks[1] or 0)
+        assert stats.bytes_received is None or stats.bytes_sent is not None
     stats = await pair.a.connection.stats()
-    assert stats.local_type in ICE_TYPES
-    assert stats.remote_type in ICE_TYPES
-    assert stats.protocol in {None, "udp", "tcp"}
-    assert stats.rtt is None or 0 <= stats.rtt < 10
     assert stats.bytes_sent is None or stats.bytes_sent >= 40_000
     await pair.a.connection.close()
     assert isinstance(await pair.a.connection.stats(), Stats)

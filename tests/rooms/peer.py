@@ -54,6 +54,8 @@ def describe(event: thkmesh.Event) -> dict[str, Any]:
             line["state"] = state.value
         case thkmesh.ServerChanged(state=state):
             line["state"] = state.value
+        case thkmesh.QualityChanged(quality=quality):
+            line["grade"] = quality.grade.value
         case (
             thkmesh.Lost(count=count)
             | thkmesh.PeerLagging(count=count)

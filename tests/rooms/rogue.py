@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from tests.rooms.processes import PATIENCE
 from thkmesh.core import frames, wire
 from thkmesh.core.channels import Channels
-from thkmesh.core.credit import Budget
 from thkmesh.core.contact import SayHello
+from thkmesh.core.credit import Budget
 from thkmesh.core.engine import (
     CONTROL,
     Connection,

@@ -71,7 +71,7 @@ async def test_an_unread_channel_stops_its_senders_and_nothing_else(
     pouring = asyncio.create_task(pour())
     most = (LOG_BYTES + WINDOW_LIMIT_BYTES) // SIZE + 2
     async with asyncio.timeout(PATIENCE):
-        while sent < most - 8:
+        while sent < most - 8:  # noqa: ASYNC110 - nobody tells of what was accepted
             await asyncio.sleep(0.01)
         for number in range(20):
             await ask.send(number)
@@ -97,12 +97,15 @@ async def test_send_nowait_says_when_it_would_wait(two: tuple[Room, Room]) -> No
     await ready(here, there)
     ada.send_nowait("to all")
     sent = 0
-    with pytest.raises(thkmesh.WouldWait):
-        for sent in range(100):
+    for _ in range(100):
+        try:
             here.send_nowait(bytes(MESSAGE_LIMIT_BYTES), to=bob.me)
-            await asyncio.sleep(0.05)
+        except thkmesh.WouldWait:
+            break
+        sent += 1
+        await asyncio.sleep(0.05)
     assert LOG_BYTES // MESSAGE_LIMIT_BYTES <= sent < 6
-    assert await heard(bob, thkmesh.Message)
+    assert (await heard(bob, thkmesh.Message)).data == "to all"
     async with asyncio.timeout(PATIENCE):
         while sent:
             sent -= isinstance((await anext(aiter(there))).data, bytes)

@@ -11,6 +11,7 @@ import pytest
 import thkmesh
 from tests.shell.world import PATIENCE, heard, messages
 from thkmesh import (
+    Grade,
     LeaveReason,
     LinkChanged,
     LinkState,
@@ -18,6 +19,7 @@ from thkmesh import (
     Peer,
     PeerJoined,
     PeerLeft,
+    QualityChanged,
     Room,
     ServerChanged,
     ServerState,
@@ -43,6 +45,32 @@ async def test_who_joins_sees_who_is_there(two: tuple[Room, Room], room: str) ->
     assert ada.link(ada.me) is None
 
 
+async def test_the_quality_of_a_link_is_known(url: str, room: str) -> None:
+    """On one machine a link is excellent, short and direct; first told, then measured by pings."""
+    async with (
+        thkmesh.join(url, room=room, heartbeat_interval=0.5) as ada,
+        thkmesh.join(url, room=room) as bob,
+    ):
+        told = await heard(ada, QualityChanged)
+        assert told.peer == bob.me
+        for _ in range(20):
+            await ada.send(bytes(100_000))
+            await asyncio.sleep(0.1)
+        link = ada.link(bob.me)
+    assert link is not None
+    assert link.quality is not None
+    for quality in (told.quality, link.quality):
+        assert 0.0 <= quality.rtt < 0.25
+        assert quality.path is not None
+        assert (quality.path.local, quality.path.protocol) == ("host", "udp")
+        assert quality.path.remote in {"host", "prflx"}
+        assert not quality.path.relayed
+    assert link.quality.grade in {Grade.EXCELLENT, Grade.GOOD}
+    assert link.quality.rtt > 0.0
+    assert link.quality.outgoing_rate_bytes > 100_000
+    assert link.quality.incoming_rate_bytes < 100_000
+
+
 async def test_events_come_in_their_order(url: str, room: str) -> None:
     """First we are in, then who is there, then the link, then what comes over it, then the end."""
     async with thkmesh.join(url, room=room, name="Ada") as ada:
@@ -62,10 +90,11 @@ async def test_events_come_in_their_order(url: str, room: str) -> None:
 
 
 async def take_until_left(reader: Room, peer: Peer) -> AsyncIterator[thkmesh.Event]:
-    """Yield events until a peer has left; the link's own end is left out."""
+    """Yield events until a peer has left; the link's quality and end are left out."""
     async with asyncio.timeout(PATIENCE):
         async for event in reader:
-            if event != LinkChanged(peer, LinkState.CLOSED):
+            beside = LinkChanged(peer, LinkState.CLOSED)
+            if event != beside and not isinstance(event, QualityChanged):
                 yield event
             if isinstance(event, PeerLeft) and event.peer == peer:
                 return

@@ -19,6 +19,7 @@ from thkmesh import (
     Message,
     PeerJoined,
     PeerLeft,
+    QualityChanged,
     ServerChanged,
     ServerState,
     sync,
@@ -105,6 +106,7 @@ def test_what_waits_is_there_after_leaving(two: tuple[sync.Room, sync.Room]) -> 
 def test_receive_waits_no_longer_than_it_is_told(two: tuple[sync.Room, sync.Room]) -> None:
     """A time-out raises and loses nothing; 0 only looks."""
     ada, bob = two
+    received(bob, QualityChanged)  # the last that is told of a new link
     for timeout in (0, 0.01):
         with pytest.raises(TimeoutError, match="nothing happened"):
             bob.receive(timeout)

@@ -38,6 +38,12 @@ const REFUSED = [
   [{ timeout: -1 }, /timeout is a number/],
   [{ timeout: "10" }, /timeout is a number/],
   [{ timeout: null }, /timeout is a number/],
+  [{ heartbeatInterval: 0.4 }, /heartbeatInterval is a number of seconds from 0.5 to 60/],
+  [{ heartbeatInterval: NaN }, /heartbeatInterval is a number/],
+  [{ disconnectTimeout: 301 }, /disconnectTimeout is a number of seconds from 1 to 300/],
+  [{ disconnectTimeout: "10" }, /disconnectTimeout is a number/],
+  [{ failedTimeout: 0 }, /failedTimeout is a number of seconds from 2 to 300/],
+  [{ failedTimeout: null }, /failedTimeout is a number/],
   [{ signal: "now" }, /signal is an AbortSignal/],
   [{ log: "console" }, /log is a function/],
   [{ iceServers: "stun:host" }, /iceServers is an array/],
@@ -106,7 +112,14 @@ test("the caller's metadata stays the caller's", () => {
 test("URLs become servers without credentials", () => {
   const known = { urls: "turns:host", username: "ada", credential: "secret" };
   const { connecting } = checked({ ...NEEDED, iceServers: ["stun:host", known], privacy: "relay" });
-  assert.deepEqual(connecting, {
-    iceServers: [{ urls: ["stun:host"] }, { ...known, urls: ["turns:host"] }], relayOnly: true,
-  });
+  const { iceServers, relayOnly } = connecting;
+  assert.deepEqual(iceServers, [{ urls: ["stun:host"] }, { ...known, urls: ["turns:host"] }]);
+  assert.equal(relayOnly, true);
+});
+
+test("the times of links are as given, up to their bounds", () => {
+  const given = { heartbeatInterval: 60, disconnectTimeout: 1, failedTimeout: 300 };
+  const { heartbeatInterval, disconnectTimeout, failedTimeout } = checked({ ...NEEDED, ...given })
+    .connecting;
+  assert.deepEqual({ heartbeatInterval, disconnectTimeout, failedTimeout }, given);
 });

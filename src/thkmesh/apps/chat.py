@@ -51,6 +51,7 @@ from thkmesh import (
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    QualityChanged,
     Refused,
     Room,
     ServerChanged,
@@ -144,6 +145,7 @@ ChatEntry: TypeAlias = (
     | PeerJoined
     | PeerLeft
     | LinkChanged
+    | QualityChanged
     | Lost
     | PeerLagging
     | Undelivered

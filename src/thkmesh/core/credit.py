@@ -8,9 +8,9 @@ may come late, twice, or over another connection.
 
 A stream has ``WINDOW_BYTES`` from the start, without a grant. Beyond that windows come
 out of one budget for the room, of which a quarter is kept for such beginnings. A stream
-may have a quarter of what else is free, at most ``WINDOW_LIMIT_BYTES``: the more is held, the less the next one gets, but something
-always remains (the dynamic threshold of Choudhury and Hahne, 1998). An unread channel
-holds its window, and no other waits for it.
+may have a quarter of what else is free, at most ``WINDOW_LIMIT_BYTES``: the more is
+held, the less the next one gets, but something always remains (the dynamic threshold of
+Choudhury and Hahne, 1998). An unread channel holds its window, and no other waits for it.
 
 A message may be larger than the window, and cannot be read before it is whole. So a
 stream that is putting one together may have what the message can need: out of the

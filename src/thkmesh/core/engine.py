@@ -164,13 +164,19 @@ class Stats:
     """What an engine knows of a connection; None where it cannot tell.
 
     ``rtt`` is in seconds; ``local_type`` and ``remote_type`` are the ICE types
-    of the selected pair (host, srflx, prflx, relay), ``protocol`` udp or tcp.
+    of the selected pair (host, srflx, prflx, relay), ``protocol`` udp or tcp (for a
+    relay, that of the way to it), ``ip_version`` 4 or 6. Of ICE's connectivity and
+    consent checks (RFC 8445, RFC 7675) on that pair ``checks_sent`` have been sent, and
+    ``checks_answered`` answered; nobody sends them again, so they tell of loss.
     """
 
     rtt: float | None = None
     local_type: str | None = None
     remote_type: str | None = None
     protocol: str | None = None
+    ip_version: int | None = None
+    checks_sent: int | None = None
+    checks_answered: int | None = None
     bytes_sent: int | None = None
     bytes_received: int | None = None
 

@@ -36,16 +36,18 @@ from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
 from thkmesh.core.channels import Channel
-from thkmesh.core.heartbeat import Heartbeat
+from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
     Abandon,
     Appended,
+    AskStats,
     CloseConnection,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
+    Graded,
     LinkEvent,
     LinkOutput,
     Listening,
@@ -63,6 +65,7 @@ from thkmesh.core.link_events import (
     SaidGoodbye,
     SendFrame,
     SignalArrived,
+    StatsArrived,
     TransmitSignal,
 )
 from thkmesh.core.machine import Ignored, Slept, Tick
@@ -77,13 +80,15 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
-from thkmesh.core.retry import Retry
+from thkmesh.core.quality import Meter
+from thkmesh.core.quality import Traffic as Counts
+from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
 from thkmesh.core.sending import LOW_WATER_BYTES, Lane
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.core.traffic import Traffic
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import LinkState
+from thkmesh.events import LinkState, Quality
 
 __all__ = ["Link", "LinkSettings"]
 
@@ -104,10 +109,19 @@ class LinkSettings:
 
     ``hasty`` makes the higher session offer first too: a collision on purpose,
     for tests and for partners that do not know our rule.
+
+    Attributes:
+        heartbeat_interval: seconds between two pings.
+        disconnect_timeout: seconds that a ping may stay unanswered before the
+            connection is given up.
+        failed_timeout: seconds that one may take to open, or to settle anew.
     """
 
     capabilities: engine.Capabilities
     hasty: bool = False
+    heartbeat_interval: float = INTERVAL
+    disconnect_timeout: float = PATIENCE
+    failed_timeout: float = SETTLE_TIMEOUT
 
 
 class Link:
@@ -136,7 +150,7 @@ class Link:
         self.polite = me < to
         self.state = LinkState.CONNECTING
         self._dice = dice
-        self._retry = Retry(dice)
+        self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
         self._hasty = settings.hasty
         capabilities = settings.capabilities
@@ -148,7 +162,9 @@ class Link:
         self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
         self._budget = CandidateBudget()
         self._overfed = False
-        self._heartbeat = Heartbeat()
+        self._heartbeat = Heartbeat(settings.heartbeat_interval, settings.disconnect_timeout)
+        self._meter = Meter()
+        self._received_bytes = 0
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
         self._traffic = traffic
         self._outbox, self._inbox = traffic.outbox, traffic.inbox
@@ -175,7 +191,7 @@ class Link:
         heir._wishes = self._wishes
         heir._number = self._number + 1
         if self.generation:
-            heir._retry = Retry(self._dice, at=0.0)
+            heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
         return heir
 
     @property
@@ -195,6 +211,11 @@ class Link:
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
         return self._outbox.waiting_bytes
+
+    @property
+    def quality(self) -> Quality | None:
+        """Return how good it is; None while it is not connected, or nothing is known."""
+        return self._meter.quality
 
     @property
     def unacknowledged(self) -> dict[str, int]:
@@ -252,6 +273,10 @@ class Link:
                 if number == self._number:
                     self._outbox.measured(held)
                     self._pump(out, measure=held <= LOW_WATER_BYTES)
+            case StatsArrived(number=number, stats=stats):
+                if number == self._number:
+                    self._meter.reported(stats, now)
+                    self._tell_quality(out)
             case Enqueue(channel=channel, kind=kind, payload=payload):
                 self._traffic.append(channel, kind, payload)
                 self._pump(out)
@@ -294,6 +319,7 @@ class Link:
 
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
+        self._meter.slept()
         self._retry.slept(event.duration)
         self._sequence(event, now, out)
 
@@ -308,6 +334,9 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
+            if self._meter.pinged(ping, self._counts, now):
+                out.append(AskStats(self.to, self._number))
+            self._tell_quality(out)
         if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
             self._acknowledge(out)
         if self._trickle.is_due(now):
@@ -413,6 +442,7 @@ class Link:
             case engine.FrameReceived(data=data):
                 self._heartbeat.heard()
                 self._heard_at = now
+                self._received_bytes += len(data)
                 if self._silent:
                     self._up(now, out)
                     self._revived = True
@@ -444,7 +474,9 @@ class Link:
         self._silent = False
         self._retry.connected(now)
         self._heartbeat.start(now)
+        self._meter.start(now, self._counts)
         self._move(LinkState.CONNECTED, out)
+        out.append(AskStats(self.to, self._number))
         self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
@@ -459,6 +491,7 @@ class Link:
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
         self._heartbeat.stop()
+        self._meter.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
 
@@ -482,6 +515,16 @@ class Link:
         self.state = state
         out.append(Moved(self.to, state))
 
+    @property
+    def _counts(self) -> Counts:
+        outbox = self._outbox
+        return Counts(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
+
+    def _tell_quality(self, out: list[LinkOutput]) -> None:
+        news = self._meter.news()
+        if news is not None:
+            out.append(Graded(self.to, news))
+
     # --- frames -------------------------------------------------------------------
 
     def _datagram(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
@@ -501,8 +544,9 @@ class Link:
                 self._say(frames.Pong(n), out)
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong():
-                pass
+            case frames.Pong(n=n):
+                self._meter.answered(n, now)
+                self._tell_quality(out)
             case _:
                 self._say_all(self._traffic.heard(frame, now, out), out)
                 self._pump(out)
@@ -562,6 +606,7 @@ class Link:
             out.append(CloseConnection(self.to, self._number, drain))
         self._open = False
         self._heartbeat.stop()
+        self._meter.stop()
         self._traffic.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

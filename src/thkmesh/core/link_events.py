@@ -9,11 +9,12 @@ from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
-from thkmesh.events import Data, LinkState
+from thkmesh.events import Data, LinkState, Quality
 
 __all__ = [
     "Abandon",
     "Appended",
+    "AskStats",
     "CloseConnection",
     "ContentArrived",
     "CutLoose",
@@ -21,6 +22,7 @@ __all__ = [
     "Dropped",
     "Enqueue",
     "FromEngine",
+    "Graded",
     "Lagged",
     "LinkEvent",
     "LinkOutput",
@@ -40,6 +42,7 @@ __all__ = [
     "SaidGoodbye",
     "SendFrame",
     "SignalArrived",
+    "StatsArrived",
     "TransmitSignal",
 ]
 
@@ -82,6 +85,14 @@ class Measured:
 
     number: int
     held_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatsArrived:
+    """The answer to ``AskStats``."""
+
+    number: int
+    stats: engine.Stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,7 @@ LinkEvent: TypeAlias = (
     | SignalArrived
     | FromEngine
     | Measured
+    | StatsArrived
     | Enqueue
     | Appended
     | CutLoose
@@ -201,6 +213,14 @@ class SendFrame:
 @dataclass(frozen=True, slots=True)
 class MeasureBuffer:
     """Ask how much the control channel holds; answered by ``Measured``."""
+
+    to: SessionKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AskStats:
+    """Ask what the engine knows of a connection; answered by ``StatsArrived``."""
 
     to: SessionKey
     number: int
@@ -268,6 +288,14 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Graded:
+    """The link has another grade, or goes another kind of way."""
+
+    to: SessionKey
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
 class SaidGoodbye:
     """The other session said that it leaves."""
 
@@ -288,12 +316,14 @@ LinkOutput: TypeAlias = (
     | Perform
     | SendFrame
     | MeasureBuffer
+    | AskStats
     | TransmitSignal
     | ContentArrived
     | MessagesLost
     | Lagged
     | Dropped
     | Moved
+    | Graded
     | SaidGoodbye
     | Misbehaved
 )

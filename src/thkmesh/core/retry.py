@@ -29,15 +29,23 @@ STEADY: Final = 2.0
 class Retry:
     """The times of one link's attempts to connect."""
 
-    def __init__(self, dice: Callable[[], float], at: float | None = None) -> None:
+    def __init__(
+        self,
+        dice: Callable[[], float],
+        at: float | None = None,
+        *,
+        timeout: float = SETTLE_TIMEOUT,
+    ) -> None:
         """Begin with nothing pending.
 
         Args:
             dice: returns a random number in [0, 1) for the time of retries.
             at: when to open the next connection; None before anything failed.
+            timeout: seconds for a connection to open, or to settle.
         """
         self.at = at
         self._dice = dice
+        self._timeout = timeout
         self._pending_since: float | None = None
         self._attempts = 0
         self._connected_at: float | None = None
@@ -47,11 +55,11 @@ class Retry:
         """When a retry is due, or else what is pending has failed."""
         if self.at is not None or self._pending_since is None:
             return self.at
-        return self._pending_since + SETTLE_TIMEOUT
+        return self._pending_since + self._timeout
 
     def overdue(self, now: float) -> bool:
         """Tell whether something has been pending for too long."""
-        return self._pending_since is not None and now >= self._pending_since + SETTLE_TIMEOUT
+        return self._pending_since is not None and now >= self._pending_since + self._timeout
 
     def take(self, now: float) -> bool:
         """Tell whether to open the next connection now; it is pending from here on."""

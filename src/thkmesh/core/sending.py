@@ -180,6 +180,11 @@ class Outbox:
         return sum(each.waiting_bytes for lane in self._lanes for each in lane.both)
 
     @property
+    def acknowledged_bytes(self) -> int:
+        """Return how much the other side has said to have."""
+        return sum(each.acked_bytes for lane in self._lanes for each in lane.both)
+
+    @property
     def unacknowledged(self) -> dict[str, int]:
         """How many messages are not known to have arrived, by channel; none is left out."""
         counts = {lane.channel.name: lane.unacknowledged for lane in self._lanes}

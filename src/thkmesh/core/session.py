@@ -73,6 +73,7 @@ from thkmesh.events import (
     PeerJoined,
     PeerLagging,
     PeerLeft,
+    QualityChanged,
     Refused,
     ServerChanged,
     ServerState,
@@ -306,6 +307,9 @@ class Session:
                 self._changed(self._members.link(source.to, now, alive=alive), now, out)
                 if state is LinkState.CLOSED:
                     self._links.pop(source.to, None)
+            case link.Graded(quality=quality):
+                if peer is not None:
+                    out.append(Emit(QualityChanged(peer, quality)))
             case link.SaidGoodbye():
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):

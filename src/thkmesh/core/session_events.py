@@ -216,6 +216,7 @@ _Inner: TypeAlias = (
     | link.Perform
     | link.SendFrame
     | link.MeasureBuffer
+    | link.AskStats
     | link.TransmitSignal
 )
 

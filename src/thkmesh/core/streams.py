@@ -175,6 +175,7 @@ class Outgoing:
 
     Attributes:
         acked: the number before which the recipient has everything.
+        acked_bytes: how much it has said to have, overhead included.
         sent: the number of the next fragment for the current connection.
         limit: the position up to which the recipient lets us go.
         begin: where what it is owed begins.
@@ -192,6 +193,7 @@ class Outgoing:
         self.missed: Begin | None = None
         self.acked = self.sent = log.next
         self.limit = 0
+        self.acked_bytes = 0
         self._log = log
 
     def attach(self) -> None:
@@ -302,6 +304,7 @@ class Outgoing:
         if self.missed is not None and want.number >= self.missed.number:
             self.missed = None
         if want.number > self.acked:
+            self.acked_bytes += self._log.position(want.number) - self._log.position(self.acked)
             self.acked = want.number
             self._log.trim()
 

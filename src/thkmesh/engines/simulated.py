@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from math import prod
 from random import Random
 from zlib import crc32
 
@@ -42,6 +43,9 @@ from thkmesh.errors import EngineError
 __all__ = ["Behaviour", "SimulatedConnection", "SimulatedEngine"]
 
 Emit = Callable[[EngineEvent], None]
+
+_CHECK_INTERVAL = 2.5
+"""Seconds between ICE's checks of a pair that is used, as libwebrtc makes them."""
 
 _ALL = Capabilities(rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144)
 
@@ -162,6 +166,8 @@ class SimulatedConnection:
         self._operation: Operation | None = None
         self._gathered: set[str] = set()
         self._open: set[int] = set()
+        self._checked_at = self._loop.time()
+        self._checks_sent = self._checks_answered = 0
         self._jsep = Jsep(
             self.number,
             _fingerprint(self._dice),
@@ -176,6 +182,7 @@ class SimulatedConnection:
             low_water_bytes=config.low_water_bytes,
             context=engine.context,
         )
+        self._agent.kind = "relay" if config.relay_only else "host"
 
     # --- operations ---
 
@@ -278,15 +285,28 @@ class SimulatedConnection:
             return Stats()
         there = association.other(agent).host
         here = self._engine.host
-        kind = "relay" if self._config.relay_only else "host"
+        self._check(here, there)
         return Stats(
             rtt=self._network.transit(here, there) + self._network.transit(there, here),
-            local_type=kind,
-            remote_type="host",
+            local_type=agent.kind,
+            remote_type=association.other(agent).kind,
             protocol="udp",
+            ip_version=4,
+            checks_sent=self._checks_sent,
+            checks_answered=self._checks_answered,
             bytes_sent=association.outgoing(agent).sent_bytes,
             bytes_received=association.incoming(agent).sent_bytes,
         )
+
+    def _check(self, here: str, there: str) -> None:
+        """Count the checks that ICE has made since we looked, as it is between the two now."""
+        count = int((self._loop.time() - self._checked_at) / _CHECK_INTERVAL)
+        self._checked_at += count * _CHECK_INTERVAL
+        self._checks_sent += count
+        if self._network.reaches(here, there):
+            ways = (self._network.conditions(*way).loss for way in ((here, there), (there, here)))
+            passing = prod(1 - loss for loss in ways)
+            self._checks_answered += sum(self._dice.random() < passing for _ in range(count))
 
     # --- the end ---
 

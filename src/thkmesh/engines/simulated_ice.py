@@ -58,6 +58,8 @@ class Agent:
     ) -> None:
         """Begin in ``new``."""
         self.host = host
+        self.kind = "host"
+        """The type of its candidates."""
         self.reports = reports
         self.low_water_bytes = low_water_bytes
         self.context = context

@@ -24,6 +24,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final, assert_never
 
 import webrtc
@@ -426,21 +427,42 @@ def _summary(report: webrtc.RTCStatsReport) -> Stats:
         pair = report.get(transport.selected_candidate_pair_id or "")
         if not isinstance(pair, webrtc.RTCIceCandidatePairStats):
             return Stats(bytes_sent=sent, bytes_received=received)
-        local = report.get(pair.local_candidate_id)
-        remote = report.get(pair.remote_candidate_id)
+        local = _candidate(report, pair.local_candidate_id)
+        remote = _candidate(report, pair.remote_candidate_id)
         rtt = pair.current_round_trip_time
         return Stats(
             rtt=None if rtt is None else float(rtt),
-            local_type=_type_of(local),
-            remote_type=_type_of(remote),
-            protocol=local.protocol if isinstance(local, webrtc.RTCIceCandidateStats) else None,
+            local_type=None if local is None else str(local.candidate_type),
+            remote_type=None if remote is None else str(remote.candidate_type),
+            protocol=_protocol(local),
+            ip_version=_ip_version(local, remote),
+            # Some checks (RFC 7675) libwebrtc counts among the requests, and answers as well.
+            checks_sent=pair.requests_sent,
+            checks_answered=pair.responses_received,
             bytes_sent=sent,
             bytes_received=received,
         )
     return Stats()
 
 
-def _type_of(stats: webrtc.RTCStats | None) -> str | None:
-    if not isinstance(stats, webrtc.RTCIceCandidateStats):
+def _candidate(report: webrtc.RTCStatsReport, name: str) -> webrtc.RTCIceCandidateStats | None:
+    stats = report.get(name)
+    return stats if isinstance(stats, webrtc.RTCIceCandidateStats) else None
+
+
+def _protocol(local: webrtc.RTCIceCandidateStats | None) -> str | None:
+    """Return what we speak on the first stretch: of a relay, to the TURN server."""
+    if local is None:
         return None
-    return str(stats.candidate_type)
+    protocol = local.relay_protocol or local.protocol
+    return "tcp" if protocol == "tls" else protocol
+
+
+def _ip_version(*candidates: webrtc.RTCIceCandidateStats | None) -> int | None:
+    """Return that of the first address that is one; of some only a name is told."""
+    for candidate in candidates:
+        try:
+            return ip_address((candidate and candidate.address) or "").version
+        except ValueError:
+            continue
+    return None

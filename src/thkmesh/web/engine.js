@@ -38,6 +38,33 @@ export const CAPABILITIES = Object.freeze({ rollback: true, iceRestart: true });
  *   | { type: "frame-received", channel: number, data: Uint8Array }
  *   | { type: "buffer-low", channel: number }} EngineEvent
  */
+/**
+ * What a browser knows of a connection; null where it does not tell. `localType` and
+ * `remoteType` are the ICE types of the selected pair; `checksSent` of ICE's own checks have
+ * been sent on it, `checksAnswered` answered.
+ * @typedef {object} Stats
+ * @property {number | null} rtt seconds
+ * @property {string | null} localType host, srflx, prflx or relay
+ * @property {string | null} remoteType
+ * @property {string | null} protocol udp or tcp; for a relay, that of the way to it
+ * @property {4 | 6 | null} ipVersion
+ * @property {number | null} checksSent
+ * @property {number | null} checksAnswered
+ * @property {number | null} bytesSent
+ * @property {number | null} bytesReceived
+ */
+/** @type {Readonly<Stats>} */
+const UNKNOWN = Object.freeze({
+  rtt: null,
+  localType: null,
+  remoteType: null,
+  protocol: null,
+  ipVersion: null,
+  checksSent: null,
+  checksAnswered: null,
+  bytesSent: null,
+  bytesReceived: null,
+});
 /** @typedef {{ iceServers: RTCIceServer[], relayOnly: boolean, lowWaterBytes: number }} Config */
 
 /**
@@ -123,29 +150,12 @@ export class Connection {
   }
 
   /**
-   * Return the ICE type of the local end of the selected pair, null where unknown.
-   * @returns {Promise<{ localType: string | null, remoteType: string | null,
-   *   protocol: string | null, rtt: number | null }>}
+   * Return what the browser knows.
+   * @returns {Promise<Stats>}
    */
   async stats() {
-    const unknown = { localType: null, remoteType: null, protocol: null, rtt: null };
-    if (this.#closed) return unknown;
-    const report = await this.#pc.getStats();
-    for (const entry of report.values()) {
-      const selected = entry.type === "candidate-pair" && entry.nominated
-        && entry.state === "succeeded";
-      if (selected) {
-        const local = report.get(entry.localCandidateId);
-        const remote = report.get(entry.remoteCandidateId);
-        return {
-          localType: local?.candidateType ?? null,
-          remoteType: remote?.candidateType ?? null,
-          protocol: local?.protocol ?? null,
-          rtt: entry.currentRoundTripTime ?? null,
-        };
-      }
-    }
-    return unknown;
+    if (this.#closed) return UNKNOWN;
+    return summary(await this.#pc.getStats());
   }
 
   /**
@@ -258,4 +268,44 @@ export class Connection {
     });
     return channel;
   }
+}
+
+/**
+ * Return what a report says of the selected pair. Chromium names it in the transport;
+ * Firefox marks it, and counts no checks.
+ * @param {RTCStatsReport} report
+ * @returns {Stats}
+ */
+function summary(report) {
+  const entries = [...report.values()];
+  const chosen = entries.find(({ type }) => type === "transport")?.selectedCandidatePairId;
+  const pair = entries.find(({ id, type, selected }) => (
+    type === "candidate-pair" && (chosen === undefined ? selected : id === chosen)))
+    ?? entries.find(({ type, nominated, state }) => (
+      type === "candidate-pair" && nominated && state === "succeeded"));
+  if (pair === undefined) return UNKNOWN;
+  const local = report.get(pair.localCandidateId);
+  const remote = report.get(pair.remoteCandidateId);
+  const protocol = local?.relayProtocol ?? local?.protocol ?? null;
+  return {
+    rtt: pair.currentRoundTripTime ?? null,
+    localType: local?.candidateType ?? null,
+    remoteType: remote?.candidateType ?? null,
+    protocol: protocol === "tls" ? "tcp" : protocol,
+    ipVersion: ipVersion(local?.address) ?? ipVersion(remote?.address),
+    checksSent: pair.requestsSent ?? null,
+    checksAnswered: pair.responsesReceived ?? null,
+    bytesSent: pair.bytesSent ?? null,
+    bytesReceived: pair.bytesReceived ?? null,
+  };
+}
+
+/**
+ * Return the version of an address; null where only a name is told.
+ * @param {string | null | undefined} address
+ */
+function ipVersion(address) {
+  if (!address) return null;
+  if (address.includes(":")) return 6;
+  return /^\d+(\.\d+){3}$/.test(address) ? 4 : null;
 }

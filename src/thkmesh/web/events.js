@@ -28,6 +28,33 @@
  */
 /** How it stands with the direct link to one peer.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} LinkState */
+/** How good a link is, in the words of ITU-T P.800: a message takes up to 50 ms, 150 ms,
+ * 275 ms, 400 ms, or more.
+ * @typedef {"excellent" | "good" | "fair" | "poor" | "bad"} Grade */
+/**
+ * What kind of way the datagrams of a link take; null where the browser does not tell.
+ * @typedef {object} PathKind
+ * @property {string | null} local what our end is, an ICE candidate type (RFC 8445): "host",
+ *   an address of this computer; "srflx" or "prflx", one that a NAT lends it; "relay", a TURN
+ *   server
+ * @property {string | null} remote the same of the other end
+ * @property {string | null} protocol "udp" or "tcp"
+ * @property {4 | 6 | null} ipVersion
+ */
+/**
+ * How good a link is: measured by its heartbeat, so as fresh as the last ping. One goes out
+ * every `heartbeatInterval`, also on an idle link. Figures are smoothed over the last dozens.
+ * @typedef {object} Quality
+ * @property {Grade} grade in a word; it gets worse at once, better after 10 s
+ * @property {number} score from 100 to 0; 20 for each grade
+ * @property {number} rtt seconds there and back; the browser's until a ping was answered
+ * @property {number} jitter seconds by which one round trip differs from the next
+ * @property {number} loss the part of the last pings that was not answered in time, 0 to 1
+ * @property {number} queueDelay seconds that what we send now waits for what we sent before
+ * @property {number} outgoingRateBytes bytes a second that the other side has acknowledged
+ * @property {number} incomingRateBytes bytes a second that came
+ * @property {PathKind | null} path what kind of way it is; null before the browser has told
+ */
 /** How it stands with the signaling server. Links live on without it.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} ServerState */
 /** Why a peer is no longer here. @typedef {"left" | "timeout" | "replaced"} LeaveReason */
@@ -47,12 +74,14 @@
  *   so many messages to a peer are not known to have arrived: it is gone, or does not listen
  *   to that channel, which was not known yet
  * @typedef {{ type: "link-changed", peer: Peer, state: LinkState }} LinkChanged
+ * @typedef {{ type: "quality-changed", peer: Peer, quality: Quality }} QualityChanged
+ *   a connected link has its first grade, or another one, or goes another kind of way
  * @typedef {{ type: "server-changed", state: ServerState,
  *   error: import("./errors.js").MeshError | null }} ServerChanged
  * @typedef {{ type: "refused", error: import("./errors.js").PeerError,
  *   peer: Peer | null }} Refused something that arrived was refused and had no effect
  * @typedef {PeerJoined | PeerLeft | Message | Lost | PeerLagging | Undelivered | LinkChanged
- *   | ServerChanged | Refused} MeshEvent
+ *   | QualityChanged | ServerChanged | Refused} MeshEvent
  */
 /** @typedef {{ [E in MeshEvent as E["type"]]: CustomEvent<E> }} DispatchedEvents */
 /**

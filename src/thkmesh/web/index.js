@@ -37,6 +37,7 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").PeerLagging} PeerLagging */
 /** @typedef {import("./events.js").Undelivered} Undelivered */
 /** @typedef {import("./events.js").LinkChanged} LinkChanged */
+/** @typedef {import("./events.js").QualityChanged} QualityChanged */
 /** @typedef {import("./events.js").ServerChanged} ServerChanged */
 /** @typedef {import("./events.js").Refused} Refused */
 /** @typedef {import("./events.js").Peer} Peer */
@@ -45,6 +46,9 @@ export { Subscription } from "./subscription.js";
 /** @template T @typedef {import("./events.js").Sendable<T>} Sendable */
 /** @typedef {import("./settings.js").JoinOptions} JoinOptions */
 /** @typedef {import("./events.js").LinkState} LinkState */
+/** @typedef {import("./events.js").Quality} Quality */
+/** @typedef {import("./events.js").Grade} Grade */
+/** @typedef {import("./events.js").PathKind} PathKind */
 /** @typedef {import("./events.js").ServerState} ServerState */
 /** @typedef {import("./events.js").LeaveReason} LeaveReason */
 /** @typedef {import("./room.js").LinkView} LinkView */

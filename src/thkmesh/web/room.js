@@ -37,11 +37,16 @@ import { SignalingClient } from "./signaling.js";
  * @property {boolean} polite we yield when offers collide (our id is the lower one)
  * @property {number} generation how many connections the two have tried, at least
  * @property {number} waitingBytes queued here, not yet with the browser's WebRTC
+ * @property {import("./events.js").Quality | null} quality how good it is; null while it is
+ *   not connected, and until the first round trip is known
  */
 /**
  * @typedef {object} RoomOptions
  * @property {RTCIceServer[]} iceServers
  * @property {boolean} relayOnly
+ * @property {number | undefined} heartbeatInterval seconds; absent for the usual
+ * @property {number | undefined} disconnectTimeout seconds; absent for the usual
+ * @property {number | undefined} failedTimeout seconds; absent for the usual
  * @property {boolean} receive
  * @property {number} timeout seconds
  * @property {AbortSignal} [signal]
@@ -141,7 +146,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#options = options;
     this.#iceServers = options.iceServers;
     this.#release = identity.hold();
-    const links = { ...CAPABILITIES, hasty: options.hasty };
+    const { hasty, heartbeatInterval, disconnectTimeout, failedTimeout } = options;
+    const times = { heartbeatInterval, disconnectTimeout, failedTimeout };
+    const links = { ...CAPABILITIES, hasty, ...times };
     this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
     this.#driver = new Driver(this.#session, (output) => this.#perform(output));
     host.adopt(this.#driver);
@@ -180,8 +187,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   link(peer) {
     const link = this.#session.link(sessionKey(peer.id, peer.sid));
     if (link === null) return null;
-    const { state, polite, generation, waitingBytes } = link;
-    return { peer, state, polite, generation, waitingBytes };
+    const { state, polite, generation, waitingBytes, quality } = link;
+    return { peer, state, polite, generation, waitingBytes, quality };
   }
 
   /**
@@ -569,6 +576,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         this.#driver.feed({ type: "from-link", to, event });
         break;
       }
+      case "ask-stats":
+        void this.#askStats(output);
+        break;
       case "open-connection":
         this.#open(output.to, output.number);
         break;
@@ -578,6 +588,16 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       default:
         this.#performSignaling(output);
     }
+  }
+
+  /**
+   * Have the link told what the browser knows; nobody waits for that.
+   * @param {{ to: string, number: number }} asked
+   */
+  async #askStats({ to, number }) {
+    const stats = await this.#current({ to, number })?.stats();
+    if (stats === undefined) return;
+    this.#driver.feed({ type: "from-link", to, event: { type: "stats-arrived", number, stats } });
   }
 
   /** @param {SessionOutput} output */

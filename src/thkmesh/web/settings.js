@@ -10,6 +10,12 @@ import { InvalidArgument } from "./errors.js";
 import { Identity } from "./keys.js";
 import { isSeconds } from "./patience.js";
 
+/** Seconds that each may be, from and to: less breaks good links, more keeps dead ones. */
+const TIMES = Object.freeze({
+  heartbeatInterval: [0.5, 60],
+  disconnectTimeout: [1, 300],
+  failedTimeout: [2, 300],
+});
 const JOIN_TIMEOUT = 10.0;
 const NAME_LIMIT = 64;
 const METADATA_LIMIT_BYTES = 4096;
@@ -32,6 +38,11 @@ const ICE_URL = /^(stuns?|turns?):/;
  *   offers; URLs or as WebRTC has them
  * @property {"all" | "relay"} [privacy] "relay" hides our addresses from the room
  * @property {number} [timeout] seconds until ServerUnreachable; 10
+ * @property {number} [heartbeatInterval] seconds between two pings on each link, 0.5 to 60; 2
+ * @property {number} [disconnectTimeout] seconds that a ping may stay unanswered before a link
+ *   is reconnected, 1 to 300; 6
+ * @property {number} [failedTimeout] seconds that an attempt to connect may take before it has
+ *   failed and the next begins, 2 to 300; 15
  * @property {AbortSignal} [signal] gives up joining; of no effect once the room is joined
  * @property {boolean} [receive] false throws events away that nobody would read
  * @property {(line: string) => void} [log] gets a line for each change; silent if absent
@@ -65,7 +76,11 @@ export function checked(options) {
   return {
     signaling: { url: websocketUrl(url), room, token, ...introduced(room, name, metadata) },
     identity,
-    connecting: { iceServers: iceServers(options.iceServers), relayOnly: isRelayOnly(options) },
+    connecting: {
+      iceServers: iceServers(options.iceServers),
+      relayOnly: isRelayOnly(options),
+      ...times(options),
+    },
     timeout,
     signal,
     receive: Boolean(receive),
@@ -126,6 +141,22 @@ function peerReady(roomId, body) {
   const key = "x".repeat(43);
   const signature = "x".repeat(86);
   return JSON.stringify({ type: "peer-ready", roomId, fromUserId, fromSid, key, body, signature });
+}
+
+/**
+ * Return the times of links that are given.
+ * @param {JoinOptions} options
+ */
+function times({ heartbeatInterval, disconnectTimeout, failedTimeout }) {
+  const given = { heartbeatInterval, disconnectTimeout, failedTimeout };
+  for (const [name, [least = 0, most = 0]] of Object.entries(TIMES)) {
+    const seconds = given[/** @type {keyof typeof given} */ (name)];
+    if (seconds === undefined) continue;
+    if (!(typeof seconds === "number" && least <= seconds && seconds <= most)) {
+      throw new InvalidArgument(`${name} is a number of seconds from ${least} to ${most}`);
+    }
+  }
+  return given;
 }
 
 /** @param {JoinOptions} options */

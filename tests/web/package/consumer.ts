@@ -5,8 +5,8 @@ import {
   PeerError, Room, RoomFull, Subscription, WouldWait,
 } from "thkmesh";
 import type {
-  ChannelOptions, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent, Message, Peer,
-  PeerLagging, ServerState, Undelivered,
+  ChannelOptions, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
+  Message, Peer, PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
 import type { ChatEntry, ChatMessage } from "thkmesh/chat";
@@ -167,6 +167,12 @@ function told(event: MeshEvent): string {
     case "link-changed":
       must<Same<typeof event.state, LinkState>>();
       return event.state;
+    case "quality-changed":
+      must<Same<typeof event, QualityChanged>>();
+      must<Same<typeof event.quality, Quality>>();
+      // @ts-expect-error grades are words
+      event.quality.grade.toFixed();
+      return event.quality.path?.local ?? event.quality.grade;
     case "server-changed":
       must<Same<typeof event.state, ServerState>>();
       must<Same<typeof event.error, MeshError | null>>();

@@ -63,17 +63,19 @@ test("who types, who is here and how the ways are is told in short", () => {
   assert.equal(here("connected", "closed", "connecting"), "4 here, 1 of 3 connected");
   const reasons = /** @type {const} */ (["left", "timeout", "replaced"]);
   assert.deepEqual(reasons.map(departure), ["left", "is gone", "came back elsewhere"]);
-  const stats = { localType: "host", remoteType: "srflx", protocol: "udp", rtt: 0.0124 };
-  assert.deepEqual(pathFacts(stats), ["host – srflx", "UDP"]);
-  assert.deepEqual(pathFacts({ ...stats, remoteType: null, protocol: null }), ["host"]);
-  assert.deepEqual(pathFacts({ ...stats, localType: null }), []);
+  const path = { local: "host", remote: "srflx", protocol: "udp", ipVersion: /** @type {4} */ (4) };
+  const quality = {
+    grade: /** @type {const} */ ("good"), score: 70, rtt: 0.0124, jitter: 0, loss: 0, queueDelay: 0,
+    outgoingRateBytes: 0, incomingRateBytes: 0, path,
+  };
+  const facts = (/** @type {any} */ change) => pathFacts({ ...quality, path: { ...path, ...change } });
+  assert.deepEqual(facts({}), ["direct", "host – srflx", "UDP"]);
+  assert.deepEqual(facts({ remote: null, protocol: null }), ["direct", "host"]);
+  assert.deepEqual(facts({ local: null }), []);
+  for (const end of ["local", "remote"]) assert.equal(facts({ [end]: "relay" })[0], "relayed");
+  assert.deepEqual(pathFacts({ ...quality, path: null, loss: 0.034 }), ["3 % lost"]);
   assert.deepEqual(pathFacts(null), []);
-  assert.equal(connection(stats), "direct, 12 ms");
-  assert.equal(connection({ ...stats, rtt: 0 }), "direct, < 1 ms");
-  assert.equal(connection({ ...stats, rtt: null }), "direct");
-  for (const type of ["localType", "remoteType"]) {
-    assert.equal(connection({ ...stats, [type]: "relay" }), "relayed, 12 ms");
-  }
-  assert.equal(connection({ ...stats, localType: null }), "connected");
+  assert.equal(connection(quality), "good, 12 ms");
+  assert.equal(connection({ ...quality, rtt: 0 }), "good, < 1 ms");
   assert.equal(connection(null), "connected");
 });

@@ -1,8 +1,8 @@
 /**
  * Is the other end of a path alive? See `core/heartbeat.py`.
  *
- * A ping goes out every `INTERVAL`; anything that arrives answers it. A path has
- * stalled when a ping has stayed unanswered for `PATIENCE`, never from silence
+ * A ping goes out every `interval`; anything that arrives answers it. A path has
+ * stalled when a ping has stayed unanswered for `patience`, never from silence
  * alone, and while we slept nobody is to blame.
  * @module
  */
@@ -16,24 +16,35 @@ export const PATIENCE = 6.0;
 export class Heartbeat {
   /** How many pings were sent. */
   sent = 0;
+  #interval;
+  #patience;
   /** @type {number | null} */
   #next = null;
   /** @type {number | null} */
   #unanswered = null;
 
+  /**
+   * @param {number} [interval] seconds between two pings
+   * @param {number} [patience] seconds that a ping may stay unanswered
+   */
+  constructor(interval = INTERVAL, patience = PATIENCE) {
+    this.#interval = interval;
+    this.#patience = patience;
+  }
+
   /** When the next ping is due, or the patience ends; null when stopped. */
   get deadline() {
     if (this.#unanswered === null) return this.#next;
-    const end = this.#unanswered + PATIENCE;
+    const end = this.#unanswered + this.#patience;
     return this.#next === null ? end : Math.min(this.#next, end);
   }
 
   /**
-   * Begin to ask; the first ping goes out after `INTERVAL`.
+   * Begin to ask; the first ping goes out after the interval.
    * @param {number} now seconds
    */
   start(now) {
-    this.#next = now + INTERVAL;
+    this.#next = now + this.#interval;
     this.#unanswered = null;
   }
 
@@ -61,7 +72,7 @@ export class Heartbeat {
    * @param {number} now seconds
    */
   stalled(now) {
-    return this.#unanswered !== null && now >= this.#unanswered + PATIENCE;
+    return this.#unanswered !== null && now >= this.#unanswered + this.#patience;
   }
 
   /**
@@ -70,7 +81,7 @@ export class Heartbeat {
    */
   ping(now) {
     if (this.#next === null || now < this.#next) return null;
-    this.#next = now + INTERVAL;
+    this.#next = now + this.#interval;
     this.#unanswered ??= now;
     this.sent += 1;
     return this.sent;

@@ -10,6 +10,7 @@ import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
+import { Meter } from "./quality.js";
 import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
@@ -32,11 +33,23 @@ const CONTROL = 0;
 /** @typedef {import("../events.js").LinkState} LinkState */
 /** @typedef {import("./wire.js").SignalBody} SignalBody */
 /**
+ * What a link needs to know beside its two ends.
+ * @typedef {object} LinkSettings
+ * @property {boolean} rollback what the engine can do
+ * @property {boolean} iceRestart
+ * @property {boolean} [hasty] offer first even as the higher, for tests
+ * @property {number | undefined} [heartbeatInterval] seconds between two pings
+ * @property {number | undefined} [disconnectTimeout] seconds that a ping may stay unanswered before the
+ *   connection is given up
+ * @property {number | undefined} [failedTimeout] seconds that one may take to open, or to settle anew
+ */
+/**
  * @typedef {{ type: "online" }
  *   | { type: "offline" }
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
+ *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
  *   | { type: "begin", force: boolean }
  *   | { type: "enqueue", channel: string, kind: number, payload: Uint8Array }
  *   | { type: "appended" }
@@ -57,6 +70,7 @@ const CONTROL = 0;
  *   | { type: "perform", to: string, number: number, operation: Operation }
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
  *   | { type: "measure-buffer", to: string, number: number }
+ *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
  *   | import("./receiving.js").ContentArrived
@@ -64,6 +78,7 @@ const CONTROL = 0;
  *   | { type: "lagged", to: string, channel: string, count: number }
  *   | { type: "dropped", to: string, channel: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
+ *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
  * } LinkOutput
@@ -85,7 +100,9 @@ export class Link {
   #sequencer = new Sequencer(false);
   #budget = new CandidateBudget();
   #overfed = false;
-  #heartbeat = new Heartbeat();
+  #heartbeat;
+  #meter = new Meter();
+  #receivedBytes = 0;
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
   #traffic;
   #outbox;
@@ -109,8 +126,7 @@ export class Link {
   /**
    * @param {string} me my session
    * @param {string} to the other session
-   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
-   *   what the engine can do; `hasty`: offer first even as the higher, for tests
+   * @param {LinkSettings} settings
    * @param {() => number} dice returns a random number in [0, 1)
    * @param {import("./traffic.js").Traffic} traffic what the other session is owed, and
    *   what came from it
@@ -121,7 +137,8 @@ export class Link {
     this.to = to;
     this.polite = me < to;
     this.#dice = dice;
-    this.#retry = new Retry(dice);
+    this.#retry = new Retry(dice, null, settings.failedTimeout);
+    this.#heartbeat = new Heartbeat(settings.heartbeatInterval, settings.disconnectTimeout);
     this.#traffic = traffic;
     this.#outbox = traffic.outbox;
     this.#inbox = traffic.inbox;
@@ -142,7 +159,9 @@ export class Link {
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
-    if (this.generation > 0) heir.#retry = new Retry(this.#dice, 0);
+    if (this.generation > 0) {
+      heir.#retry = new Retry(this.#dice, 0, this.#settings.failedTimeout);
+    }
     return heir;
   }
 
@@ -175,6 +194,11 @@ export class Link {
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
     return this.#outbox.waitingBytes;
+  }
+
+  /** How good it is; null while it is not connected, or nothing is known. */
+  get quality() {
+    return this.#meter.quality;
   }
 
   /** How many messages are not known to have arrived, by channel; none is left out. */
@@ -240,6 +264,12 @@ export class Link {
         if (event.number === this.#number) {
           this.#outbox.measured(event.heldBytes);
           this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
+        }
+        break;
+      case "stats-arrived":
+        if (event.number === this.#number) {
+          this.#meter.reported(event.stats, now);
+          this.#tellQuality(out);
         }
         break;
       case "enqueue":
@@ -311,6 +341,7 @@ export class Link {
    */
   #slept(event, now, out) {
     this.#heartbeat.slept(event.duration);
+    this.#meter.slept();
     this.#retry.slept(event.duration);
     this.#sequence(event, now, out);
   }
@@ -328,7 +359,11 @@ export class Link {
     }
     if (this.#heartbeat.stalled(now)) this.#stalled(now, out);
     const n = this.#heartbeat.ping(now);
-    if (n !== null) this.#say({ type: "ping", n }, out);
+    if (n !== null) {
+      this.#say({ type: "ping", n }, out);
+      if (this.#meter.pinged(n, this.#counts, now)) this.#askStats(out);
+      this.#tellQuality(out);
+    }
     const { ackDue } = this.#inbox;
     if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
@@ -507,6 +542,7 @@ export class Link {
       case "frame-received":
         this.#heartbeat.heard();
         this.#heardAt = now;
+        this.#receivedBytes += event.data.length;
         if (this.#silent) {
           this.#up(now, out);
           this.#revived = true;
@@ -555,7 +591,9 @@ export class Link {
     this.#silent = false;
     this.#retry.connected(now);
     this.#heartbeat.start(now);
+    this.#meter.start(now, this.#counts);
     this.#move("connected", out);
+    this.#askStats(out);
     this.#pump(out);
   }
 
@@ -580,6 +618,7 @@ export class Link {
     this.#silent = false;
     this.#revived = false;
     this.#heartbeat.stop();
+    this.#meter.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
   }
 
@@ -652,11 +691,29 @@ export class Link {
         out.push({ type: "said-goodbye", sender: this.to });
         break;
       case "pong":
+        this.#meter.answered(frame.n, now);
+        this.#tellQuality(out);
         break;
       default:
         this.#sayAll(this.#traffic.heard(frame, now, out), out);
         this.#pump(out);
     }
+  }
+
+  get #counts() {
+    const { acknowledgedBytes: acknowledged, waitingBytes: waiting } = this.#outbox;
+    return { acknowledged, received: this.#receivedBytes, waiting };
+  }
+
+  /** @param {LinkOutput[]} out */
+  #askStats(out) {
+    out.push({ type: "ask-stats", to: this.to, number: this.#number });
+  }
+
+  /** @param {LinkOutput[]} out */
+  #tellQuality(out) {
+    const quality = this.#meter.news();
+    if (quality !== null) out.push({ type: "graded", to: this.to, quality });
   }
 
   /**
@@ -746,6 +803,7 @@ export class Link {
     }
     this.#open = false;
     this.#heartbeat.stop();
+    this.#meter.stop();
     this.#traffic.close();
     this.#sequencer.rest();
     this.#move("closed", out);

@@ -23,6 +23,7 @@ export class Retry {
    */
   at;
   #dice;
+  #timeout;
   /** @type {number | null} */
   #pendingSince = null;
   #attempts = 0;
@@ -32,8 +33,10 @@ export class Retry {
   /**
    * @param {() => number} dice returns a random number in [0, 1) for the time of retries
    * @param {number | null} [at] when to open the next connection
+   * @param {number} [timeout] seconds for a connection to open, or to settle
    */
-  constructor(dice, at = null) {
+  constructor(dice, at = null, timeout = SETTLE_TIMEOUT) {
+    this.#timeout = timeout;
     this.#dice = dice;
     this.at = at;
   }
@@ -41,7 +44,7 @@ export class Retry {
   /** When a retry is due, or else what is pending has failed; null for neither. */
   get deadline() {
     if (this.at !== null || this.#pendingSince === null) return this.at;
-    return this.#pendingSince + SETTLE_TIMEOUT;
+    return this.#pendingSince + this.#timeout;
   }
 
   /**
@@ -49,7 +52,7 @@ export class Retry {
    * @param {number} now seconds
    */
   overdue(now) {
-    return this.#pendingSince !== null && now >= this.#pendingSince + SETTLE_TIMEOUT;
+    return this.#pendingSince !== null && now >= this.#pendingSince + this.#timeout;
   }
 
   /**

@@ -204,6 +204,11 @@ export class Outbox {
     return this.#outgoing.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0);
   }
 
+  /** How much the other side has said to have. */
+  get acknowledgedBytes() {
+    return this.#outgoing.reduce((sum, { ackedBytes }) => sum + ackedBytes, 0);
+  }
+
   /** How many messages are not known to have arrived, by channel; none is left out. */
   get unacknowledged() {
     /** @type {Map<string, number>} */

@@ -42,7 +42,7 @@ import { Traffic } from "./traffic.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved"
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "graded"
  *       | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
@@ -113,7 +113,7 @@ export class Session {
 
   /**
    * @param {string} me my own session
-   * @param {{ rollback: boolean, iceRestart: boolean, hasty?: boolean }} settings
+   * @param {import("./link.js").LinkSettings} settings
    *   what every link is made with
    * @param {() => number} dice returns a random number in [0, 1)
    */
@@ -377,6 +377,12 @@ export class Session {
         }
         this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
         if (output.state === "closed") this.#links.delete(source.to);
+        break;
+      case "graded":
+        if (peer !== null) {
+          const { quality } = output;
+          out.push({ type: "emit", event: { type: "quality-changed", peer, quality } });
+        }
         break;
       case "said-goodbye":
         this.#changed(this.#members.goodbye(source.to), now, out);

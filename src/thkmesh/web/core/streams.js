@@ -164,6 +164,8 @@ export class Outgoing {
   limit = 0;
   /** The number before which the recipient has everything. */
   acked;
+  /** How much it has said to have, overhead included. */
+  ackedBytes = 0;
   /** The number of the next fragment for the current connection. */
   sent;
   #log;
@@ -283,6 +285,7 @@ export class Outgoing {
     if (this.skip !== null && number >= this.skip.number) this.skip = null;
     if (this.missed !== null && number >= this.missed.number) this.missed = null;
     if (number > this.acked) {
+      this.ackedBytes += this.#log.bytesFrom(this.acked) - this.#log.bytesFrom(number);
       this.acked = number;
       this.#log.trim();
     }

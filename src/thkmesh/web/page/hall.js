@@ -18,8 +18,8 @@ import { attendance, departure, explain, suspicion, typists } from "./words.js";
 /** @typedef {import("../chat.js").ChatMessage} ChatMessage */
 /** @typedef {import("./memory.js").KeptMessage} KeptMessage */
 
-/** Milliseconds between two looks at the paths. */
-const MEASURING_MS = 2000;
+/** Milliseconds between two looks at the links, whose figures change without a word. */
+const LOOKING_MS = 2000;
 /** Milliseconds in which what is said is gathered before it is kept. */
 const KEEPING_MS = 500;
 
@@ -235,7 +235,9 @@ export class Hall {
       else this.#unread = 0;
       this.#retitle();
     }, { signal });
-    const timer = setInterval(() => this.#measure(), MEASURING_MS);
+    const timer = setInterval(() => {
+      if (!document.hidden) this.#look();
+    }, LOOKING_MS);
     signal.addEventListener("abort", () => clearInterval(timer));
   }
 
@@ -309,13 +311,6 @@ export class Hall {
     const button = found("button", "attendance");
     button.dataset.state = dot;
     button.setAttribute("aria-label", number + rest);
-  }
-
-  #measure() {
-    const { room } = this.#visit;
-    if (room === null || document.hidden) return;
-    void this.#people.measure(room);
-    this.#look();
   }
 
   #tellTyping() {

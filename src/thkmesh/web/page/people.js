@@ -56,18 +56,6 @@ export class People {
     }
   }
 
-  /**
-   * Ask the browser for the ways to everybody, and show them.
-   * @param {Room} room
-   */
-  async measure(room) {
-    const all = room.peers.map(async (peer) => {
-      const stats = await room.stats(peer).catch(() => null);
-      this.#rows.get(keyOf(peer))?.showPath(stats);
-    });
-    await Promise.all(all);
-  }
-
   /** Show nobody. */
   clear() {
     this.#rows.clear();
@@ -84,9 +72,6 @@ class Row {
   #facts = h("ul", { class: "facts" });
   #hint = h("p", { class: "hint" });
   #button;
-  #role = "";
-  /** @type {import("./words.js").Path} */
-  #path = null;
   /** @type {number | null} */
   #waitingSince = null;
 
@@ -115,21 +100,19 @@ class Row {
     this.#button.setAttribute("aria-label", `Reconnect to ${name}`);
     this.element.dataset.state = link.state;
     this.#button.classList.toggle("quiet", link.state === "connected");
-    this.#role = link.polite ? "polite" : "impolite";
     if (link.state === "connected") this.#waitingSince = null;
     else this.#waitingSince ??= performance.now();
     const waited = (performance.now() - (this.#waitingSince ?? performance.now())) / 1000;
     setText(this.#hint, waited < PATIENCE ? "" : "No way found yet, still trying. Some networks "
       + "can be crossed with a TURN server only.");
-    this.showPath(this.#path);
+    this.#showQuality(link);
   }
 
-  /** @param {import("./words.js").Path} path */
-  showPath(path) {
-    const { state = "" } = this.element.dataset;
-    this.#path = state === "connected" ? path : null;
-    setText(this.#state, state === "connected" ? connection(this.#path) : state);
-    const facts = [...pathFacts(this.#path), this.#role];
+  /** @param {import("../room.js").LinkView} link */
+  #showQuality({ state, quality, polite }) {
+    setText(this.#state, state === "connected" ? connection(quality) : state);
+    this.element.dataset.grade = quality?.grade ?? "";
+    const facts = [...pathFacts(quality), polite ? "polite" : "impolite"];
     for (const [index, fact] of facts.entries()) {
       const item = this.#facts.children[index] ?? this.#facts.appendChild(h("li"));
       setText(item, fact);

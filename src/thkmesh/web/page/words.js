@@ -117,33 +117,34 @@ export function departure(reason) {
   return reason === "replaced" ? "came back elsewhere" : "is gone";
 }
 
-/**
- * What is known of the way to a peer.
- * @typedef {{ localType: string | null, remoteType: string | null, protocol: string | null,
- *   rtt: number | null } | null} Path
- */
+/** @typedef {import("../events.js").Quality} Quality */
 
 /**
  * Return how it goes to a peer that is connected: what most people want to know.
- * @param {Path} path
+ * @param {Quality | null} quality
  */
-export function connection(path) {
-  if (!path?.localType) return "connected";
-  const { localType, remoteType, rtt } = path;
-  const way = localType === "relay" || remoteType === "relay" ? "relayed" : "direct";
-  if (rtt === null) return way;
-  return `${way}, ${rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`}`;
+export function connection(quality) {
+  if (quality === null) return "connected";
+  const { grade, rtt } = quality;
+  return `${grade}, ${rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`}`;
 }
 
 /**
  * Return the rest of what is known of the way to a peer, in short.
- * @param {Path} path
+ * @param {Quality | null} quality
  */
-export function pathFacts(path) {
-  if (!path?.localType) return [];
-  const { localType, remoteType, protocol } = path;
-  const facts = [remoteType ? `${localType} – ${remoteType}` : localType];
-  if (protocol) facts.push(protocol.toUpperCase());
+export function pathFacts(quality) {
+  const facts = [];
+  if (quality !== null && quality.loss >= 0.01) {
+    facts.push(`${Math.round(quality.loss * 100)} % lost`);
+  }
+  const path = quality?.path ?? null;
+  if (path !== null && path.local !== null) {
+    const { local, remote, protocol } = path;
+    facts.push(local === "relay" || remote === "relay" ? "relayed" : "direct");
+    facts.push(remote ? `${local} – ${remote}` : local);
+    if (protocol) facts.push(protocol.toUpperCase());
+  }
   return facts;
 }
 
