@@ -195,6 +195,7 @@ class Pouring:
         for name in ("busy", "quiet"):
             self._robot.tell("open", channel=name)
         await self._robot.until(lambda: len(self._robot.of("Opened")) == 2)
+        await self._both_ready()
         for name in ("quiet", "busy"):
             self._robot.tell("pour", channel=name, count=COUNT, size=SIZE)
             await self._page.page.evaluate(f"void pour({name!r}, {COUNT}, {SIZE})")
@@ -204,6 +205,17 @@ class Pouring:
         await self._drain("quiet")
         poured = "poured quiet"
         await self._told_both(lambda: bool(self._robot.of("Poured", channel="quiet")), poured)
+
+    async def _both_ready(self) -> None:
+        """Wait until each knows what the other listens to: that came before what it says next."""
+        self._robot.send("ready")
+        await self._page.send("ready")
+        await self._robot.until(lambda: self._robot.heard(self._page.id, direct=False) == ["ready"])
+
+        async def heard() -> bool:
+            return await self._page.heard(self._robot.id) == ["ready"]
+
+        await within("ready", heard)
 
     async def _drain(self, name: str) -> None:
         self._robot.tell("drain", channel=name, count=COUNT)
