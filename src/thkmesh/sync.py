@@ -24,7 +24,7 @@ raise ``WrongContext``, for they would block it: there ``thkmesh.join`` is right
 import asyncio
 import threading
 import weakref
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -258,17 +258,17 @@ class Room:
         """
         require_no_loop()
 
-        async def open_it() -> Channel:
+        async def open_it() -> None:
             inner = self._inner.channel(
                 name, delivery=delivery, priority=priority, receive=receive, keep=False
             )
             found = self._channels.get(name)
             if found is None or found.inner is not inner:
                 # Before the session hears of the channel: so nothing of it is missed.
-                found = self._channels[name] = Channel(self, inner, receive=receive)
-            return found
+                self._channels[name] = Channel(self, inner, self._do, receive=receive)
 
-        return self._call(open_it())
+        self._call(open_it())
+        return self._channels[name]
 
     # --- receiving ------------------------------------------------------------------
 
@@ -321,10 +321,9 @@ class Room:
         self._over.wait()
         self._host.join()
 
-    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something on the room's loop, for one of its channels."""
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
         require_no_loop()
-        return self._call(work)
+        self._call(work)
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do something on the room's loop; interrupted, stop doing it."""
@@ -334,10 +333,18 @@ class Room:
 class Channel:
     """A channel of a room; made by ``Room.channel``. See ``thkmesh.Channel``."""
 
-    def __init__(self, room: Room, inner: AsyncChannel, *, receive: bool) -> None:
-        """Use ``Room.channel``."""
+    def __init__(
+        self,
+        room: Room,
+        inner: AsyncChannel,
+        do: Callable[[Coroutine[Any, Any, None]], None],
+        *,
+        receive: bool,
+    ) -> None:
+        """Use ``Room.channel``; ``do`` does something on the room's loop."""
         self.inner = inner
         self._room = room
+        self._do = do
         self._inbox = Inbox(inner.ledger, keep=receive, begun=False)
         inner.attach(self._inbox)
 
@@ -366,7 +373,7 @@ class Channel:
         Raises:
             MeshError: see there.
         """
-        self._room.call(self.inner.send(data, to=to))
+        self._do(self.inner.send(data, to=to))
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``send``.
@@ -379,7 +386,7 @@ class Channel:
         async def send() -> None:
             self.inner.send_nowait(data, to=to)
 
-        self._room.call(send())
+        self._do(send())
 
     def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.
@@ -387,7 +394,7 @@ class Channel:
         Raises:
             RoomClosed: the room was left before that.
         """
-        self._room.call(self.inner.flush())
+        self._do(self.inner.flush())
 
     def __iter__(self) -> Subscription[Message]:
         """Return the messages since the channel was opened; see ``Subscription``."""
@@ -410,7 +417,7 @@ class Channel:
         Raises:
             RoomClosed: the room was left before all was delivered.
         """
-        self._room.call(self.inner.close())
+        self._do(self.inner.close())
 
 
 def _forsake(inner: asynchronous.Room) -> None:

@@ -35,16 +35,9 @@ function revived(value) {
  * @param {string | (string | [number, number])[]} value
  */
 function revivedBytes(value) {
-  const parts = [value].flat().map((part) => (typeof part === "string"
-    ? Uint8Array.from(long(part), (each) => each.charCodeAt(0))
-    : new Uint8Array(part[1]).fill(part[0])));
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
+  const parts = (typeof value === "string" ? [value] : value).map((part) => (
+    typeof part === "string" ? Buffer.from(long(part), "latin1") : Buffer.alloc(part[1], part[0])));
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /**

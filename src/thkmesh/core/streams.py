@@ -354,7 +354,7 @@ class Incoming:
         self._messages = begin.messages
         self._parts: list[bytes] = []
         self._bytes = 0
-        self._kind = 0
+        self._kind: int = 0
         self._torn = False  # the beginning of the message that is coming was thrown away
 
     def receive(self, fragment: frames.Fragment) -> Whole | None:
