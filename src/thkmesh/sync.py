@@ -278,7 +278,8 @@ class Room:
 
     def receive(self, timeout: float | None = None) -> Event:
         """Return the next event, as iterating would; see ``Subscription.receive``."""
-        return Subscription(self, self._inner, self._inbox).receive(timeout)
+        events: Subscription[Event] = Subscription(self, self._inner, self._inbox)
+        return events.receive(timeout)
 
     def subscribe(self, *, unread: bool = False) -> Subscription[Event]:
         """Return another, independent view of all events from now on.

@@ -36,7 +36,7 @@ BUDGET_BYTES: Final = 64 * 1024 * 1024
 WINDOW_BYTES: Final = 256 * 1024
 """What a stream may have lying here without a grant."""
 
-WINDOW_LIMIT_BYTES: Final = 4 * 1024 * 1024
+WINDOW_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """What one stream may have, unless a single message needs more."""
 
 READ_BYTES: Final = WINDOW_BYTES // 4

@@ -11,7 +11,7 @@ export const BUDGET_BYTES = 64 * 1024 * 1024;
 /** What a stream may have lying here without a grant. */
 export const WINDOW_BYTES = 256 * 1024;
 /** What one stream may have, unless a single message needs more. */
-export const WINDOW_LIMIT_BYTES = 4 * 1024 * 1024;
+export const WINDOW_LIMIT_BYTES = 8 * 1024 * 1024;
 /** An application that has read less than this need not say so yet. */
 export const READ_BYTES = WINDOW_BYTES / 4;
 /** A stream may have this part of what is free. */
