@@ -134,9 +134,9 @@ def test_killed_connections_lose_nothing(stage: Stage, firefox: Firefox) -> None
 
 # --- channels -------------------------------------------------------------------------
 
-COUNT = 96
+COUNTS = {"quiet": 160, "busy": 40}
 SIZE = 61_000
-"""Together well over what one stream may have lying unread (4 MiB)."""
+"""All that is quiet is over what one stream may have lying unread (8 MiB)."""
 
 HELD_BYTES = 1024 * 1024
 """At least so much of them has to wait at their sender."""
@@ -196,9 +196,9 @@ class Pouring:
             self._robot.tell("open", channel=name)
         await self._robot.until(lambda: len(self._robot.of("Opened")) == 2)
         await self._both_ready()
-        for name in ("quiet", "busy"):
-            self._robot.tell("pour", channel=name, count=COUNT, size=SIZE)
-            await self._page.page.evaluate(f"void pour({name!r}, {COUNT}, {SIZE})")
+        for name, count in COUNTS.items():
+            self._robot.tell("pour", channel=name, count=count, size=SIZE)
+            await self._page.page.evaluate(f"void pour({name!r}, {count}, {SIZE})")
         await self._drain("busy")
         await self._told_both(lambda: bool(self._robot.of("Poured", channel="busy")), "poured busy")
         await self._held()
@@ -218,13 +218,14 @@ class Pouring:
         await within("ready", heard)
 
     async def _drain(self, name: str) -> None:
-        self._robot.tell("drain", channel=name, count=COUNT)
-        await self._page.page.evaluate(f"void drain({name!r}, {COUNT})")
+        count = COUNTS[name]
+        self._robot.tell("drain", channel=name, count=count)
+        await self._page.page.evaluate(f"void drain({name!r}, {count})")
         drained = f"drained {name}"
         numbers = await self._told_both(
             lambda: bool(self._robot.of("Drained", channel=name)), drained
         )
-        assert numbers == list(range(COUNT))
+        assert numbers == list(range(count))
         assert self._robot.of("Drained", channel=name)[0]["numbers"] == numbers
 
     async def _held(self) -> None:
