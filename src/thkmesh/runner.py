@@ -42,6 +42,7 @@ from thkmesh.core.sending import LOW_WATER_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
+    Deliver,
     Emit,
     Ended,
     FromLink,
@@ -118,6 +119,9 @@ class Face(Protocol):
     def emit(self, event: Event) -> None:
         """Take an event."""
 
+    def deliver(self, output: Deliver) -> None:
+        """Take a message; what was read of it is reported as ``Deliver`` says."""
+
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
 
@@ -190,6 +194,10 @@ class Runner:
         """Who is here beside us; safe to read from any thread."""
         return self._peers
 
+    def has_room(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message would be accepted at once; safe to ask on any thread."""
+        return self._session.room_for(channel, to)
+
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
         for link in self._session.links:
@@ -216,6 +224,8 @@ class Runner:
                 if isinstance(event, PeerJoined | PeerLeft):
                     self._peers = self._session.peers
                 self._face.emit(event)
+            case Deliver():
+                self._face.deliver(output)
             case Accepted(token=token):
                 self._face.accepted(token)
             case Unsendable(token=token, error=error):

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as events
+from thkmesh.core.channels import Channels
+from thkmesh.core.credit import Budget
 from thkmesh.core.engine import (
     CHANNELS,
     AddCandidate,
@@ -29,8 +31,7 @@ from thkmesh.core.engine import (
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.core.sending import Outbox
-from thkmesh.core.streams import Log
+from thkmesh.core.traffic import Traffic
 from thkmesh.events import Data, LinkState
 
 LOW = SessionKey("a" * 26, "0" * 16)
@@ -48,7 +49,7 @@ class End:
     """One side: its link, and what came out of it."""
 
     link: Link
-    broadcasts: Log
+    channels: Channels
     out: list[events.LinkOutput] = field(default_factory=list)
     number: int = 0
     closed: list[tuple[int, float]] = field(default_factory=list)
@@ -58,9 +59,9 @@ class End:
     @classmethod
     def between(cls, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: float) -> "End":
         """Make a link whose retries depend on ``dice``."""
-        order = itertools.count()
-        log = Log(order)
-        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order)), log)
+        channels = Channels()
+        traffic = Traffic(to, channels, Budget())
+        return cls(Link(me, to, settings, lambda: dice, traffic), channels)
 
     def said(self, kind: type[_Kind]) -> list[_Kind]:
         """Return the outputs of one type, in order."""
@@ -81,7 +82,8 @@ class LinkWorld:
     """Both ends, and the time.
 
     ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
-    ``network`` False keeps every frame, for as long as its connection lasts.
+    ``network`` False keeps every frame, for as long as its connection lasts, and with
+    ``reading`` False nobody reads what arrives.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class LinkWorld:
         self.high = End.between(HIGH, LOW, settings, dice)
         self.now = 0.0
         self.engine = True
+        self.reading = True
         self.wire_up = True
         self._network = True
         self._kept: list[tuple[End, int, bytes]] = []
@@ -140,9 +143,9 @@ class LinkWorld:
         """Send a message from an end."""
         kind, payload = frames.encode(data)
         if direct:
-            self.tell(end, events.Enqueue(kind, payload))
+            self.tell(end, events.Enqueue("", kind, payload))
         else:
-            end.broadcasts.append(kind, payload)
+            end.channels[""].log.append(kind, payload)
             self.tell(end, events.Appended())
 
     def report(self, end: End, event: EngineEvent) -> None:
@@ -186,6 +189,8 @@ class LinkWorld:
                 self._work.append((self.other(end), events.SignalArrived(seq, ack, parsed)))
             case events.Perform(number=number, operation=operation) if self.engine:
                 self._operate(end, number, operation)
+            case events.ContentArrived(stream=stream, cost=cost) if self.reading:
+                self._work.append((end, events.Read(stream, cost)))
             case events.SendFrame(frame=frame):
                 end.frames.append(frame)
                 self._carry(end, frame)

@@ -196,7 +196,7 @@ def test_what_is_queued_before_the_link_is_up_arrives() -> None:
     world.connect()
     assert world.high.heard == [0, 1, 2]
     assert world.low.link.waiting_bytes == 0
-    assert world.low.link.has_room
+    assert world.low.link.unacknowledged == {}
 
 
 @pytest.mark.parametrize(
@@ -352,11 +352,11 @@ def test_who_is_cut_loose_before_it_was_there_is_told_later() -> None:
     """The sender knows at once, the other side when they connect."""
     world = LinkWorld()
     world.send(world.low, "missed")
-    world.tell(world.low, CutLoose())
-    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    world.tell(world.low, CutLoose(""))
+    assert world.low.said(Lagged) == [Lagged(HIGH, "", 1)]
     world.send(world.low, "news")
     world.connect()
-    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
     assert world.high.heard == ["news"]
 
 
@@ -371,12 +371,12 @@ def test_who_is_cut_loose_while_reconnecting_is_told_after_its_resume() -> None:
     world.report(world.low, ChannelOpened(0))
     world.send(world.low, "missed")
     spoken = len(world.low.frames)
-    world.tell(world.low, CutLoose())
-    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    world.tell(world.low, CutLoose(""))
+    assert world.low.said(Lagged) == [Lagged(HIGH, "", 1)]
     assert len(world.low.frames) == spoken
     world.report(world.high, ChannelOpened(0))
     world.network = True
-    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
     assert world.high.heard == ["had"]
 
 
@@ -673,7 +673,7 @@ def test_a_closed_link_is_silent() -> None:
     world.tell(world.low, Abandon())
     assert world.low.out[-2:] == [CloseConnection(HIGH, 1, 0.0), world.low.out[-1]]
     before = len(world.low.out)
-    for event in (Online(), Tick(), Enqueue(0, b"x"), Renew(), Abandon()):
+    for event in (Online(), Tick(), Enqueue("", 0, b"x"), Renew(), Abandon()):
         world.tell(world.low, event)
     assert world.low.out[before:] == []
 

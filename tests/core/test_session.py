@@ -27,6 +27,7 @@ from thkmesh.core.session import LONG_SLEEP, PATIENCE, Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    Deliver,
     Emit,
     Ended,
     FromLink,
@@ -74,6 +75,7 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
+CUT = frames.Begin(274, 1, 16 * 2**20 + 274 * 64)
 ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
@@ -82,7 +84,9 @@ CAPABILITIES = Capabilities(
 )
 
 
-START = frames.Begin(0, 0)
+START = frames.Begin(0, 0, 0)
+ROOM = frames.Name(0, 0, "", START, START)
+FAR = 2**40
 
 
 def send(token: int, to: SessionKey | None, data: Data) -> Send:
@@ -94,6 +98,11 @@ def direct(number: int, data: Data) -> frames.Fragment:
     """Return the frame of a message to us alone."""
     kind, payload = frames.encode(data)
     return frames.Fragment(frames.DIRECT, number, kind, last=True, payload=payload)
+
+
+def acked(numbers: dict[int, int]) -> frames.Ack:
+    """Return an acknowledgement that lets us send as much as we like."""
+    return frames.Ack({each: frames.Want(number, FAR) for each, number in numbers.items()})
 
 
 def key(peer: Peer) -> SessionKey:
@@ -127,7 +136,7 @@ class Life:
         for peer in peers:
             self.engine(peer, ChannelOpened(0))
             opened = self.last
-            self.hear(peer, frames.Resume({0: START, 1: START}, {}))
+            self.hear(peer, frames.Resume({}), ROOM, acked({0: 0, 1: 0}))
             self.last = [*opened, *self.last]
 
     def engine(self, peer: Peer, event: object, number: int = 1) -> list[SessionOutput]:
@@ -164,7 +173,16 @@ class Life:
 
     def events(self) -> list[object]:
         """Return what the application was told last."""
-        return [o.event for o in self.last if isinstance(o, Emit)]
+        told: list[object] = []
+        for output in self.last:
+            match output:
+                case Emit(event=event):
+                    told.append(event)
+                case Deliver(message=message):
+                    told.append(message)
+                case _:
+                    pass
+        return told
 
 
 def in_room(*peers: Peer) -> Life:
@@ -260,7 +278,7 @@ def fill(life: Life, to: Peer | None) -> None:
 def take_in(life: Life, peer: Peer) -> None:
     """Let a peer take in and acknowledge everything that goes to everybody."""
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
-        life.hear(peer, frames.Ack({0: sent[-1].number + 1}))
+        life.hear(peer, acked({0: sent[-1].number + 1}))
         life.engine(peer, BufferLow(0))
 
 
@@ -277,7 +295,7 @@ def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:
     assert life.tell(Cancel(1)) == []
     life.connect(BOB)
     assert Accepted(2) not in life.last
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     assert Accepted(2) in life.last
 
 
@@ -297,7 +315,7 @@ def test_nobody_halts_a_room() -> None:
     assert {Accepted(1), Accepted(2)} < set(life.last)
     assert life.sent() == [(key(CAT), "one"), (key(CAT), "two")]
     life.connect(BOB)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.sent() == [(key(BOB), "one"), (key(BOB), "two")]
 
 
@@ -318,7 +336,7 @@ def test_nobody_is_waited_for_twice_in_vain() -> None:
     assert Accepted(2) in life.last
     assert life.events() == [PeerLagging(BOB, 2)]
     life.connect(BOB)
-    life.hear(BOB, frames.Ack({0: 550}))
+    life.hear(BOB, acked({0: 550}))
     fill(life, None)
     take_in(life, CAT)
     life.tell(send(3, None, "three"))
@@ -334,7 +352,7 @@ def test_who_is_slow_but_moves_is_waited_for() -> None:
     for number in range(1, 5):
         fill(life, None)
         life.tell(Tick(), after=PATIENCE - 0.5)
-        life.hear(BOB, frames.Ack({0: 1 + 4 * number}))
+        life.hear(BOB, acked({0: 1 + 4 * number}))
         assert life.events() == []
 
 
@@ -344,7 +362,7 @@ def test_a_cut_session_is_told_at_once_over_a_living_link() -> None:
     fill(life, None)
     life.tell(send(1, None, "news"))
     life.tell(Tick(), after=PATIENCE)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.events() == [PeerLagging(BOB, 1)]
     life.engine(BOB, BufferLow(0))
     assert life.sent() == [(key(BOB), "news")]
@@ -384,9 +402,9 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
     life = in_room(BOB, CAT)
     life.tell(send(1, None, "to both"))
     life.tell(send(2, key(BOB), "to Bob"))
-    life.hear(CAT, frames.Ack({0: 1}), frames.Bye())
+    life.hear(CAT, acked({0: 1}), frames.Bye())
     assert life.events() == [PeerLeft(CAT, LeaveReason.LEFT)]
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     life.engine(BOB, ChannelClosed(0))
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
     assert life.events() == [
@@ -399,14 +417,14 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
 def test_behind_a_goodbye_nothing_is_said() -> None:
     """What else is in its datagram is nobody's."""
     life = in_room(BOB)
-    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
 
 
 def test_lost_messages_are_counted() -> None:
     """What a peer could not wait to send us is lost, and we know how much that is."""
     life = in_room(BOB)
-    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [Message(BOB, "one", direct=True), Lost(BOB, 3)]
 
 

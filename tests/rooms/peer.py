@@ -10,7 +10,7 @@ import base64
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -83,6 +83,7 @@ class Peer:
         self._talking: asyncio.Task[None] | None = None
         self._hushed = asyncio.Event()
         self._said = 0
+        self._pouring: set[asyncio.Task[None]] = set()
 
     async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
         """Join a room, and tell of what happens there from now on."""
@@ -122,6 +123,44 @@ class Peer:
         self._hushed.set()
         await self._talking  # not cancelled: what it sends now counts
         tell("Hushed", said=self._said)
+
+    async def open(self, channel: str) -> None:
+        """Open a channel, and do not read it."""
+        self._room.channel(channel)
+        tell("Opened", channel=channel)
+
+    async def pour(self, channel: str, count: int, size: int) -> None:
+        """Send so many numbered texts of a size on a channel; tell when all have arrived."""
+        self._begin(self._pour(channel, count, size))
+
+    async def _pour(self, channel: str, count: int, size: int) -> None:
+        opened = self._room.channel(channel)
+        for number in range(count):
+            await opened.send(f"{number} ".ljust(size, "x"))
+        await opened.flush()
+        tell("Poured", channel=channel)
+
+    async def drain(self, channel: str, count: int) -> None:
+        """Read so many texts of a channel; tell their numbers."""
+        self._begin(self._drain(channel, count))
+
+    async def _drain(self, channel: str, count: int) -> None:
+        numbers: list[int] = []
+        async for message in self._room.channel(channel):
+            numbers.append(int(str(message.data).split(" ", 1)[0]))
+            if len(numbers) == count:
+                break
+        tell("Drained", channel=channel, numbers=numbers)
+
+    async def weigh(self) -> None:
+        """Tell how much is queued for whom."""
+        links = (self._room.link(peer) for peer in self._room.peers)
+        tell("Weighed", waiting={each.peer.id: each.waiting_bytes for each in links if each})
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._pouring.add(task)
+        task.add_done_callback(self._pouring.discard)
 
     async def leave(self) -> None:
         """Leave the room."""

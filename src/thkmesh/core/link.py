@@ -3,7 +3,7 @@
 A link composes the machines that each know one thing: ``Negotiator`` (how to
 connect), ``Sequencer`` (signals once and in order), ``Trickle`` (candidates in
 batches), ``Heartbeat`` (is it alive), ``Retry`` (when to open the next connection),
-``Outbox`` and ``Inbox`` (messages once and in order). It adds what needs all of
+``Traffic`` (messages once and in order). It adds what needs all of
 them: when to give up a connection and open the next generation.
 
 ::
@@ -44,6 +44,7 @@ from typing import Final
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
+from thkmesh.core.channels import Channel
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
@@ -51,25 +52,25 @@ from thkmesh.core.link_events import (
     Appended,
     AskStats,
     CloseConnection,
-    ContentArrived,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
     Graded,
-    Lagged,
     LinkEvent,
     LinkOutput,
+    Listening,
     MeasureBuffer,
     Measured,
-    MessagesLost,
     Misbehaved,
     Moved,
     NetworkChanged,
     Offline,
     Online,
     OpenConnection,
+    Opened,
     Perform,
+    Read,
     Renew,
     SaidGoodbye,
     SendFrame,
@@ -89,11 +90,12 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
-from thkmesh.core.quality import Meter, Traffic
-from thkmesh.core.receiving import Inbox
+from thkmesh.core.quality import Meter
+from thkmesh.core.quality import Traffic as Counts
 from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
-from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
+from thkmesh.core.sending import LOW_WATER_BYTES, Lane
 from thkmesh.core.sequencing import Sequencer
+from thkmesh.core.traffic import Traffic
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
 from thkmesh.events import LinkState, Quality
@@ -157,7 +159,7 @@ class Link:
         to: SessionKey,
         settings: LinkSettings,
         dice: Callable[[], float],
-        outbox: Outbox,
+        traffic: Traffic,
     ) -> None:
         """Begin unconnected and offline.
 
@@ -166,7 +168,7 @@ class Link:
             to: the other session.
             settings: see there.
             dice: returns a random number in [0, 1) for the time of retries.
-            outbox: what the other session is owed.
+            traffic: what the other session is owed, and what came from it.
         """
         self._me = me
         self._settings = settings
@@ -190,8 +192,8 @@ class Link:
         self._meter = Meter()
         self._received_bytes = 0
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
-        self._outbox = outbox
-        self._inbox = Inbox()
+        self._traffic = traffic
+        self._outbox, self._inbox = traffic.outbox, traffic.inbox
         self._number = 0
         self._open = False
         self._silent = False  # given up for its silence alone, and not replaced yet
@@ -210,9 +212,8 @@ class Link:
         For the other side it may be the same link still: it has only been away. So
         signals and generations go on being counted, and the next one is opened.
         """
-        self._outbox.again()
-        heir = Link(self._me, self.to, self._settings, self._dice, self._outbox)
-        heir._inbox = self._inbox
+        self._traffic.again()
+        heir = Link(self._me, self.to, self._settings, self._dice, self._traffic)
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
@@ -227,20 +228,13 @@ class Link:
         """Which attempt to connect this is; 0 before the first."""
         return self._negotiator.generation
 
-    @property
-    def has_room(self) -> bool:
-        """Tell whether another message to this session alone may be enqueued."""
-        return self._outbox.direct_log.has_room
+    def lane(self, channel: Channel) -> Lane:
+        """Return what the other session is owed on a channel."""
+        return self._outbox.lane(channel)
 
-    @property
-    def lagging(self) -> bool:
-        """Tell whether what goes to everybody waits for this session."""
-        return self._outbox.lagging
-
-    @property
-    def adrift(self) -> bool:
-        """Tell whether it was waited for in vain, and has taken in nothing since."""
-        return self._outbox.adrift
+    def listens(self, channel: Channel) -> bool | None:
+        """Tell whether the other session wants to hear of a channel; None if unknown."""
+        return self._outbox.listens(channel)
 
     @property
     def waiting_bytes(self) -> int:
@@ -253,8 +247,8 @@ class Link:
         return self._meter.quality
 
     @property
-    def unacknowledged(self) -> int:
-        """How many messages to the other session are not known to have arrived."""
+    def unacknowledged(self) -> dict[str, int]:
+        """How many messages are not known to have arrived, by channel; none is left out."""
         return self._outbox.unacknowledged
 
     @property
@@ -319,13 +313,19 @@ class Link:
                 if number == self._number:
                     self._meter.reported(stats, now)
                     self._tell_quality(out)
-            case Enqueue(kind=kind, payload=payload):
-                self._outbox.direct_log.append(kind, payload)
+            case Enqueue(channel=channel, kind=kind, payload=payload):
+                self._traffic.append(channel, kind, payload)
                 self._pump(out)
             case Appended():
                 self._pump(out)
-            case CutLoose():
-                self._cut_loose(out)
+            case Read(stream=stream, size=size):
+                self._inbox.read(stream, size, now)
+            case CutLoose(channel=channel):
+                self._say_all(self._traffic.cut_loose(channel, out), out)
+            case Opened(channel=channel):
+                self._traffic.open(channel)
+            case Listening():
+                self._say(self._traffic.listening(), out)
             case SignalArrived(seq=seq, ack=ack, body=body):
                 self._heard_at = now
                 self._sequence(sequencing.Received(seq, ack, body), now, out)
@@ -379,7 +379,7 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
-            if self._meter.pinged(ping, self._traffic, now):
+            if self._meter.pinged(ping, self._counts, now):
                 out.append(AskStats(self.to, self._number))
             self._tell_quality(out)
         if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
@@ -515,7 +515,7 @@ class Link:
                 pass
 
     def _connected(self, now: float, out: list[LinkOutput]) -> None:
-        self._say(self._outbox.begin(self._inbox.expected), out, at_once=True)
+        self._send(frames.datagram(*self._traffic.begin()), out)
         self._up(now, out)
 
     def _up(self, now: float, out: list[LinkOutput]) -> None:
@@ -524,7 +524,7 @@ class Link:
         self._mending = _Mending.NOTHING
         self._retry.connected(now)
         self._heartbeat.start(now)
-        self._meter.start(now, self._traffic)
+        self._meter.start(now, self._counts)
         self._move(LinkState.CONNECTED, out)
         out.append(AskStats(self.to, self._number))
         self._pump(out)
@@ -598,9 +598,9 @@ class Link:
         out.append(Moved(self.to, state))
 
     @property
-    def _traffic(self) -> Traffic:
+    def _counts(self) -> Counts:
         outbox = self._outbox
-        return Traffic(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
+        return Counts(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
 
     def _tell_quality(self, out: list[LinkOutput]) -> None:
         news = self._meter.news()
@@ -621,34 +621,26 @@ class Link:
     def _frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
         match frame:
             case frames.Fragment():
-                message = self._inbox.receive(frame, now)
-                if message is not None:
-                    out.append(ContentArrived(self.to, *message))
-            case frames.Ack(expected=expected):
-                self._outbox.acknowledge(expected)
-                self._pump(out)
+                self._traffic.heard(frame, now, out)
             case frames.Ping(n=n):
                 self._say(frames.Pong(n), out)
-            case frames.Resume(begins=begins, expected=expected):
-                self._inbox.begin(begins)
-                for skip in self._outbox.resume(expected):
-                    self._say(skip, out)
-                self._pump(out)
-            case frames.Skip():
-                lost = self._inbox.skip(frame, now)
-                if lost:
-                    out.append(MessagesLost(self.to, lost))
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong(n=n):  # pragma: no branch - the last
+            case frames.Pong(n=n):
                 self._heartbeat.answered(n, now)
                 self._meter.answered(n, now)
                 self._tell_quality(out)
+            case _:
+                self._say_all(self._traffic.heard(frame, now, out), out)
+                self._pump(out)
 
-    def _say(self, frame: frames.Frame, out: list[LinkOutput], *, at_once: bool = False) -> None:
-        """Send a small frame past what is queued; it cannot wait."""
-        if self._open or self._silent or at_once:
-            self._send(frames.datagram(frame), out)
+    def _say_all(self, said: list[frames.Frame], out: list[LinkOutput]) -> None:
+        """Send small frames past what is queued, in one datagram; they cannot wait."""
+        if said and (self._open or self._silent):
+            self._send(frames.datagram(*said), out)
+
+    def _say(self, frame: frames.Frame, out: list[LinkOutput]) -> None:
+        self._say_all([frame], out)
 
     def _send(self, datagram: bytes, out: list[LinkOutput]) -> None:
         out.append(SendFrame(self.to, self._number, engine.CONTROL, datagram))
@@ -682,12 +674,6 @@ class Link:
         if not self._outbox.unacknowledged:
             self._close(out, drain=DRAIN)
 
-    def _cut_loose(self, out: list[LinkOutput]) -> None:
-        count, skip = self._outbox.cut_loose()
-        out.append(Lagged(self.to, count))
-        if skip is not None:
-            self._say(skip, out)
-
     # --- the end ------------------------------------------------------------------
 
     def _depart(self, now: float, out: list[LinkOutput]) -> None:
@@ -704,6 +690,6 @@ class Link:
         self._open = False
         self._heartbeat.stop()
         self._meter.stop()
-        self._outbox.close()
+        self._traffic.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -11,7 +11,6 @@ import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
-import { Inbox } from "./receiving.js";
 import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
@@ -59,9 +58,12 @@ const CONTROL = 0;
  *   | { type: "measured", number: number, heldBytes: number }
  *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
  *   | { type: "begin", force: boolean }
- *   | { type: "enqueue", kind: number, payload: Uint8Array }
+ *   | { type: "enqueue", channel: string, kind: number, payload: Uint8Array }
  *   | { type: "appended" }
- *   | { type: "cut-loose" }
+ *   | { type: "cut-loose", channel: string }
+ *   | { type: "opened", channel: string }
+ *   | { type: "listening" }
+ *   | { type: "read", stream: number, size: number }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
  *   | { type: "network-changed" }
@@ -79,10 +81,10 @@ const CONTROL = 0;
  *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
- *   | { type: "content-arrived", sender: string, data: import("../events.js").Data,
- *       direct: boolean }
- *   | { type: "messages-lost", sender: string, count: number }
- *   | { type: "lagged", to: string, count: number }
+ *   | import("./receiving.js").ContentArrived
+ *   | { type: "messages-lost", sender: string, channel: string, count: number }
+ *   | { type: "lagged", to: string, channel: string, count: number }
+ *   | { type: "dropped", to: string, channel: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
  *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
@@ -110,8 +112,9 @@ export class Link {
   #meter = new Meter();
   #receivedBytes = 0;
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
+  #traffic;
   #outbox;
-  #inbox = new Inbox();
+  #inbox;
   #number = 0;
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
@@ -137,9 +140,10 @@ export class Link {
    * @param {string} to the other session
    * @param {LinkSettings} settings
    * @param {() => number} dice returns a random number in [0, 1)
-   * @param {import("./sending.js").Outbox} outbox what the other session is owed
+   * @param {import("./traffic.js").Traffic} traffic what the other session is owed, and
+   *   what came from it
    */
-  constructor(me, to, settings, dice, outbox) {
+  constructor(me, to, settings, dice, traffic) {
     this.#me = me;
     this.#settings = settings;
     this.to = to;
@@ -147,7 +151,9 @@ export class Link {
     this.#dice = dice;
     this.#retry = new Retry(dice, null, settings.failedTimeout);
     this.#heartbeat = new Heartbeat(settings.heartbeatInterval, settings.disconnectTimeout);
-    this.#outbox = outbox;
+    this.#traffic = traffic;
+    this.#outbox = traffic.outbox;
+    this.#inbox = traffic.inbox;
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
   }
@@ -159,9 +165,8 @@ export class Link {
    * and generations go on being counted, and the next one is opened.
    */
   heir() {
-    this.#outbox.again();
-    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#outbox);
-    heir.#inbox = this.#inbox;
+    this.#traffic.again();
+    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#traffic);
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
@@ -183,19 +188,20 @@ export class Link {
     return this.#number;
   }
 
-  /** Whether another message to this session alone may be enqueued. */
-  get hasRoom() {
-    return this.#outbox.directLog.hasRoom;
+  /**
+   * Return what the other session is owed on a channel.
+   * @param {import("./channels.js").Channel} channel
+   */
+  lane(channel) {
+    return this.#outbox.lane(channel);
   }
 
-  /** Whether what goes to everybody waits for this session. */
-  get lagging() {
-    return this.#outbox.lagging;
-  }
-
-  /** Whether it was waited for in vain, and has taken in nothing since. */
-  get adrift() {
-    return this.#outbox.adrift;
+  /**
+   * Return whether the other session wants to hear of a channel; null if unknown.
+   * @param {import("./channels.js").Channel} channel
+   */
+  listens(channel) {
+    return this.#outbox.listens(channel);
   }
 
   /** How much is queued and not yet with the engine. */
@@ -208,7 +214,7 @@ export class Link {
     return this.#meter.quality;
   }
 
-  /** How many messages to the other session are not known to have arrived. */
+  /** How many messages are not known to have arrived, by channel; none is left out. */
   get unacknowledged() {
     return this.#outbox.unacknowledged;
   }
@@ -291,14 +297,23 @@ export class Link {
         }
         break;
       case "enqueue":
-        this.#outbox.directLog.append(event.kind, event.payload);
+        this.#traffic.append(event.channel, event.kind, event.payload);
         this.#pump(out);
         break;
       case "appended":
         this.#pump(out);
         break;
       case "cut-loose":
-        this.#cutLoose(out);
+        this.#sayAll(this.#traffic.cutLoose(event.channel, out), out);
+        break;
+      case "opened":
+        this.#traffic.open(event.channel);
+        break;
+      case "listening":
+        this.#say(this.#traffic.listening(), out);
+        break;
+      case "read":
+        this.#inbox.read(event.stream, event.size, now);
         break;
       case "signal-arrived": {
         const { seq, ack, body } = event;
@@ -380,7 +395,7 @@ export class Link {
     const n = this.#heartbeat.ping(now);
     if (n !== null) {
       this.#say({ type: "ping", n }, out);
-      if (this.#meter.pinged(n, this.#traffic, now)) this.#askStats(out);
+      if (this.#meter.pinged(n, this.#counts, now)) this.#askStats(out);
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
@@ -598,7 +613,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #connected(now, out) {
-    this.#say(this.#outbox.begin(this.#inbox.expected), out, true);
+    this.#send(datagram(...this.#traffic.begin()), out);
     this.#up(now, out);
   }
 
@@ -612,7 +627,7 @@ export class Link {
     this.#mending = "nothing";
     this.#retry.connected(now);
     this.#heartbeat.start(now);
-    this.#meter.start(now, this.#traffic);
+    this.#meter.start(now, this.#counts);
     this.#move("connected", out);
     this.#askStats(out);
     this.#pump(out);
@@ -753,39 +768,27 @@ export class Link {
    */
   #frame(frame, now, out) {
     switch (frame.type) {
-      case "fragment": {
-        const message = this.#inbox.receive(frame, now);
-        if (message !== null) out.push({ type: "content-arrived", sender: this.to, ...message });
-        break;
-      }
-      case "ack":
-        this.#outbox.acknowledge(frame.expected);
-        this.#pump(out);
+      case "fragment":
+        this.#traffic.heard(frame, now, out);
         break;
       case "ping":
         this.#say({ type: "pong", n: frame.n }, out);
         break;
-      case "resume":
-        this.#inbox.begin(frame.begins);
-        for (const skip of this.#outbox.resume(frame.expected)) this.#say(skip, out);
-        this.#pump(out);
-        break;
-      case "skip": {
-        const count = this.#inbox.skip(frame, now);
-        if (count > 0) out.push({ type: "messages-lost", sender: this.to, count });
-        break;
-      }
       case "bye":
         out.push({ type: "said-goodbye", sender: this.to });
         break;
-      default: // a pong
+      case "pong":
         this.#heartbeat.answered(frame.n, now);
         this.#meter.answered(frame.n, now);
         this.#tellQuality(out);
+        break;
+      default:
+        this.#sayAll(this.#traffic.heard(frame, now, out), out);
+        this.#pump(out);
     }
   }
 
-  get #traffic() {
+  get #counts() {
     const { acknowledgedBytes: acknowledged, waitingBytes: waiting } = this.#outbox;
     return { acknowledged, received: this.#receivedBytes, waiting };
   }
@@ -802,13 +805,20 @@ export class Link {
   }
 
   /**
-   * Send a small frame past what is queued; it cannot wait.
+   * Send small frames past what is queued, in one datagram; they cannot wait.
+   * @param {import("./frames.js").Frame[]} said
+   * @param {LinkOutput[]} out
+   */
+  #sayAll(said, out) {
+    if (said.length > 0 && (this.#open || this.#silent)) this.#send(datagram(...said), out);
+  }
+
+  /**
    * @param {import("./frames.js").Frame} frame
    * @param {LinkOutput[]} out
-   * @param {boolean} [atOnce]
    */
-  #say(frame, out, atOnce = false) {
-    if (this.#open || this.#silent || atOnce) this.#send(datagram(frame), out);
+  #say(frame, out) {
+    this.#sayAll([frame], out);
   }
 
   /**
@@ -852,14 +862,7 @@ export class Link {
       this.#acknowledge(out);
       this.#say({ type: "bye" }, out);
     }
-    if (this.#outbox.unacknowledged === 0) this.#close(out, DRAIN);
-  }
-
-  /** @param {LinkOutput[]} out */
-  #cutLoose(out) {
-    const { count, skip } = this.#outbox.cutLoose();
-    out.push({ type: "lagged", to: this.to, count });
-    if (skip !== null) this.#say(skip, out);
+    if (this.#outbox.unacknowledged.size === 0) this.#close(out, DRAIN);
   }
 
   // --- the end ------------------------------------------------------------------------
@@ -889,7 +892,7 @@ export class Link {
     this.#open = false;
     this.#heartbeat.stop();
     this.#meter.stop();
-    this.#outbox.close();
+    this.#traffic.close();
     this.#sequencer.rest();
     this.#move("closed", out);
   }

@@ -3,14 +3,15 @@
  * @module
  */
 
-import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { NotListening, RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
+import { Budget } from "./credit.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
-import { Outbox } from "./sending.js";
-import { counter, Log } from "./streams.js";
 import { linksWanted, Topology } from "./topology.js";
+import { Traffic } from "./traffic.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -27,7 +28,12 @@ import { linksWanted, Topology } from "./topology.js";
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
  *   | { type: "from-link", to: string, event: LinkEvent }
- *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
+ *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
+ *       channel: string }
+ *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
+ *       priority: number, listen: boolean }
+ *   | { type: "close-channel", name: string }
+ *   | { type: "flush", token: number, channel: string }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
  *   | { type: "network-changed" }
@@ -36,10 +42,12 @@ import { linksWanted, Topology } from "./topology.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "graded"
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "graded"
  *       | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
+ *   | { type: "deliver", message: import("../events.js").Message, source: string,
+ *       stream: number, cost: number }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -51,6 +59,21 @@ export const PATIENCE = 5.0;
 export const LONG_SLEEP = 5.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
+
+/** @typedef {import("./channels.js").Channel} Channel */
+/**
+ * @typedef {{ token: number, channel: Channel,
+ *   places: { link: Link, everybody: number, alone: number }[] }} Flushing
+ */
+
+/**
+ * Return whether all that a flush waits for has arrived, or is not owed.
+ * @param {Flushing} flush
+ */
+function done({ channel, places }) {
+  return places.every(({ link, everybody, alone }) => (
+    link.state === "closed" || link.lane(channel).reached(everybody, alone)));
+}
 
 /** My life in one room. */
 export class Session {
@@ -73,15 +96,17 @@ export class Session {
    * @type {Map<string, number>}
    */
   #due = new Map();
-  #order = counter();
-  #broadcasts = new Log(this.#order);
-  /** @type {Extract<SessionEvent, { type: "send" }>[]} */
+  #channels = new Channels();
+  #budget = new Budget();
+  /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
   #waiting = [];
+  /** Flushes that are not done: how far each link must have got. @type {Flushing[]} */
+  #flushing = [];
   /**
-   * Since when a message to everybody has waited for somebody to take in others.
-   * @type {number | null}
+   * By channel, since when a message to everybody has waited for somebody.
+   * @type {Map<string, number>}
    */
-  #stuckSince = null;
+  #stuckSince = new Map();
   /** @type {number | null} */
   #leaveBy = null;
   /** @type {import("../events.js").ServerState} */
@@ -120,7 +145,7 @@ export class Session {
     if (this.#ended) return null;
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
-    if (this.#stuckSince !== null) times.push(this.#stuckSince + PATIENCE);
+    for (const since of this.#stuckSince.values()) times.push(since + PATIENCE);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -135,7 +160,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send") {
+      if (event.type === "send" || event.type === "flush") {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -145,6 +170,7 @@ export class Session {
     this.#settle(now, out);
     this.#take(event, now, out);
     this.#admit(now, out);
+    if (this.#flushing.length > 0) this.#flushed(out);
     this.#conclude(now, out);
     return out;
   }
@@ -165,10 +191,18 @@ export class Session {
         this.#toLink(event.source, event.signal, now, out);
         break;
       case "send":
+      case "flush":
         this.#waiting.push(event);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
+        this.#flushing = this.#flushing.filter(({ token }) => token !== event.token);
+        break;
+      case "open-channel":
+        this.#openChannel(event, now, out);
+        break;
+      case "close-channel":
+        this.#listen(event.name, false, now, out);
         break;
       case "introduced": {
         const { peer } = event;
@@ -289,7 +323,9 @@ export class Session {
     for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
       this.#toLink(key, { type: "tick" }, now, out);
     }
-    if (this.#stuckSince !== null && now >= this.#stuckSince + PATIENCE) this.#cutLoose(now, out);
+    for (const [channel, since] of [...this.#stuckSince]) {
+      if (now >= since + PATIENCE) this.#cutLoose(channel, now, out);
+    }
     if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
   }
 
@@ -336,17 +372,20 @@ export class Session {
       case "content-arrived":
         // What stands behind a goodbye is nobody's.
         if (peer !== null) {
-          const { data, direct } = output;
-          out.push({ type: "emit", event: { type: "message", peer, data, direct } });
+          const { channel, data, stream, cost } = output;
+          const direct = (stream & 1) === 1;
+          const message = /** @type {const} */ ({ type: "message", peer, data, direct, channel });
+          out.push({ type: "deliver", message, source: source.to, stream, cost });
         }
         break;
       case "messages-lost":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "lost", peer, count: output.count } });
+        this.#tell("lost", peer, output, out);
         break;
       case "lagged":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "peer-lagging", peer, count: output.count } });
+        this.#tell("peer-lagging", peer, output, out);
+        break;
+      case "dropped":
+        this.#tell("undelivered", peer, output, out);
         break;
       case "moved":
         if (peer !== null) {
@@ -406,15 +445,26 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const count = former.unacknowledged;
+    const undelivered = former.unacknowledged;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
-      out.push({ type: "emit", event: { type: "lost", peer, count: null } });
+      out.push({ type: "emit", event: { type: "lost", peer, count: null, channel: "" } });
     }
-    if (count > 0 && this.#leaveBy === null) {
-      out.push({ type: "emit", event: { type: "undelivered", peer, count } });
+    if (this.#leaveBy !== null) return;
+    for (const [channel, count] of undelivered) {
+      out.push({ type: "emit", event: { type: "undelivered", peer, count, channel } });
     }
+  }
+
+  /**
+   * @param {"lost" | "peer-lagging" | "undelivered"} type
+   * @param {Peer | null} peer
+   * @param {{ channel: string, count: number }} what
+   * @param {SessionOutput[]} out
+   */
+  #tell(type, peer, { channel, count }, out) {
+    if (peer !== null) out.push({ type: "emit", event: { type, peer, count, channel } });
   }
 
   /** @param {string} key */
@@ -422,8 +472,8 @@ export class Session {
     const former = this.#lost.get(key);
     this.#lost.delete(key);
     if (former !== undefined) return former.heir();
-    const outbox = new Outbox(this.#broadcasts, this.#order);
-    return new Link(this.me, key, this.#settings, this.#dice, outbox);
+    const traffic = new Traffic(key, this.#channels, this.#budget);
+    return new Link(this.me, key, this.#settings, this.#dice, traffic);
   }
 
   /** @param {Link} former */
@@ -451,59 +501,137 @@ export class Session {
   // --- sending --------------------------------------------------------------------------
 
   /**
+   * @param {Extract<SessionEvent, { type: "open-channel" }>} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #openChannel({ name, delivery, priority, listen }, now, out) {
+    const known = this.#channels.size;
+    this.#channels.open(name, delivery, priority);
+    if (this.#channels.size > known) {
+      this.#toAll({ type: "opened", channel: name }, now, out);
+    }
+    this.#listen(name, listen, now, out);
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} wanted
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #listen(name, wanted, now, out) {
+    if (this.#channels.listen(name, wanted)) this.#toAll({ type: "listening" }, now, out);
+  }
+
+  /**
+   * @param {LinkEvent} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #toAll(event, now, out) {
+    for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
+  }
+
+  /**
+   * Return whether a message would be accepted at once.
+   * @param {string} channel
+   * @param {string | null} to
+   */
+  roomFor(channel, to) {
+    const found = this.#channels.find(channel);
+    const waits = this.#waiting.some((each) => (
+      each.type === "send" && each.channel === channel && each.to === to));
+    if (waits || found === undefined) return !waits;
+    return to === null ? found.log.hasRoom : this.#links.get(to)?.lane(found).log.hasRoom ?? true;
+  }
+
+  /**
    * Accept the messages whose logs have room, in order for each stream.
    * @param {number} now
    * @param {SessionOutput[]} out
    */
   #admit(now, out) {
-    /** @type {Set<string | null>} */
+    if (this.#waiting.length === 0) {
+      this.#stuckSince.clear();
+      return;
+    }
+    /** Streams that are full. @type {Set<string>} */
     const full = new Set();
+    /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
+    const slow = new Set();
+    /** @type {Set<string>} */
+    const stuck = new Set();
     const still = [];
-    for (const send of this.#waiting) {
-      const refusal = this.#refusal(send.to);
+    for (const each of this.#waiting) {
+      if (each.type === "flush") {
+        if (slow.has(each.channel)) still.push(each);
+        else this.#flush(each);
+        continue;
+      }
+      const { token, channel, to } = each;
+      const refusal = this.#refusal(each);
+      const stream = `${to ?? ""} ${channel}`;
       if (refusal !== null) {
-        out.push({ type: "unsendable", token: send.token, error: refusal });
-      } else if (full.has(send.to) || !this.#hasRoom(send.to)) {
-        full.add(send.to);
-        still.push(send);
+        out.push({ type: "unsendable", token, error: refusal });
+      } else if (full.has(stream) || !this.#hasRoom(each)) {
+        full.add(stream);
+        slow.add(channel);
+        if (to === null) stuck.add(channel);
+        still.push(each);
       } else {
-        this.#accept(send, now, out);
+        this.#accept(each, now, out);
       }
     }
     this.#waiting = still;
-    if (!full.has(null)) {
-      this.#stuckSince = null;
-    } else if (this.#isVain) {
-      this.#cutLoose(now, out);
-      this.#admit(now, out);
-    } else {
-      this.#stuckSince ??= now;
-    }
+    const before = this.#stuckSince;
+    this.#stuckSince = new Map([...stuck].sort().map((each) => [each, before.get(each) ?? now]));
+    const vain = [...this.#stuckSince.keys()].filter((channel) => this.#isVain(channel));
+    for (const channel of vain) this.#cutLoose(channel, now, out);
+    if (vain.length > 0) this.#admit(now, out);
   }
 
-  /** Whether everybody waits for such alone as were waited for in vain. */
-  get #isVain() {
-    const lagging = [...this.#links.values()].filter((each) => each.lagging);
-    return lagging.length > 0 && lagging.every(({ adrift }) => adrift);
+  /**
+   * Return those for whom everybody waits on a channel.
+   * @param {string} channel
+   */
+  #slowest(channel) {
+    const found = this.#channels.get(channel);
+    return [...this.#links.values()].filter((each) => each.lane(found).everybody.last);
+  }
+
+  /**
+   * Return whether everybody waits for such alone as were waited for in vain.
+   * @param {string} channel
+   */
+  #isVain(channel) {
+    const found = this.#channels.get(channel);
+    const slowest = this.#slowest(channel);
+    return slowest.length > 0 && slowest.every((each) => each.lane(found).adrift);
   }
 
   /**
    * Return why a message cannot be sent at all, null if it can.
-   * @param {string | null} to
+   * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal(to) {
+  #refusal({ to, channel }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (to !== null && !this.#links.has(to)) {
-      const { id, sid } = partsOf(to);
-      return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (to === null) return null;
+    const { id, sid } = partsOf(to);
+    const link = this.#links.get(to);
+    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (link.listens(this.#channels.get(channel)) === false) {
+      return new NotListening(`${id} does not listen to the channel ${channel}`);
     }
     return null;
   }
 
-  /** @param {string | null} to */
-  #hasRoom(to) {
-    return to === null ? this.#broadcasts.hasRoom : this.#links.get(to)?.hasRoom === true;
+  /** @param {Extract<SessionEvent, { type: "send" }>} send */
+  #hasRoom({ to, channel: name }) {
+    const channel = this.#channels.get(name);
+    if (to === null) return channel.log.hasRoom;
+    return /** @type {Link} */ (this.#links.get(to)).lane(channel).log.hasRoom;
   }
 
   /**
@@ -511,25 +639,45 @@ export class Session {
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #accept({ token, to, kind, payload }, now, out) {
+  #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
-      this.#broadcasts.append(kind, payload);
-      for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
+      this.#channels.get(channel).log.append(kind, payload);
+      this.#toAll({ type: "appended" }, now, out);
     } else {
-      this.#toLink(to, { type: "enqueue", kind, payload }, now, out);
+      this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
   }
 
   /**
    * Let those go without for whom everybody has waited long enough.
+   * @param {string} channel
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #cutLoose(now, out) {
-    const slowest = [...this.#links.values()].filter(({ lagging }) => lagging);
-    for (const { to } of slowest) this.#toLink(to, { type: "cut-loose" }, now, out);
-    this.#stuckSince = null;
+  #cutLoose(channel, now, out) {
+    for (const { to } of this.#slowest(channel)) this.#toLink(to, { type: "cut-loose", channel }, now, out);
+    this.#stuckSince.delete(channel);
+  }
+
+  /**
+   * Take note of how far everybody must have got.
+   * @param {Extract<SessionEvent, { type: "flush" }>} flush
+   */
+  #flush({ token, channel: name }) {
+    const channel = this.#channels.get(name);
+    const everybody = channel.log.end.number;
+    const places = [...this.#links.values()].map((link) => (
+      { link, everybody, alone: link.lane(channel).log.end.number }));
+    this.#flushing.push({ token, channel, places });
+  }
+
+  /** @param {SessionOutput[]} out */
+  #flushed(out) {
+    for (const each of this.#flushing) {
+      if (done(each)) out.push({ type: "accepted", token: each.token });
+    }
+    this.#flushing = this.#flushing.filter((each) => !done(each));
   }
 
   // --- the end ----------------------------------------------------------------------------
@@ -561,11 +709,12 @@ export class Session {
     this.#abandonAll(now, out);
     this.#ended = true;
     const { error } = this.#contact;
-    for (const { token } of this.#waiting) {
+    for (const { token } of [...this.#waiting, ...this.#flushing]) {
       const reason = error ?? new RoomClosed("the room was left");
       out.push({ type: "unsendable", token, error: reason });
     }
     this.#waiting = [];
+    this.#flushing = [];
     out.push({ type: "ended", error });
   }
 }
