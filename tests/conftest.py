@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -30,9 +31,9 @@ class OneStage(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
         return "browser" if together else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> OneStage:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStage:  # noqa: ANN401 - xdist has no types
     """Return what hands tests to the workers of ``make test``."""
-    return OneStage(config)
+    return OneStage(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ async def test_where_nobody_tells_it_looks_from_time_to_time() -> None:
     with machine.watched(quiet=True):
         machine.ways = THERE
         await asyncio.sleep(2.5 * INTERVAL)
-        assert (machine.looks, machine.told) == (3, 1)
+        assert machine.told == 1
+        assert 1 < machine.looks < 4
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -89,9 +90,9 @@ async def test_closed_it_looks_no_more(quiet: bool) -> None:
         machine.say()
         await asyncio.sleep(GATHERING / 2)
         watch.close()
-        machine.ways = THERE
+        looks, machine.ways = machine.looks, THERE
         await asyncio.sleep(1.2 * INTERVAL)
-        assert (machine.looks, machine.told) == (1, 0)
+        assert (machine.looks, machine.told) == (looks, 0)
 
 
 def test_a_machine_is_reached_by_what_leads_elsewhere() -> None:

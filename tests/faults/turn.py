@@ -89,13 +89,20 @@ class Coturn:
 
 
 async def _listening(namespace: Namespace, address: str) -> None:
-    """Wait until it takes connections; UDP is listened on before TCP."""
+    """Wait until it takes connections, and answers a STUN binding request (RFC 8489) over UDP."""
     connect = (
         "import socket, sys, time\n"
+        "at = sys.argv[1], int(sys.argv[2])\n"
         "until = time.monotonic() + float(sys.argv[3])\n"
+        "request = bytes.fromhex('000100002112a442') + bytes(12)\n"
         "while True:\n"
         "    try:\n"
-        "        socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1).close()\n"
+        "        socket.create_connection(at, timeout=1).close()\n"
+        "        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:\n"
+        "            udp.settimeout(1)\n"
+        "            udp.connect(at)\n"
+        "            udp.send(request)\n"
+        "            udp.recv(2048)\n"
         "        break\n"
         "    except OSError:\n"
         "        if time.monotonic() > until: raise\n"

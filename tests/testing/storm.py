@@ -32,7 +32,7 @@ ROOM = "storm"
 KINDS = ("kill", "stall", "suspend", "partition", "heal", "disconnect", "restart")
 """The troubles of processes, of whole hosts and of the server."""
 
-QUIET = 120.0
+QUIET = 240.0
 """Seconds that a room has to come to rest after the last trouble: to find the server again, and
 to forgive for a while whoever a server that restarted does not list."""
 

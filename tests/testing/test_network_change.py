@@ -28,6 +28,14 @@ async def linked(room: Room) -> None:
             return
 
 
+async def meet(world: World) -> tuple[Room, Room]:
+    """Return two rooms that are linked."""
+    ada = await world.join("ada", room="lobby")
+    bob = await world.join("bob", room="lobby")
+    await asyncio.gather(linked(ada), linked(bob))
+    return ada, bob
+
+
 @pytest.mark.parametrize("outage", [0.5, 5.0, 12.0, 30.0, 60.0])
 @pytest.mark.parametrize("seed", range(8))
 def test_r3_messages_pass_soon_after_an_outage(seed: int, outage: float) -> None:
@@ -35,9 +43,7 @@ def test_r3_messages_pass_soon_after_an_outage(seed: int, outage: float) -> None
     world = World(seed)
 
     async def main() -> None:
-        ada = await world.join("ada", room="lobby")
-        bob = await world.join("bob", room="lobby")
-        await asyncio.gather(linked(ada), linked(bob))
+        ada, bob = await meet(world)
         await asyncio.sleep(5.0 + seed / 3)
         world.network.detach("ada")
         world.change_network("ada")
@@ -65,9 +71,7 @@ def test_r3_messages_pass_soon_on_another_address(seed: int) -> None:
     world = World(seed)
 
     async def main() -> None:
-        ada = await world.join("ada", room="lobby")
-        bob = await world.join("bob", room="lobby")
-        await asyncio.gather(linked(ada), linked(bob))
+        ada, bob = await meet(world)
         await asyncio.sleep(5.0 + seed / 3)
         for other in ("bob", "server"):
             world.network.move("ada", other)
@@ -85,9 +89,7 @@ def test_r4_no_healthy_link_is_replaced(seed: int) -> None:
     world = World(seed)
 
     async def main() -> None:
-        ada = await world.join("ada", room="lobby")
-        bob = await world.join("bob", room="lobby")
-        await asyncio.gather(linked(ada), linked(bob))
+        ada, _bob = await meet(world)
         (peer,) = ada.peers
         for number in range(20):
             world.change_network("ada")

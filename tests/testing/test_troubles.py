@@ -69,7 +69,7 @@ def test_the_server_is_a_host_to_be_parted_from() -> None:
 
 
 @pytest.mark.parametrize("silently", [True, False])
-def test_a_killed_path_is_noticed_late_or_at_once_and_replaced(*, silently: bool) -> None:
+def test_a_killed_path_is_noticed_late_or_at_once_and_mended(*, silently: bool) -> None:
     """Silently, a ping has to stay unanswered first; else both see it fail."""
     world = World()
 
@@ -85,7 +85,7 @@ def test_a_killed_path_is_noticed_late_or_at_once_and_replaced(*, silently: bool
         view = ada.link(bob.me)
         assert view is not None
         assert view.state is LinkState.CONNECTED
-        assert view.generation == 2
+        assert view.generation == (1 if silently else 2)  # ICE restart, or another
 
     world.run(main())
 

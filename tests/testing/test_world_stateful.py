@@ -199,10 +199,9 @@ class RoomStory(RuleBasedStateMachine):
 
 
 def test_a_room_keeps_its_promise() -> None:
-    """M6: the laws hold for whatever a hundred examples do to a room."""
-    run_state_machine_as_test(
-        RoomStory, settings=settings(max_examples=100, stateful_step_count=25)
-    )
+    """M6: the laws hold for what a hundred examples do to a room, the same ones each time."""
+    hundred = settings(max_examples=100, stateful_step_count=25, derandomize=True)
+    run_state_machine_as_test(RoomStory, settings=hundred)
 
 
 @pytest.mark.nightly
