@@ -89,10 +89,10 @@ class Pair:
 
     # --- messages ---------------------------------------------------------------------
 
-    async def pour(self, count: int, large_bytes: int, patience: float) -> None:
+    async def recite(self, count: int, large_bytes: int, patience: float) -> None:
         """Have both send, and see that all arrives, once and in order."""
         for peer in self.ends:
-            peer.tell("pour", count=count, large_bytes=large_bytes)
+            peer.tell("recite", count=count, large_bytes=large_bytes)
         expected = [message(number, large_bytes) for number in range(count)]
         for sender, receiver in self.ways:
             await receiver.until(lambda: self._heard(sender, receiver, count), patience)  # noqa: B023

@@ -1,4 +1,4 @@
-"""A peer of the lab: one of ``tests.rooms.peer`` that can pour, and tell its kind of path."""
+"""A peer of the lab: one of ``tests.rooms.peer`` that can recite, and tell its kind of path."""
 
 import asyncio
 from random import Random
@@ -36,13 +36,10 @@ class LabPeer(peer.Peer):
         await room.enter()
         return room
 
-    async def pour(self, count: int, large_bytes: int = 0, interval: float = 0.0) -> None:
-        """Send so many messages, as fast as they are accepted or one an interval."""
+    async def recite(self, count: int, large_bytes: int) -> None:
+        """Send so many messages to everybody, as fast as they are accepted."""
         for number in range(count):
             await self._room.send(message(number, large_bytes))
-            if interval:
-                await asyncio.sleep(interval)
-        peer.tell("Poured", count=count)
 
     async def path(self) -> None:
         """Tell what the newest connection's engine says of its path."""

@@ -72,7 +72,7 @@ async def climb(pair: Pair, wire: Wire, rung: Rung, count: int, patience: float)
     began = time.monotonic()
     await pair.linked(patience)
     linked = time.monotonic()
-    await pair.pour(count, LARGE_BYTES, patience)
+    await pair.recite(count, LARGE_BYTES, patience)
     after = await wire.counters()
     lost, taken = (
         sum(after[way][key] - before[way][key] for way in after) for key in ("lost", "taken")

@@ -29,7 +29,7 @@ async def transfer(lab: Lab, way: Way, seed: str) -> None:
     pair = await Pair.started(lab, way.server, way.narrow, way.wide)
     await pair.met(Random(f"{seed} {way.name}"))
     began = time.monotonic()
-    await pair.pour(1, MEBIBYTE, PATIENCE)
+    await pair.recite(1, MEBIBYTE, PATIENCE)
     report(f"{way.name}: 1 MiB each way in {time.monotonic() - began:.2f} s")
 
 

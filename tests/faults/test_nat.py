@@ -80,7 +80,7 @@ async def connect(pair: Pair, kinds: Kinds, chance: Random) -> float:
         assert left > 0, (kinds, [peer.of("Path")[-1] for peer in pair.ends])
         await asyncio.sleep(LOOK_INTERVAL)
     settled = time.monotonic() - began
-    await pair.pour(10, 10_000, SETTLED)
+    await pair.recite(10, 10_000, SETTLED)
     names = " - ".join(kind.value for kind in kinds)
     report(f"{names}: {expected(kinds).value} path; linked {took:.2f} s, best {settled:.2f} s")
     assert took < CONNECTED

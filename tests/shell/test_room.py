@@ -244,7 +244,7 @@ async def test_each_subscription_gets_everything(two: tuple[Room, Room]) -> None
     assert await _events(views[0]) == []
 
 
-async def _events(view: thkmesh.Subscription) -> list[thkmesh.Event]:
+async def _events(view: thkmesh.Subscription[thkmesh.Event]) -> list[thkmesh.Event]:
     """Return all events to the end."""
     return [event async for event in view]
 
