@@ -43,6 +43,7 @@ from thkmesh.core.sending import LOW_WATER_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
+    Deliver,
     Emit,
     Ended,
     FromLink,
@@ -75,6 +76,7 @@ class ConnectionSettings:
     ice_servers: tuple[IceServer, ...] = ()
     relay_only: bool = False
     hasty: bool = False
+    watch_network: bool = True
     heartbeat_interval: float = INTERVAL
     disconnect_timeout: float = PATIENCE
     failed_timeout: float = SETTLE_TIMEOUT
@@ -120,6 +122,9 @@ class Face(Protocol):
 
     def emit(self, event: Event) -> None:
         """Take an event."""
+
+    def deliver(self, output: Deliver) -> None:
+        """Take a message; what was read of it is reported as ``Deliver`` says."""
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
@@ -184,9 +189,18 @@ class Runner:
         await self._ended.wait()
 
     @property
+    def watches_network(self) -> bool:
+        """Whether the session wants to know when the machine comes to another network."""
+        return self._connecting.watch_network
+
+    @property
     def peers(self) -> tuple[Peer, ...]:
         """Who is here beside us; safe to read from any thread."""
         return self._peers
+
+    def has_room(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message would be accepted at once; safe to ask on any thread."""
+        return self._session.room_for(channel, to)
 
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
@@ -215,6 +229,8 @@ class Runner:
                 if isinstance(event, PeerJoined | PeerLeft):
                     self._peers = self._session.peers
                 self._face.emit(event)
+            case Deliver():
+                self._face.deliver(output)
             case Accepted(token=token):
                 self._face.accepted(token)
             case Unsendable(token=token, error=error):

@@ -3,12 +3,14 @@
 import itertools
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as events
-from thkmesh.core.budget import Budget
+from thkmesh.core.allowance import Allowance
+from thkmesh.core.channels import Channels, Delivery, Priority
+from thkmesh.core.credit import Budget
 from thkmesh.core.engine import (
     CHANNELS,
     AddCandidate,
@@ -24,20 +26,21 @@ from thkmesh.core.engine import (
     MakeAnswer,
     MakeOffer,
     OperationDone,
+    RollBack,
     SdpType,
     StateChanged,
 )
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.core.sending import Outbox
-from thkmesh.core.streams import Log
+from thkmesh.core.traffic import Traffic
 from thkmesh.events import Data, LinkState
 
 LOW = SessionKey("a" * 26, "0" * 16)
 HIGH = SessionKey("b" * 26, "0" * 16)
 
 ALL = Capabilities(rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144)
+NO_RESTART = replace(ALL, ice_restart=False)
 
 
 _Kind = TypeVar("_Kind")
@@ -48,8 +51,9 @@ class End:
     """One side: its link, and what came out of it."""
 
     link: Link
-    broadcasts: Log
+    channels: Channels
     budget: Budget
+    allowance: Allowance
     out: list[events.LinkOutput] = field(default_factory=list)
     number: int = 0
     closed: list[tuple[int, float]] = field(default_factory=list)
@@ -60,10 +64,12 @@ class End:
     @classmethod
     def between(cls, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: float) -> "End":
         """Make a link whose retries depend on ``dice``."""
-        order = itertools.count()
-        log = Log(order)
-        budget = Budget(1e9, 1e9)
-        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order, budget)), log, budget)
+        channels = Channels()
+        budget = Budget()
+        traffic = Traffic(to, channels, budget)
+        allowance = Allowance(1e9, 1e9)
+        link = Link(me, to, settings, lambda: dice, traffic, allowance=allowance)
+        return cls(link, channels, budget, allowance)
 
     def said(self, kind: type[_Kind]) -> list[_Kind]:
         """Return the outputs of one type, in order."""
@@ -84,8 +90,9 @@ class LinkWorld:
     """Both ends, and the time.
 
     ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
-    ``network`` False keeps every frame, for as long as its connection lasts;
-    ``relay_loses`` tells of each datagram whether the server drops it.
+    ``network`` False keeps every frame, for as long as its connection lasts, and with
+    ``reading`` False nobody reads what arrives. ``relay_loses`` tells of each datagram
+    whether the server drops it; with ``relay_repeats`` it passes each on twice.
     """
 
     def __init__(
@@ -102,13 +109,18 @@ class LinkWorld:
         self.high = End.between(HIGH, LOW, settings, dice)
         self.now = 0.0
         self.engine = True
+        self.reading = True
         self.wire_up = True
         self._network = True
         self.relay_loses: Callable[[bytes], bool] = lambda _: False
+        self.relay_repeats = False
         self._kept: list[tuple[End, int, bytes]] = []
         self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
         self._negotiated: set[int] = set()
         self._opened: set[tuple[int, int]] = set()
+        self._joined: dict[tuple[int, int], int] = {}
+        self._restarts = itertools.count(1)
+        self._restarting: tuple[int, int] | None = None
 
     @property
     def network(self) -> bool:
@@ -123,6 +135,10 @@ class LinkWorld:
             for end, number, frame in kept:
                 self._work.append((end, events.FromEngine(number, FrameReceived(0, frame))))
             self._settle()
+
+    def lose(self) -> None:
+        """Lose the frames that were kept."""
+        self._kept.clear()
 
     def connect(self) -> "LinkWorld":
         """Bring both online and let them connect."""
@@ -141,17 +157,29 @@ class LinkWorld:
         self._work.append((end, event))
         self._settle()
 
-    def send(self, end: End, data: Data, *, direct: bool = False) -> None:
+    def send(self, end: End, data: Data, *, direct: bool = False, channel: str = "") -> None:
         """Send a message from an end."""
         kind, payload = frames.encode(data)
         if direct:
-            self.tell(end, events.Enqueue(kind, payload))
+            self.tell(end, events.Enqueue(channel, kind, payload))
         else:
-            end.broadcasts.append(kind, payload)
+            end.channels[channel].log.append(kind, payload)
             self.tell(end, events.Appended())
+
+    def open(self, end: End, name: str) -> None:
+        """Let an end have another channel to send on."""
+        end.channels.open(name, Delivery.RELIABLE, Priority.NORMAL)
+        self.tell(end, events.Opened(name))
+
+    def listen(self, end: End, name: str, *, wanted: bool = True) -> None:
+        """Let an end want to hear of a channel, or no longer."""
+        end.channels.listen(name, wanted=wanted)
+        self.tell(end, events.Listening())
 
     def report(self, end: End, event: EngineEvent) -> None:
         """Let the current connection of an end report something."""
+        if isinstance(event, ChannelOpened):
+            self._joined[id(end), end.number] = self.other(end).number
         self.tell(end, events.FromEngine(end.number, event))
 
     def run(self, seconds: float) -> "LinkWorld":
@@ -191,27 +219,31 @@ class LinkWorld:
                 self._work.append((self.other(end), events.SignalArrived(seq, ack, parsed)))
             case events.Perform(number=number, operation=operation) if self.engine:
                 self._operate(end, number, operation)
-            case events.SendFrame(frame=frame):
+            case events.ContentArrived(stream=stream, cost=cost) if self.reading:
+                self._work.append((end, events.Read(stream, cost)))
+            case events.SendFrame(number=number, frame=frame):
                 end.frames.append(frame)
-                self._carry(end, frame)
+                self._carry(end, number, frame)
             case events.SendRelayed(datagram=datagram):
                 end.relayed.append(datagram)
                 if not self.relay_loses(datagram):
-                    self._work.append((self.other(end), events.Relayed(datagram)))
+                    copies = [(self.other(end), events.Relayed(datagram))]
+                    self._work.extend(copies * (1 + self.relay_repeats))
             case events.MeasureBuffer(number=number):
                 self._work.append((end, events.Measured(number, end.held_bytes)))
             case _:
                 pass
 
-    def _carry(self, end: End, frame: bytes) -> None:
+    def _carry(self, end: End, number: int, frame: bytes) -> None:
         other = self.other(end)
-        if not other.number:
+        to = self._joined.get((id(end), number))
+        if to is None:
             return
         if self.network:
-            event = events.FromEngine(other.number, FrameReceived(0, frame))
+            event = events.FromEngine(to, FrameReceived(0, frame))
             self._work.append((other, event))
         else:
-            self._kept.append((other, other.number, frame))
+            self._kept.append((other, to, frame))
 
     def _parse(self, output: events.TransmitSignal, body: str) -> wire.SignalBody | None:
         if output.seq == 0:
@@ -233,7 +265,10 @@ class LinkWorld:
         ufrag = f"{'low' if end is self.low else 'high'}{number}"
         results: list[EngineEvent] = []
         match operation:
-            case MakeOffer():
+            case MakeOffer(ice_restart=restart):
+                if restart:
+                    ufrag += f"r{next(self._restarts)}"
+                    self._restarting = (self.low.number, self.high.number)
                 sdp = f"v=0\r\na=ice-ufrag:{ufrag}\r\n"
                 results = [OperationDone(operation, Description(SdpType.OFFER, sdp))]
                 results += self._candidates(ufrag)
@@ -246,16 +281,24 @@ class LinkWorld:
                 results = [OperationDone(operation)]
                 if description.type is SdpType.ANSWER:
                     self._negotiated.add(id(end))
-            case AddCandidate():
+            case AddCandidate() | RollBack():
                 results = [OperationDone(operation)]
             case _:
                 raise AssertionError(operation)
         for result in results:
             self._work.append((end, events.FromEngine(number, result)))
         pair = (self.low.number, self.high.number)
+        done = isinstance(operation, ApplyRemote) and operation.description.type is SdpType.ANSWER
+        if done and self.network and self._restarting == pair:
+            self._restarting = None
+            for each in (self.low, self.high):
+                restarted = StateChanged(ConnectionState.CONNECTED)
+                self._work.append((each, events.FromEngine(each.number, restarted)))
         agreed = self._negotiated == {id(self.low), id(self.high)}
         if agreed and self.network and pair not in self._opened:
             self._opened.add(pair)
+            self._joined[id(self.low), self.low.number] = self.high.number
+            self._joined[id(self.high), self.high.number] = self.low.number
             for each in (self.low, self.high):
                 opened: list[EngineEvent] = [StateChanged(ConnectionState.CONNECTED)]
                 opened += [ChannelOpened(channel.id) for channel in CHANNELS]

@@ -40,7 +40,7 @@ ALL = LinkSettings(
 NO_ROLLBACK = LinkSettings(replace(ALL.capabilities, rollback=False))
 NO_RESTART = LinkSettings(replace(ALL.capabilities, ice_restart=False))
 HASTY = replace(ALL, hasty=True)
-START = frames.Begin(0, 0)
+START = frames.Begin(0, 0, 0)
 
 _THROWS = (0.5, 0.125, 0.875, 0.25, 0.75)
 
@@ -59,6 +59,11 @@ def sdp(ufrag: str, candidates: int = 0) -> str:
 def candidate(number: int) -> str:
     """Return one of many candidates."""
     return f"candidate:{number} 1 udp 1 192.0.2.1 {number} typ host"
+
+
+def acked(numbers: dict[int, int], limit: int = 2**40) -> frames.Ack:
+    """Return an acknowledgement that lets us send as much as we like, unless it says less."""
+    return frames.Ack({each: frames.Want(number, limit) for each, number in numbers.items()})
 
 
 class Story:
@@ -176,7 +181,10 @@ class Story:
     def resume(self, peer: Peer, **expected: int) -> None:
         """Let a peer say where its streams begin, and what it expects of ours."""
         numbers = {int(stream[1:]): number for stream, number in expected.items()}
-        self.frames(peer, frames.Resume({0: START, 1: START}, numbers))
+        name = frames.Name(0, 0, "", START, START)
+        self.frames(peer, frames.Resume(acked(numbers).wants), frames.Listen(()), name)
+        # Our streams are as wide as a story needs them.
+        self.frames(peer, acked(numbers or {0: 0, 1: 0}))
 
     def perform(self) -> None:
         """Do what the engine was asked for, until it is asked for nothing more."""
@@ -232,9 +240,11 @@ class Story:
             self.perform()
             self.meet(peer)
 
-    def send(self, token: int, to: Peer | None = None, data: Data = "hello") -> None:
+    def send(
+        self, token: int, to: Peer | None = None, data: Data = "hello", channel: str = ""
+    ) -> None:
         """Let the application send."""
-        self.tell(Send(token, None if to is None else key(to), *frames.encode(data)))
+        self.tell(Send(token, None if to is None else key(to), *frames.encode(data), channel))
 
     def fill(self, token: int, to: Peer | None) -> None:
         """Let the application fill a log."""

@@ -1,13 +1,18 @@
 """The laws of the relay: in use only while needed, and whatever it loses comes again."""
 
+import random
+
 import pytest
 
 from tests.core.link_world import HIGH, LOW, End, LinkWorld
 from thkmesh.core import frames
+from thkmesh.core.credit import WINDOW_LIMIT_BYTES
 from thkmesh.core.engine import ChannelOpened, FrameReceived
-from thkmesh.core.frames import BROADCAST, Begin, Kind
+from thkmesh.core.frames import BROADCAST, Begin, Kind, Name, Want
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.link_events import (
+    Abandon,
+    ContentArrived,
     CutLoose,
     Depart,
     FromEngine,
@@ -16,6 +21,7 @@ from thkmesh.core.link_events import (
     Misbehaved,
     Offline,
     Online,
+    Read,
     Relayed,
     Renew,
     Rerouted,
@@ -27,6 +33,8 @@ from thkmesh.core.streams import ACK_DELAY
 from thkmesh.events import LinkState, Path
 
 RELAY, DIRECT = Path.RELAY, Path.DIRECT
+START = Want(0, 0)
+BEGIN = Begin(0, 0, 0)
 
 
 def cut_off() -> LinkWorld:
@@ -72,7 +80,7 @@ def test_it_is_asked_for_after_a_second_without_a_direct_path() -> None:
     assert world.low.link.path is RELAY
     assert world.low.link.state is LinkState.CONNECTING
     world.run(1.0)
-    assert world.low.link.unacknowledged == 0
+    assert world.low.link.unacknowledged == {}
 
 
 def test_a_quick_direct_path_needs_no_relay() -> None:
@@ -105,6 +113,159 @@ def test_it_is_left_for_a_direct_path() -> None:
     assert world.high.heard == ["lost at first", "direct"]
 
 
+@pytest.mark.parametrize("lost", range(16))
+def test_each_datagram_may_be_lost_whatever_the_channels(lost: int) -> None:
+    """A name, what is listened to, a grant: it comes again, and nothing is missing."""
+    world = losing(lost)
+    for end in (world.low, world.high):
+        for name in ("x", "y"):
+            world.open(end, name)
+        world.listen(end, "x")
+    for number in range(3):
+        for end in (world.low, world.high):
+            world.send(end, f"all {number}", channel="x")
+            world.send(end, f"one {number}", channel="x", direct=True)
+            world.send(end, "unwanted", channel="y")
+    world.run(3.0)
+    world.listen(world.low, "y")
+    world.run(KEEPALIVE + 1.0)
+    world.send(world.high, "wanted", channel="y")
+    world.run(KEEPALIVE)
+    first = [f"{whom} {number}" for number in range(3) for whom in ("all", "one")]
+    assert world.low.heard == [*first, "wanted"]
+    assert world.high.heard == first
+    for end in (world.low, world.high):
+        assert end.link.unacknowledged == {}
+        assert [*end.said(Misbehaved), *end.said(MessagesLost)] == []
+
+
+def test_what_comes_twice_counts_once() -> None:
+    """Whatever it is; nor is it charged to its sender's credit."""
+    held: list[int] = []
+    for repeats in (False, True):
+        world = cut_off()
+        world.relay_repeats = repeats
+        world.reading = False
+        for end in (world.low, world.high):
+            world.open(end, "x")
+            world.listen(end, "x")
+        said = [f"{'x' * 20_000} {number}" for number in range(5)]
+        for text in said:
+            world.send(world.low, text, channel="x")
+        world.tell(world.low, CutLoose("x"))
+        world.run(5.0)
+        for text in said:
+            world.send(world.low, text, channel="x")
+        world.run(20.0)
+        assert world.high.heard == said
+        assert world.high.said(MessagesLost) == [MessagesLost(LOW, "x", 5)]
+        assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
+        held.append(world.high.budget.promised)
+    assert held[0] == held[1]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_who_does_not_read_stops_its_sender_here_too(lost: bool) -> None:
+    """And lets it go on by reading, also if the first word of that is lost."""
+    world = cut_off().run(2.0)
+    world.reading = False
+    said = [bytes([number]) * 60_000 for number in range(200)]
+    for data in said:
+        world.send(world.low, data)
+    world.run(60.0)
+    held = len(world.high.heard)
+    assert 0 < held < len(said)
+    assert held * 60_064 <= WINDOW_LIMIT_BYTES
+    world.relay_loses = lambda _: lost
+    world.reading = True
+    for arrived in world.high.said(ContentArrived):
+        world.tell(world.high, Read(arrived.stream, arrived.cost))
+    world.run(0.5)
+    assert (len(world.high.heard) > held) is not lost
+    world.relay_loses = lambda _: False
+    world.run(2 * KEEPALIVE)
+    assert world.high.heard == said
+    assert world.low.link.unacknowledged == {}
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_who_was_given_up_and_returns_learns_here_what_it_missed(lost: int) -> None:
+    """Word of that is in one datagram with the name that would hide it."""
+    world = cut_off()
+    world.send(world.low, "had")
+    world.run(3.0)
+    world.tell(world.low, Abandon())
+    world.send(world.low, "missed")
+    world.low.link = world.low.link.heir()
+    seen: list[bytes] = []
+
+    def loses(datagram: bytes) -> bool:
+        seen.append(datagram)
+        return len(seen) - 1 == lost
+
+    world.relay_loses = loses
+    world.tell(world.low, Online(relay=True))
+    world.send(world.low, "news")
+    world.run(30.0)
+    assert world.high.heard == ["had", "news"]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
+    assert world.low.link.unacknowledged == {}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_paths_do_all_arrives_in_order_or_is_told_of(seed: int) -> None:
+    """The relay loses and repeats, connections fall silent, revive, and are replaced."""
+    dice = random.Random(seed)
+    world = LinkWorld().meet()
+    world.relay_loses = lambda _: dice.random() < 0.2
+    sent: dict[int, list[str]] = {id(world.low): [], id(world.high): []}
+    for end in (world.low, world.high):
+        for name in ("x", "y"):
+            world.open(end, name)
+            world.listen(end, name)
+    for number in range(60):
+        match dice.randrange(9):
+            case 0:
+                world.network = not world.network
+            case 1:
+                world.engine = not world.engine
+            case 2:
+                world.wire_up = not world.wire_up
+            case 3:
+                world.relay_repeats = not world.relay_repeats
+            case 4:
+                world.tell(dice.choice((world.low, world.high)), Renew())
+            case 5:
+                end = dice.choice((world.low, world.high))
+                world.tell(end, Offline())
+                world.tell(end, Online(relay=True))
+            case 6:
+                world.tell(dice.choice((world.low, world.high)), CutLoose(dice.choice(("", "x"))))
+            case _:
+                pass
+        end = dice.choice((world.low, world.high))
+        channel = dice.choice(("", "x", "y"))
+        text = f"{channel} {number} {'.' * dice.choice((0, 0, 30_000))}"
+        sent[id(end)].append(text)
+        world.send(end, text, channel=channel)
+        world.run(dice.choice((0.0, 0.3, 4.0)))
+    world.network = world.engine = world.wire_up = True
+    world.relay_loses = lambda _: False
+    for end in (world.low, world.high):
+        world.tell(end, Online(relay=True))
+    world.run(60.0)
+    for end in (world.low, world.high):
+        said, heard = sent[id(world.other(end))], [str(each) for each in end.heard]
+        for channel in ("", "x", "y"):
+            ours = [text for text in said if text.split(" ")[0] == channel]
+            came = [text for text in heard if text.split(" ")[0] == channel]
+            assert came == [text for text in ours if text in came]
+            lost = sum(each.count for each in end.said(MessagesLost) if each.channel == channel)
+            assert len(came) + lost == len(ours)
+        assert end.link.unacknowledged == {}
+        assert end.said(Misbehaved) == []
+
+
 @pytest.mark.parametrize("lost", range(12))
 def test_each_datagram_may_be_lost(lost: int) -> None:
     """Whichever it is, of either side, everything arrives once and in order."""
@@ -121,7 +282,7 @@ def test_each_datagram_may_be_lost(lost: int) -> None:
     world.run(10.0)
     for end in (world.low, world.high):
         assert end.heard == [*said, "more", "and more"]
-        assert end.link.unacknowledged == 0
+        assert end.link.unacknowledged == {}
         assert end.said(Misbehaved) == []
 
 
@@ -151,7 +312,7 @@ def test_it_keeps_to_the_budget() -> None:
     """What is over it waits, acknowledgements too, and nothing is lost for it."""
     world = cut_off().run(2.0)
     for end in (world.low, world.high):
-        end.budget.set(1000.0, 2000.0, world.now)
+        end.allowance.set(2000.0, 1000.0, world.now)
     before = sum(map(len, world.low.relayed))
     for _ in range(20):
         world.send(world.low, b"x" * 1000)
@@ -223,7 +384,7 @@ def test_without_the_server_it_ends() -> None:
     world.tell(world.low, Offline())
     assert paths(world.low) == [RELAY, None]
     said = len(world.low.relayed)
-    world.tell(world.low, Relayed(frames.datagram(frames.Resume({}, {}))))
+    world.tell(world.low, Relayed(frames.datagram(frames.Resume({}))))
     world.run(30.0)
     assert len(world.low.relayed) == said
     world.tell(world.low, Online(relay=True))
@@ -253,7 +414,7 @@ def test_who_has_a_direct_path_answers_and_goes_on_over_that() -> None:
     world.send(world.low, "by relay")
     world.run(1.0)
     assert world.high.heard == ["by relay"]
-    assert world.low.link.unacknowledged == 0
+    assert world.low.link.unacknowledged == {}
     assert "Fragment" not in kinds(world.high)
     world.run(60.0)
     assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
@@ -290,8 +451,8 @@ def test_a_resume_that_was_overtaken_is_no_violation() -> None:
         world.tell(end, Renew())
     world.run(3.0)
     world.report(world.low, ChannelOpened(0))
-    stale = frames.datagram(frames.Resume({BROADCAST: Begin(0, 0)}, {BROADCAST: 0}))
-    world.tell(world.low, Relayed(frames.datagram(frames.Ack({BROADCAST: 0}))))
+    stale = frames.datagram(frames.Resume({BROADCAST: START}))
+    world.tell(world.low, Relayed(frames.datagram(frames.Ack({BROADCAST: START}))))
     world.send(world.low, "x")
     world.report(world.low, FrameReceived(0, stale))
     world.tell(world.low, FromEngine(world.low.number, FrameReceived(0, stale)))
@@ -303,9 +464,12 @@ def test_a_resume_that_was_overtaken_is_no_violation() -> None:
     [
         b"",
         b"\x01\x3f",
-        frames.datagram(frames.Ack({BROADCAST: 5})),
-        frames.datagram(frames.Resume({}, {BROADCAST: 5})),
-        frames.datagram(frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"\xff")),
+        frames.datagram(frames.Ack({BROADCAST: Want(5, 0)})),
+        frames.datagram(frames.Resume({BROADCAST: Want(5, 0)})),
+        frames.datagram(
+            Name(0, 0, "", BEGIN, BEGIN),
+            frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"\xff"),
+        ),
     ],
 )
 def test_nonsense_is_refused_and_ends_nothing(datagram: bytes) -> None:
@@ -321,7 +485,7 @@ def test_nonsense_is_refused_and_ends_nothing(datagram: bytes) -> None:
 def test_what_makes_no_sense_without_its_beginning_is_ignored() -> None:
     """The frame that explained it was lost, and comes again; a ping has no meaning here."""
     world = cut_off()
-    skip = frames.Skip(BROADCAST, Begin(3, 3))
+    skip = frames.Skip(BROADCAST, Begin(3, 3, 300))
     fragment = frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"early")
     world.tell(world.low, Relayed(frames.datagram(skip, fragment, frames.Ping(1), frames.Pong(1))))
     assert world.low.said(Misbehaved) == []
@@ -342,10 +506,10 @@ def test_who_is_cut_loose_is_told_over_the_relay() -> None:
 
     world.relay_loses = loses
     world.send(world.low, "missed")
-    world.tell(world.low, CutLoose())
+    world.tell(world.low, CutLoose(""))
     world.run(10.0)
-    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
-    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.low.said(Lagged) == [Lagged(HIGH, "", 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
     world.send(world.low, "news")
     world.run(10.0)
     assert world.high.heard == ["had", "news"]

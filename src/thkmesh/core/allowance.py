@@ -1,28 +1,48 @@
-"""How much of something that costs us another may ask for: a token bucket.
+"""How much of something may be had in time: a token bucket.
 
-So many at once, and one more after each interval, never more than at first. Who
-stays within it never notices; who does not is refused until time has passed.
+So much at once, and more at a steady rate, never more than at first. Who guards
+something takes what is asked for, if there is so much, and else refuses (new
+connections for a peer, what the server passes on). Who paces itself spends while there
+is something left, may owe up to one message, and waits until that is paid back.
 """
 
 __all__ = ["Allowance"]
 
 
 class Allowance:
-    """What somebody may still ask for."""
+    """What somebody may still have."""
 
-    def __init__(self, most: int, interval: float) -> None:
-        """Begin with ``most``; another comes after each ``interval`` seconds."""
-        self._most = most
-        self._interval = interval
-        self._left = float(most)
+    def __init__(self, most: float, rate: float) -> None:
+        """Begin with ``most``; ``rate`` comes in a second."""
+        self._rate = rate
+        self._most = self._left = float(most)
         self._since = 0.0
 
-    def take(self, now: float) -> bool:
-        """Take one if there is one; tell whether there was."""
-        grown = max(0.0, now - self._since) / self._interval
+    def set(self, most: float, rate: float, now: float) -> None:
+        """Change both; what grew until now counts, and what is given first is all there."""
+        self._grow(now)
+        self._left = min(self._left, most) if self._rate else float(most)
+        self._most, self._rate = float(most), rate
+
+    def take(self, amount: float, now: float) -> bool:
+        """Take so much if there is so much; tell whether there was."""
+        self._grow(now)
+        if self._left < amount:
+            return False
+        self._left -= amount
+        return True
+
+    def spend(self, amount: float, now: float) -> None:
+        """Take so much whatever there is."""
+        self._grow(now)
+        self._left -= amount
+
+    def free_at(self, now: float) -> float:
+        """Return from when on something may be spent; ``now`` if it may be at once."""
+        self._grow(now)
+        return now if self._left > 0 else now + (1 - self._left) / self._rate
+
+    def _grow(self, now: float) -> None:
+        grown = max(0.0, now - self._since) * self._rate
         self._left = min(self._most, self._left + grown)
         self._since = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True

@@ -1,9 +1,9 @@
 """The path through the signaling server, for when there is no other.
 
 Where no direct path opens, and while a broken one is being repaired, the link's
-streams go on over the signaling WebSocket: sealed end to end, within a budget, and
-only as long as needed. The server drops what is over the budget or what a slow
-reader cannot take, so this path **may lose**; it needs its own repair:
+streams go on over the signaling WebSocket: sealed end to end, within an allowance, and
+only as long as needed. The server drops what is over that or what a slow reader cannot
+take, so this path **may lose**; it needs its own repair:
 
 ::
 
@@ -11,12 +11,14 @@ reader cannot take, so this path **may lose**; it needs its own repair:
        ▲                                 ╰◀── 3 time-outs ────╯ │
        ╰────────── direct path opens, or the server is gone ◀───╯
 
-``Resume`` is said until the other side has answered with its own or with an
-acknowledgement; then sending goes on from what that expects. At most
-``WINDOW_BYTES`` are on their way. A receiver ignores what leaves a gap and says
+``Resume``, with all that we listen to, is said until the other side has answered with
+its own or with an acknowledgement; then sending goes on from what that expects. At
+most ``WINDOW_BYTES`` are on their way. A receiver ignores what leaves a gap and says
 again what it expects; a sender without progress for a while starts again from what
-is acknowledged (go-back-N), behind another ``Resume``. So every loss is repaired,
-of ``Resume``, ``Skip`` and acknowledgements too.
+is acknowledged (go-back-N), behind another ``Resume``, and names its channels anew. A
+``Resume`` is answered with all that is wanted and listened to. So every loss is repaired:
+of fragments, names, skips and acknowledgements by the sender's time-out; of a grant, or
+of the news that we listen to another channel, after ``KEEPALIVE`` at the latest.
 
 Who still has a direct path answers, but sends nothing of its own here.
 """
@@ -24,8 +26,8 @@ Who still has a direct path answers, but sends nothing of its own here.
 from typing import Final
 
 from thkmesh.core import frames
-from thkmesh.core.receiving import Inbox
-from thkmesh.core.sending import Outbox
+from thkmesh.core.allowance import Allowance
+from thkmesh.core.traffic import Traffic
 
 __all__ = [
     "KEEPALIVE",
@@ -68,13 +70,19 @@ class Relay:
         owes: what arrived came over this path, so its acknowledgement goes there too.
     """
 
-    def __init__(self, outbox: Outbox, inbox: Inbox) -> None:
-        """Begin closed."""
+    def __init__(self, traffic: Traffic, allowance: Allowance) -> None:
+        """Begin closed.
+
+        Args:
+            traffic: what is carried.
+            allowance: how many bytes our session may send through the server.
+        """
         self.usable = self.open = self.answered = self.owes = False
-        self._outbox = outbox
-        self._inbox = inbox
+        self._traffic = traffic
+        self._outbox, self._inbox = traffic.outbox, traffic.inbox
+        self._allowance = allowance
         self._since: float | None = None
-        self._resuming = self._acknowledging = False
+        self._resuming = self._answering = False
         self._timeout = TIMEOUT
         self._tries = 0
         self._ask_at: float | None = None
@@ -85,7 +93,7 @@ class Relay:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         blocked = self._free_at is not None
-        owed = self._inbox.ack_due if self.owes and not blocked else None
+        owed = self._inbox.ack_due if self._acknowledging and not blocked else None
         times = [self._ask_at, self._free_at, owed]
         if self._since is not None and not self.open:
             times.append(self._since + RELAY_AFTER)
@@ -106,26 +114,27 @@ class Relay:
         elif not self.open and now >= self._since + RELAY_AFTER:
             self._begin(now)
         if not self.usable:
-            self.owes = self._resuming = self._acknowledging = False
+            self.owes = self._resuming = self._answering = False
 
     # --- what arrives -----------------------------------------------------------------
 
     def resumed(self, resume: frames.Resume, now: float) -> None:
-        """Take the other side's word for what begins where, and what it has; answer.
+        """Take the other side's word for what it has; answer.
 
         Raises:
             InvalidMessage: it cannot have that.
         """
-        self._inbox.begin(resume.begins)
+        self._inbox.begun = True
         if self._since is not None and not self.open:
             self._begin(now)
         if self.open and not self.answered:
             self._resuming = True
         else:
-            self._acknowledging = True
-        self.acknowledged(resume.expected, now)
+            self._inbox.tell(self._inbox.streams, now)
+            self.owes = self._answering = True
+        self.acknowledged(resume.wants, now)
 
-    def acknowledged(self, expected: dict[int, int], now: float) -> None:
+    def acknowledged(self, wants: frames.Wants, now: float) -> None:
         """Take the other side's word for what it has, and go on from there.
 
         Raises:
@@ -133,10 +142,10 @@ class Relay:
         """
         before = self._outbox.unacknowledged_bytes
         if self.open and not self.answered:
-            self._outbox.resume(expected)
+            self._outbox.resume(wants)
             self.answered = True
         else:
-            self._outbox.acknowledge(expected)
+            self._outbox.acknowledge(wants)
         if not self.open:
             return
         self._tries = 0
@@ -149,7 +158,7 @@ class Relay:
     # --- what is said -----------------------------------------------------------------
 
     def resume_again(self) -> None:
-        """Say again what begins where: a stream has been moved."""
+        """Say anew what we want to hear."""
         self._resuming = self.open
 
     def take(self, now: float) -> list[bytes]:
@@ -158,14 +167,13 @@ class Relay:
         self._free_at = None
         if self.open and self._ask_at is not None and now >= self._ask_at:
             self._ask_again(now)
-        budget = self._outbox.budget
         while self._resuming or self._acknowledges(now) or self._sends:
-            free_at = budget.free_at(now)
+            free_at = self._allowance.free_at(now)
             if free_at > now:
                 self._free_at = free_at
                 break
             datagram = self._next(now)
-            budget.spend(len(datagram) + OVERHEAD_BYTES, now)
+            self._allowance.spend(len(datagram) + OVERHEAD_BYTES, now)
             taken.append(datagram)
         return taken
 
@@ -173,20 +181,29 @@ class Relay:
     def _sends(self) -> bool:
         return self.open and self.answered and self._outbox.fits(WINDOW_BYTES)
 
+    @property
+    def _acknowledging(self) -> bool:
+        """Tell whether acknowledgements, and grants, go this way."""
+        return self.owes or self.open
+
     def _acknowledges(self, now: float) -> bool:
         due = self._inbox.ack_due
-        return self._acknowledging or (self.owes and due is not None and now >= due)
+        return self._acknowledging and due is not None and now >= due
 
     def _next(self, now: float) -> bytes:
         if self._resuming:
             self._resuming = False
-            resume = self._outbox.resumption(self._inbox.expected)
-            return frames.datagram(resume, *(self._outbox.skips if self.answered else ()))
+            return frames.datagram(*self._traffic.resumption())
         if self._acknowledges(now):
-            self._acknowledging = self.owes = False
-            self._inbox.ack_due = None
-            return frames.datagram(frames.Ack(self._inbox.expected))
-        if not self._outbox.unsettled:
+            ack = self._inbox.acknowledge()
+            assert ack is not None, "it is due"
+            if not self.open:
+                # It may be lost; and who hears us over a direct path asks for nothing again.
+                self._inbox.tell(ack.wants, now)
+            said = (ack, self._traffic.listening()) if self._answering else (ack,)
+            self.owes = self._answering = False
+            return frames.datagram(*said)
+        if self._asked_at is None:
             self._asked_at = now
             self._ask_at = now + self._timeout
         return self._outbox.take_one()
@@ -195,6 +212,7 @@ class Relay:
         self._tries += 1
         if self._tries >= TRIES:
             self.answered = False
+            self._outbox.pause()
         if self._tries > 1 or self._outbox.unsettled:
             self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
         self._outbox.rewind()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from thkmesh.core.budget import Budget
+from thkmesh.core.allowance import Allowance
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.room_events import RoomRules
 from thkmesh.core.wire import PeerReady
@@ -40,7 +40,7 @@ class Session:
         since: when it came into the room.
         ready: its introduction, as the others are told it.
         waiting: the signals that came in while it was away, oldest first.
-        budget: what it may still send of sealed frames.
+        relay: how many bytes of sealed frames it may still send.
     """
 
     key: SessionKey
@@ -48,7 +48,7 @@ class Session:
     since: float
     name: str
     ready: PeerReady
-    budget: Budget
+    relay: Allowance
     conn: int | None = None
     waiting: deque[str] = field(default_factory=deque[str])
     waiting_bytes: int = 0

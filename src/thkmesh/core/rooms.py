@@ -30,7 +30,7 @@ Rules that are easy to get wrong:
   takes over without a word to the others: a hello proves possession of the key.
 - Signals are forwarded as the exact text that came in, to exactly the session they
   name; what cannot be forwarded is refused, so that its sender still owes it.
-- Sealed frames pass within their sender's budget, to who is connected. All others are
+- Sealed frames pass within their sender's allowance, to who is connected. All others are
   dropped without a word: their sender has to reckon with that anyway.
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
 
@@ -43,7 +43,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Literal
 
-from thkmesh.core.budget import Budget
+from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
@@ -281,8 +281,8 @@ class Rooms:
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
         ready = _ready(event.hello)
-        budget = Budget(self._rules.relay_bytes, self._rules.relay_burst_bytes)
-        session = Session(ready.session, room, now, event.introduction.name, ready, budget)
+        relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
+        session = Session(ready.session, room, now, event.introduction.name, ready, relay)
         room.sessions[session.key.id] = session
         self._empty.stop(room.name)
         self._attach(session, event, now, resumed=False)
@@ -385,7 +385,7 @@ class Rooms:
         frame = addressed(session.key, event.rest)
         target = session.room.sessions.get(event.to.id)
         reachable = target is not None and target.key == event.to and target.conn is not None
-        if self._rules.relay_bytes and reachable and session.budget.take(len(frame), now):
+        if self._rules.relay_bytes and reachable and session.relay.take(len(frame), now):
             assert target is not None
             assert target.conn is not None
             self.relayed += 1

@@ -14,32 +14,39 @@ session; any other loss is retried for as long as it takes.
 A message is accepted once its log has room (see ``streams``); until then its sender
 waits. A message to a single peer waits for that peer as long as it takes. One to
 everybody waits ``PATIENCE`` for the slowest of them, who is then cut loose: told how
-much it lost, as the sender is told who lags. Nobody halts a room.
+much it lost, as the sender is told who lags. Nobody waits for it again before it has
+taken in something. Nobody halts a room.
 """
 
-import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
-from thkmesh.core.budget import Budget
+from thkmesh.core.allowance import Allowance
+from thkmesh.core.channels import Channel, Channels
 from thkmesh.core.contact import Contact
+from thkmesh.core.credit import Budget
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
-from thkmesh.core.sending import Outbox
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    CloseChannel,
+    Deliver,
     Emit,
     Ended,
+    Flush,
     FromLink,
     Heard,
     Introduced,
     Leave,
+    NetworkChanged,
+    OpenChannel,
     Send,
     SessionEvent,
     SessionOutput,
@@ -50,9 +57,16 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
-from thkmesh.core.streams import Log
 from thkmesh.core.topology import Topology, links_wanted
-from thkmesh.errors import MeshError, PeerError, RoomClosed, ServerUnreachable, UnknownPeer
+from thkmesh.core.traffic import Traffic
+from thkmesh.errors import (
+    MeshError,
+    NotListening,
+    PeerError,
+    RoomClosed,
+    ServerUnreachable,
+    UnknownPeer,
+)
 from thkmesh.events import (
     LeaveReason,
     LinkChanged,
@@ -71,10 +85,15 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
-__all__ = ["PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
+__all__ = ["LONG_SLEEP", "PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
 
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
+
+_BEGINS: Final = (link.OpenConnection, link.Perform)
+
+LONG_SLEEP: Final = 5.0
+"""Seconds of sleep after which we may have woken up in another network."""
 
 RELAY_SHARE: Final = 0.9
 """How much of what the server passes on is used: clocks differ, and messages bunch."""
@@ -84,6 +103,22 @@ RELAY_BURST: Final = 2.0
 
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flushing:
+    """A flush that is not done: how far each link must have got, in its two streams."""
+
+    token: int
+    channel: Channel
+    places: tuple[tuple[Link, int, int], ...]
+
+    @property
+    def done(self) -> bool:
+        return all(
+            link.state is LinkState.CLOSED or link.lane(self.channel).reached(everybody, alone)
+            for link, everybody, alone in self.places
+        )
 
 
 class Session:
@@ -108,14 +143,15 @@ class Session:
         # The deadline of each link as it last was: asking all of them after every
         # event is what a session would spend most of its time on.
         self._due: dict[SessionKey, float] = {}
-        self._order = itertools.count()
-        self._broadcasts = Log(self._order)
-        # Those with whom keys are agreed, and what we may send them through the server.
+        # Those with whom keys are agreed, and how many bytes we may send through the server.
         self._sealed: set[SessionKey] = set()
-        self._budget = Budget(0, 0)
-        self._waiting: deque[Send] = deque()
-        # Since when a message to everybody has waited for somebody to take in others.
-        self._stuck_since: float | None = None
+        self._allowance = Allowance(0, 0)
+        self._channels = Channels()
+        self._budget = Budget()
+        self._waiting: deque[Send | Flush] = deque()
+        self._flushing: list[_Flushing] = []
+        # By channel, since when a message to everybody has waited for somebody.
+        self._stuck_since: dict[str, float] = {}
         self._leave_by: float | None = None
         self._server = ServerState.CONNECTING
         self._ended = False
@@ -136,10 +172,9 @@ class Session:
         if self._ended:
             return None
         times = [self._contact.deadline, self._members.deadline, self._leave_by]
-        if self._stuck_since is not None:
-            times.append(self._stuck_since + PATIENCE)
+        times += [since + PATIENCE for since in self._stuck_since.values()]
         times += self._due.values()
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
         """Settle what is due, then the event; return what to do."""
@@ -151,6 +186,8 @@ class Session:
         self._settle(now, out)
         self._take(event, now, out)
         self._admit(now, out)
+        if self._flushing:
+            self._flushed(out)
         self._conclude(now, out)
         return out
 
@@ -164,10 +201,11 @@ class Session:
                 self._to_link(to, inner, now, out)
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
-            case Send():
+            case Send() | Flush():
                 self._waiting.append(event)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
+                self._flushing = [each for each in self._flushing if each.token != token]
             case Introduced(peer=peer, sealed=sealed):
                 key = SessionKey(peer.id, peer.sid)
                 (self._sealed.add if sealed else self._sealed.discard)(key)
@@ -181,6 +219,10 @@ class Session:
             case Heard(message=message):
                 out += self._contact.heard(message, now)
                 self._heard(message, now, out)
+            case OpenChannel(name=name):
+                self._open_channel(event, now, out)
+            case CloseChannel(name=name):
+                self._listen(name, now, out, wanted=False)
             case Suspected(claimed=claimed, error=error):
                 out.append(_refused(error, self._members.peer(claimed) if claimed else None))
             case SocketLost(code=code, reason=reason):
@@ -191,9 +233,14 @@ class Session:
                         out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
             case Start():
                 out += self._contact.start(now)
+            case NetworkChanged():
+                self._network_changed(now, out)
             case Leave(patience=patience):
                 self._leave(patience, now, out)
-            case Tick() | Slept():  # pragma: no branch - the last
+            case Slept(duration=duration):
+                if duration >= LONG_SLEEP:
+                    self._network_changed(now, out)
+            case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
 
@@ -213,7 +260,7 @@ class Session:
     def _pace(self, now: float) -> None:
         """Keep within what the server passes on: it drops what is more."""
         pace = RELAY_SHARE * self._contact.relay_bytes
-        self._budget.set(pace, RELAY_BURST * pace, now)
+        self._allowance.set(RELAY_BURST * pace, pace, now)
 
     def _heard(self, message: wire.ToClient, now: float, out: list[SessionOutput]) -> None:
         match message:
@@ -233,14 +280,21 @@ class Session:
         for key in list(self._links):
             self._to_link(key, event, now, out)
 
+    def _network_changed(self, now: float, out: list[SessionOutput]) -> None:
+        """Ask everybody at once whether they can still be reached."""
+        out += self._contact.network_changed(now)
+        for key in list(self._links):
+            self._to_link(key, NetworkChanged(), now, out)
+
     def _settle(self, now: float, out: list[SessionOutput]) -> None:
         """Do all that ``now`` has made due."""
         out += self._contact.settle(now)
         self._changed(self._members.settle(now), now, out)
         for key in [key for key, due in self._due.items() if due <= now]:
             self._to_link(key, Tick(), now, out)
-        if self._stuck_since is not None and now >= self._stuck_since + PATIENCE:
-            self._cut_loose(now, out)
+        for channel, since in list(self._stuck_since.items()):
+            if now >= since + PATIENCE:
+                self._cut_loose(channel, now, out)
         if self._leave_by is not None and now >= self._leave_by:
             for key in list(self._links):
                 self._to_link(key, link.Abandon(), now, out)
@@ -266,8 +320,7 @@ class Session:
             self._due[key] = due
         for output in outputs:
             # What one output leads to may have closed the link: nothing is begun any more.
-            begins = isinstance(output, link.OpenConnection | link.Perform)
-            if not begins or self._links.get(key) is target:
+            if self._links.get(key) is target or not isinstance(output, _BEGINS):
                 self._from_link(target, output, now, out)
 
     def _from_link(
@@ -275,15 +328,19 @@ class Session:
     ) -> None:
         peer = self._members.peer(source.to)
         match output:
-            case link.ContentArrived(data=data, direct=direct):
+            case link.ContentArrived(channel=channel, data=data, stream=stream, cost=cost):
                 if peer is not None:  # What stands behind a goodbye is nobody's.
-                    out.append(Emit(Message(peer, data, direct)))
-            case link.MessagesLost(count=count):
+                    message = Message(peer, data, bool(stream & 1), channel)
+                    out.append(Deliver(message, source.to, stream, cost))
+            case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:
-                    out.append(Emit(Lost(peer, count)))
-            case link.Lagged(count=count):
+                    out.append(Emit(Lost(peer, count, channel)))
+            case link.Lagged(channel=channel, count=count):
                 assert peer is not None, "only who is present lags"
-                out.append(Emit(PeerLagging(peer, count)))
+                out.append(Emit(PeerLagging(peer, count, channel)))
+            case link.Dropped(channel=channel, count=count):
+                if peer is not None:
+                    out.append(Emit(Undelivered(peer, count, channel)))
             case link.Moved(state=state):
                 if peer is not None:
                     out.append(Emit(LinkChanged(peer, state)))
@@ -332,15 +389,16 @@ class Session:
         self._to_link(former.to, link.Abandon(), now, out)
         if reason is not LeaveReason.LEFT and former.received:
             out.append(Emit(Lost(peer, None)))
-        if undelivered and self._leave_by is None:
-            out.append(Emit(Undelivered(peer, undelivered)))
+        if self._leave_by is None:
+            for channel, count in undelivered.items():
+                out.append(Emit(Undelivered(peer, count, channel)))
 
     def _new_link(self, key: SessionKey) -> Link:
         former = self._lost.pop(key, None)
         if former is not None:
             return former.heir()
-        outbox = Outbox(self._broadcasts, self._order, self._budget)
-        return Link(self.me, key, self._settings, self._dice, outbox)
+        traffic = Traffic(key, self._channels, self._budget)
+        return Link(self.me, key, self._settings, self._dice, traffic, allowance=self._allowance)
 
     def _remember(self, former: Link) -> None:
         self._lost[former.to] = former
@@ -360,53 +418,114 @@ class Session:
 
     # --- sending ----------------------------------------------------------------------
 
+    def _open_channel(self, event: OpenChannel, now: float, out: list[SessionOutput]) -> None:
+        known = len(self._channels)
+        channel = self._channels.open(event.name, event.delivery, event.priority)
+        if len(self._channels) > known:
+            for key in list(self._links):
+                self._to_link(key, link.Opened(channel.name), now, out)
+        self._listen(event.name, now, out, wanted=event.listen)
+
+    def _listen(self, name: str, now: float, out: list[SessionOutput], *, wanted: bool) -> None:
+        if self._channels.listen(name, wanted=wanted):
+            for key in list(self._links):
+                self._to_link(key, link.Listening(), now, out)
+
+    def room_for(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message would be accepted at once; safe to ask on any thread."""
+        found, target = self._channels.get(channel), self._links.get(to) if to else None
+        if found is None or (to is not None and target is None):
+            return True
+        return (found.log if target is None else target.lane(found).log).has_room
+
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
         if not self._waiting:
-            self._stuck_since = None
+            self._stuck_since.clear()
             return
-        full: set[SessionKey | None] = set()
-        still: deque[Send] = deque()
-        for send in self._waiting:
-            refusal = self._refusal(send.to)
+        full: set[tuple[str, SessionKey | None]] = set()
+        still: deque[Send | Flush] = deque()
+        for each in self._waiting:
+            if isinstance(each, Flush):
+                if any(channel == each.channel for channel, _ in full):
+                    still.append(each)
+                else:
+                    self._flush(each)
+                continue
+            refusal = self._refusal(each)
+            stream = (each.channel, each.to)
             if refusal is not None:
-                out.append(Unsendable(send.token, refusal))
-            elif send.to in full or not self._has_room(send.to):
-                full.add(send.to)
-                still.append(send)
+                out.append(Unsendable(each.token, refusal))
+            elif stream in full or not self._has_room(each):
+                full.add(stream)
+                still.append(each)
             else:
-                self._accept(send, now, out)
+                self._accept(each, now, out)
         self._waiting = still
-        if None not in full:
-            self._stuck_since = None
-        elif self._stuck_since is None:
-            self._stuck_since = now
+        stuck = {channel for channel, to in full if to is None}
+        self._stuck_since = {each: self._stuck_since.get(each, now) for each in sorted(stuck)}
+        vain = [channel for channel in self._stuck_since if self._is_vain(channel)]
+        for channel in vain:
+            self._cut_loose(channel, now, out)
+        if vain:
+            self._admit(now, out)
 
-    def _refusal(self, to: SessionKey | None) -> MeshError | None:
+    def _slowest(self, channel: str) -> list[Link]:
+        """Return those for whom everybody waits on a channel."""
+        found = self._channels[channel]
+        return [each for each in self._links.values() if each.lane(found).everybody.last]
+
+    def _is_vain(self, channel: str) -> bool:
+        """Tell whether everybody waits for such alone as were waited for in vain."""
+        found = self._channels[channel]
+        slowest = self._slowest(channel)
+        return bool(slowest) and all(each.lane(found).adrift for each in slowest)
+
+    def _refusal(self, send: Send) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""
+        to = send.to
         if self._leave_by is not None:
             return RoomClosed("the room is being left")
-        if to is not None and to not in self._links:
+        if to is None:
+            return None
+        if to not in self._links:
             return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
+        if self._links[to].listens(self._channels[send.channel]) is False:
+            return NotListening(f"{to.id} does not listen to the channel {send.channel}")
         return None
 
-    def _has_room(self, to: SessionKey | None) -> bool:
-        return self._broadcasts.has_room if to is None else self._links[to].has_room
+    def _has_room(self, send: Send) -> bool:
+        channel = self._channels[send.channel]
+        log = channel.log if send.to is None else self._links[send.to].lane(channel).log
+        return log.has_room
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
-            self._broadcasts.append(send.kind, send.payload)
+            self._channels[send.channel].log.append(send.kind, send.payload)
             for key in list(self._links):
                 self._to_link(key, link.Appended(), now, out)
         else:
-            self._to_link(send.to, link.Enqueue(send.kind, send.payload), now, out)
+            enqueue = link.Enqueue(send.channel, send.kind, send.payload)
+            self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
 
-    def _cut_loose(self, now: float, out: list[SessionOutput]) -> None:
+    def _cut_loose(self, channel: str, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""
-        for key in [key for key, each in self._links.items() if each.lagging]:
-            self._to_link(key, link.CutLoose(), now, out)
-        self._stuck_since = None
+        for each in self._slowest(channel):
+            self._to_link(each.to, link.CutLoose(channel), now, out)
+        self._stuck_since.pop(channel, None)
+
+    def _flush(self, flush: Flush) -> None:
+        """Take note of how far everybody must have got."""
+        channel = self._channels[flush.channel]
+        places = (
+            (each, channel.log.next, each.lane(channel).log.next) for each in self._links.values()
+        )
+        self._flushing.append(_Flushing(flush.token, channel, tuple(places)))
+
+    def _flushed(self, out: list[SessionOutput]) -> None:
+        out += [Accepted(each.token) for each in self._flushing if each.done]
+        self._flushing = [each for each in self._flushing if not each.done]
 
     # --- the end ------------------------------------------------------------------------
 
@@ -428,13 +547,14 @@ class Session:
             self._to_link(key, link.Abandon(), now, out)
         self._ended = True
         error = self._contact.error
-        for send in self._waiting:
-            out.append(Unsendable(send.token, error or RoomClosed("the room was left")))
+        for each in (*self._waiting, *self._flushing):
+            out.append(Unsendable(each.token, error or RoomClosed("the room was left")))
         self._waiting.clear()
+        self._flushing.clear()
         out.append(Ended(error))
 
     def _after_end(self, event: SessionEvent | Tick | Slept) -> list[SessionOutput]:
-        if isinstance(event, Send):
+        if isinstance(event, Send | Flush):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
 

@@ -5,21 +5,28 @@ from typing import TypeAlias
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
+from thkmesh.core.channels import ROOM, Delivery, Priority
 from thkmesh.core.contact import ContactOutput
 from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import NetworkChanged
 from thkmesh.errors import MeshError, PeerError
-from thkmesh.events import Event
+from thkmesh.events import Event, Message
 from thkmesh.peer import Peer
 
 __all__ = [
     "Accepted",
     "Cancel",
+    "CloseChannel",
+    "Deliver",
     "Emit",
     "Ended",
+    "Flush",
     "FromLink",
     "Heard",
     "Introduced",
     "Leave",
+    "NetworkChanged",
+    "OpenChannel",
     "Send",
     "SessionEvent",
     "SessionOutput",
@@ -109,6 +116,32 @@ class Send:
     to: SessionKey | None
     kind: int
     payload: bytes
+    channel: str = ROOM
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """Have a channel; ``listen`` tells whether we want to hear of it, too."""
+
+    name: str
+    delivery: Delivery
+    priority: Priority
+    listen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChannel:
+    """Hear of a channel no longer."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Accept that token once all that was sent on a channel has arrived, or cannot."""
+
+    token: int
+    channel: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +169,10 @@ SessionEvent: TypeAlias = (
     | FromLink
     | Send
     | Cancel
+    | NetworkChanged
+    | OpenChannel
+    | CloseChannel
+    | Flush
     | Leave
 )
 
@@ -150,8 +187,21 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """Tell the application of a message; what it has read is reported to the link.
+
+    ``FromLink(source, Read(stream, cost))`` does that, for one or for many.
+    """
+
+    message: Message
+    source: SessionKey
+    stream: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message of that token is now ours to deliver."""
+    """The message of that token is now ours to deliver; or the ``Flush`` is done."""
 
     token: int
 
@@ -182,4 +232,4 @@ _Inner: TypeAlias = (
     | link.TransmitSignal
 )
 
-SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Accepted | Unsendable | Ended
+SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Deliver | Accepted | Unsendable | Ended

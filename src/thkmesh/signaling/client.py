@@ -79,7 +79,7 @@ class SignalingClient:
         self._settings = settings
         self._transport = transport
         self._feed = feed
-        self._verifier = Verifier(settings.room, settings.session)
+        self._verifier = Verifier(settings.room, settings.session, settings.identity.verify)
         self._sealer: Sealer | None = None
         if settings.relay:
             self._sealer = Sealer(settings.room, settings.session, settings.relay_seed)

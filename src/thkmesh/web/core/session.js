@@ -3,15 +3,15 @@
  * @module
  */
 
-import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
-import { Budget } from "./budget.js";
+import { NotListening, RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
+import { Budget } from "./credit.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
-import { Outbox } from "./sending.js";
-import { counter, Log } from "./streams.js";
 import { linksWanted, Topology } from "./topology.js";
+import { Traffic } from "./traffic.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -22,25 +22,32 @@ import { linksWanted, Topology } from "./topology.js";
  * @typedef {{ type: "start" }
  *   | { type: "socket-lost", code: number, reason: string }
  *   | { type: "heard", message: any }
- *   | { type: "welcomed", message: any, peers: Peer[], sealed: string[] }
- *   | { type: "introduced", peer: Peer, sealed: boolean }
+ *   | { type: "welcomed", message: any, peers: Peer[] }
+ *   | { type: "introduced", peer: Peer }
  *   | { type: "signal-verified", source: string,
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
  *   | { type: "from-link", to: string, event: LinkEvent }
- *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
+ *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
+ *       channel: string }
+ *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
+ *       priority: number, listen: boolean }
+ *   | { type: "close-channel", name: string }
+ *   | { type: "flush", token: number, channel: string }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
- *   | { type: "hurry" }
+ *   | { type: "network-changed" }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} SessionEvent
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "rerouted" | "graded"
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "graded"
  *       | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
+ *   | { type: "deliver", message: import("../events.js").Message, source: string,
+ *       stream: number, cost: number }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -48,12 +55,25 @@ import { linksWanted, Topology } from "./topology.js";
 
 /** Seconds that everybody waits for the slowest. */
 export const PATIENCE = 5.0;
-/** How much of what the server passes on is used: clocks differ, and messages bunch. */
-export const RELAY_SHARE = 0.9;
-/** How much may be sent at once, in seconds of that. */
-export const RELAY_BURST = 2.0;
+/** Seconds of sleep after which we may have woken up in another network. */
+export const LONG_SLEEP = 5.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
+
+/** @typedef {import("./channels.js").Channel} Channel */
+/**
+ * @typedef {{ token: number, channel: Channel,
+ *   places: { link: Link, everybody: number, alone: number }[] }} Flushing
+ */
+
+/**
+ * Return whether all that a flush waits for has arrived, or is not owed.
+ * @param {Flushing} flush
+ */
+function done({ channel, places }) {
+  return places.every(({ link, everybody, alone }) => (
+    link.state === "closed" || link.lane(channel).reached(everybody, alone)));
+}
 
 /** My life in one room. */
 export class Session {
@@ -76,19 +96,17 @@ export class Session {
    * @type {Map<string, number>}
    */
   #due = new Map();
-  #order = counter();
-  #broadcasts = new Log(this.#order);
-  /** Those with whom keys are agreed. @type {Set<string>} */
-  #sealed = new Set();
-  /** What we may send them through the server. */
-  #budget = new Budget(0, 0);
-  /** @type {Extract<SessionEvent, { type: "send" }>[]} */
+  #channels = new Channels();
+  #budget = new Budget();
+  /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
   #waiting = [];
+  /** Flushes that are not done: how far each link must have got. @type {Flushing[]} */
+  #flushing = [];
   /**
-   * Since when a message to everybody has waited for somebody to take in others.
-   * @type {number | null}
+   * By channel, since when a message to everybody has waited for somebody.
+   * @type {Map<string, number>}
    */
-  #stuckSince = null;
+  #stuckSince = new Map();
   /** @type {number | null} */
   #leaveBy = null;
   /** @type {import("../events.js").ServerState} */
@@ -127,7 +145,7 @@ export class Session {
     if (this.#ended) return null;
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
-    if (this.#stuckSince !== null) times.push(this.#stuckSince + PATIENCE);
+    for (const since of this.#stuckSince.values()) times.push(since + PATIENCE);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -142,7 +160,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send") {
+      if (event.type === "send" || event.type === "flush") {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -152,6 +170,7 @@ export class Session {
     this.#settle(now, out);
     this.#take(event, now, out);
     this.#admit(now, out);
+    if (this.#flushing.length > 0) this.#flushed(out);
     this.#conclude(now, out);
     return out;
   }
@@ -172,24 +191,27 @@ export class Session {
         this.#toLink(event.source, event.signal, now, out);
         break;
       case "send":
+      case "flush":
         this.#waiting.push(event);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
+        this.#flushing = this.#flushing.filter(({ token }) => token !== event.token);
+        break;
+      case "open-channel":
+        this.#openChannel(event, now, out);
+        break;
+      case "close-channel":
+        this.#listen(event.name, false, now, out);
         break;
       case "introduced": {
-        const { peer, sealed } = event;
-        const key = sessionKey(peer.id, peer.sid);
-        if (sealed) this.#sealed.add(key);
-        else this.#sealed.delete(key);
+        const { peer } = event;
         this.#changed(this.#members.ready(peer), now, out);
-        this.#toLink(key, this.#online(key), now, out);
+        this.#toLink(sessionKey(peer.id, peer.sid), { type: "online" }, now, out);
         break;
       }
       case "welcomed":
         out.push(...this.#contact.heard(event.message, now));
-        this.#sealed = new Set(event.sealed);
-        this.#pace(now);
         this.#welcomed(event.message.epoch, event.peers, now, out);
         break;
       case "heard":
@@ -204,8 +226,11 @@ export class Session {
       case "socket-lost":
         this.#socketLost(event.code, event.reason, now, out);
         break;
-      case "hurry":
-        this.#contact.hurry(now);
+      case "network-changed":
+        this.#networkChanged(now, out);
+        break;
+      case "slept":
+        if (event.duration >= LONG_SLEEP) this.#networkChanged(now, out);
         break;
       case "start":
         out.push(...this.#contact.start(now));
@@ -213,7 +238,7 @@ export class Session {
       case "leave":
         this.#leave(event.patience, now, out);
         break;
-      default: // Tick, Slept: settled already
+      default: // Tick: settled already
     }
     this.#reportServer(now, out);
   }
@@ -228,28 +253,8 @@ export class Session {
     // Before it is told that we are connected: who has joined finds the others here.
     this.#changed(this.#members.welcome(epoch, peers, now), now, out);
     for (const key of [...this.#links.keys()]) {
-      const reach = this.#members.listed(key)
-        ? this.#online(key) : /** @type {const} */ ({ type: "offline" });
-      this.#toLink(key, reach, now, out);
+      this.#toLink(key, { type: this.#members.listed(key) ? "online" : "offline" }, now, out);
     }
-  }
-
-  /**
-   * Return what can reach a session that the server lists.
-   * @param {string} key
-   * @returns {LinkEvent}
-   */
-  #online(key) {
-    return { type: "online", relay: this.#contact.relayBytes > 0 && this.#sealed.has(key) };
-  }
-
-  /**
-   * Keep within what the server passes on: it drops what is more.
-   * @param {number} now
-   */
-  #pace(now) {
-    const pace = RELAY_SHARE * this.#contact.relayBytes;
-    this.#budget.set(pace, RELAY_BURST * pace, now);
   }
 
   /**
@@ -296,6 +301,18 @@ export class Session {
   }
 
   /**
+   * Ask everybody at once whether they can still be reached.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #networkChanged(now, out) {
+    out.push(...this.#contact.networkChanged(now));
+    for (const key of [...this.#links.keys()]) {
+      this.#toLink(key, { type: "network-changed" }, now, out);
+    }
+  }
+
+  /**
    * Do all that `now` has made due.
    * @param {number} now
    * @param {SessionOutput[]} out
@@ -306,7 +323,9 @@ export class Session {
     for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
       this.#toLink(key, { type: "tick" }, now, out);
     }
-    if (this.#stuckSince !== null && now >= this.#stuckSince + PATIENCE) this.#cutLoose(now, out);
+    for (const [channel, since] of [...this.#stuckSince]) {
+      if (now >= since + PATIENCE) this.#cutLoose(channel, now, out);
+    }
     if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
   }
 
@@ -353,17 +372,20 @@ export class Session {
       case "content-arrived":
         // What stands behind a goodbye is nobody's.
         if (peer !== null) {
-          const { data, direct } = output;
-          out.push({ type: "emit", event: { type: "message", peer, data, direct } });
+          const { channel, data, stream, cost } = output;
+          const direct = (stream & 1) === 1;
+          const message = /** @type {const} */ ({ type: "message", peer, data, direct, channel });
+          out.push({ type: "deliver", message, source: source.to, stream, cost });
         }
         break;
       case "messages-lost":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "lost", peer, count: output.count } });
+        this.#tell("lost", peer, output, out);
         break;
       case "lagged":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "peer-lagging", peer, count: output.count } });
+        this.#tell("peer-lagging", peer, output, out);
+        break;
+      case "dropped":
+        this.#tell("undelivered", peer, output, out);
         break;
       case "moved":
         if (peer !== null) {
@@ -372,10 +394,6 @@ export class Session {
         }
         this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
         if (output.state === "closed") this.#links.delete(source.to);
-        break;
-      case "rerouted":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "path-changed", peer, path: output.path } });
         break;
       case "graded":
         if (peer !== null) {
@@ -408,7 +426,7 @@ export class Session {
         out.push({ type: "emit", event: { type: "peer-joined", peer } });
         if (this.#leaveBy === null && linksWanted(Topology.MESH, this.me, [key]).has(key)) {
           this.#links.set(key, this.#newLink(key));
-          this.#toLink(key, this.#online(key), now, out);
+          this.#toLink(key, { type: "online" }, now, out);
         }
       } else {
         const former = this.#links.get(key);
@@ -427,15 +445,26 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const count = former.unacknowledged;
+    const undelivered = former.unacknowledged;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
-      out.push({ type: "emit", event: { type: "lost", peer, count: null } });
+      out.push({ type: "emit", event: { type: "lost", peer, count: null, channel: "" } });
     }
-    if (count > 0 && this.#leaveBy === null) {
-      out.push({ type: "emit", event: { type: "undelivered", peer, count } });
+    if (this.#leaveBy !== null) return;
+    for (const [channel, count] of undelivered) {
+      out.push({ type: "emit", event: { type: "undelivered", peer, count, channel } });
     }
+  }
+
+  /**
+   * @param {"lost" | "peer-lagging" | "undelivered"} type
+   * @param {Peer | null} peer
+   * @param {{ channel: string, count: number }} what
+   * @param {SessionOutput[]} out
+   */
+  #tell(type, peer, { channel, count }, out) {
+    if (peer !== null) out.push({ type: "emit", event: { type, peer, count, channel } });
   }
 
   /** @param {string} key */
@@ -443,8 +472,8 @@ export class Session {
     const former = this.#lost.get(key);
     this.#lost.delete(key);
     if (former !== undefined) return former.heir();
-    const outbox = new Outbox(this.#broadcasts, this.#order, this.#budget);
-    return new Link(this.me, key, this.#settings, this.#dice, outbox);
+    const traffic = new Traffic(key, this.#channels, this.#budget);
+    return new Link(this.me, key, this.#settings, this.#dice, traffic);
   }
 
   /** @param {Link} former */
@@ -472,47 +501,137 @@ export class Session {
   // --- sending --------------------------------------------------------------------------
 
   /**
+   * @param {Extract<SessionEvent, { type: "open-channel" }>} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #openChannel({ name, delivery, priority, listen }, now, out) {
+    const known = this.#channels.size;
+    this.#channels.open(name, delivery, priority);
+    if (this.#channels.size > known) {
+      this.#toAll({ type: "opened", channel: name }, now, out);
+    }
+    this.#listen(name, listen, now, out);
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} wanted
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #listen(name, wanted, now, out) {
+    if (this.#channels.listen(name, wanted)) this.#toAll({ type: "listening" }, now, out);
+  }
+
+  /**
+   * @param {LinkEvent} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #toAll(event, now, out) {
+    for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
+  }
+
+  /**
+   * Return whether a message would be accepted at once.
+   * @param {string} channel
+   * @param {string | null} to
+   */
+  roomFor(channel, to) {
+    const found = this.#channels.find(channel);
+    const waits = this.#waiting.some((each) => (
+      each.type === "send" && each.channel === channel && each.to === to));
+    if (waits || found === undefined) return !waits;
+    return to === null ? found.log.hasRoom : this.#links.get(to)?.lane(found).log.hasRoom ?? true;
+  }
+
+  /**
    * Accept the messages whose logs have room, in order for each stream.
    * @param {number} now
    * @param {SessionOutput[]} out
    */
   #admit(now, out) {
-    /** @type {Set<string | null>} */
+    if (this.#waiting.length === 0) {
+      this.#stuckSince.clear();
+      return;
+    }
+    /** Streams that are full. @type {Set<string>} */
     const full = new Set();
+    /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
+    const slow = new Set();
+    /** @type {Set<string>} */
+    const stuck = new Set();
     const still = [];
-    for (const send of this.#waiting) {
-      const refusal = this.#refusal(send.to);
+    for (const each of this.#waiting) {
+      if (each.type === "flush") {
+        if (slow.has(each.channel)) still.push(each);
+        else this.#flush(each);
+        continue;
+      }
+      const { token, channel, to } = each;
+      const refusal = this.#refusal(each);
+      const stream = `${to ?? ""} ${channel}`;
       if (refusal !== null) {
-        out.push({ type: "unsendable", token: send.token, error: refusal });
-      } else if (full.has(send.to) || !this.#hasRoom(send.to)) {
-        full.add(send.to);
-        still.push(send);
+        out.push({ type: "unsendable", token, error: refusal });
+      } else if (full.has(stream) || !this.#hasRoom(each)) {
+        full.add(stream);
+        slow.add(channel);
+        if (to === null) stuck.add(channel);
+        still.push(each);
       } else {
-        this.#accept(send, now, out);
+        this.#accept(each, now, out);
       }
     }
     this.#waiting = still;
-    if (full.has(null)) this.#stuckSince ??= now;
-    else this.#stuckSince = null;
+    const before = this.#stuckSince;
+    this.#stuckSince = new Map([...stuck].sort().map((each) => [each, before.get(each) ?? now]));
+    const vain = [...this.#stuckSince.keys()].filter((channel) => this.#isVain(channel));
+    for (const channel of vain) this.#cutLoose(channel, now, out);
+    if (vain.length > 0) this.#admit(now, out);
+  }
+
+  /**
+   * Return those for whom everybody waits on a channel.
+   * @param {string} channel
+   */
+  #slowest(channel) {
+    const found = this.#channels.get(channel);
+    return [...this.#links.values()].filter((each) => each.lane(found).everybody.last);
+  }
+
+  /**
+   * Return whether everybody waits for such alone as were waited for in vain.
+   * @param {string} channel
+   */
+  #isVain(channel) {
+    const found = this.#channels.get(channel);
+    const slowest = this.#slowest(channel);
+    return slowest.length > 0 && slowest.every((each) => each.lane(found).adrift);
   }
 
   /**
    * Return why a message cannot be sent at all, null if it can.
-   * @param {string | null} to
+   * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal(to) {
+  #refusal({ to, channel }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (to !== null && !this.#links.has(to)) {
-      const { id, sid } = partsOf(to);
-      return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (to === null) return null;
+    const { id, sid } = partsOf(to);
+    const link = this.#links.get(to);
+    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (link.listens(this.#channels.get(channel)) === false) {
+      return new NotListening(`${id} does not listen to the channel ${channel}`);
     }
     return null;
   }
 
-  /** @param {string | null} to */
-  #hasRoom(to) {
-    return to === null ? this.#broadcasts.hasRoom : this.#links.get(to)?.hasRoom === true;
+  /** @param {Extract<SessionEvent, { type: "send" }>} send */
+  #hasRoom({ to, channel: name }) {
+    const channel = this.#channels.get(name);
+    if (to === null) return channel.log.hasRoom;
+    return /** @type {Link} */ (this.#links.get(to)).lane(channel).log.hasRoom;
   }
 
   /**
@@ -520,25 +639,45 @@ export class Session {
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #accept({ token, to, kind, payload }, now, out) {
+  #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
-      this.#broadcasts.append(kind, payload);
-      for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
+      this.#channels.get(channel).log.append(kind, payload);
+      this.#toAll({ type: "appended" }, now, out);
     } else {
-      this.#toLink(to, { type: "enqueue", kind, payload }, now, out);
+      this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
   }
 
   /**
    * Let those go without for whom everybody has waited long enough.
+   * @param {string} channel
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #cutLoose(now, out) {
-    const slowest = [...this.#links.values()].filter(({ lagging }) => lagging);
-    for (const { to } of slowest) this.#toLink(to, { type: "cut-loose" }, now, out);
-    this.#stuckSince = null;
+  #cutLoose(channel, now, out) {
+    for (const { to } of this.#slowest(channel)) this.#toLink(to, { type: "cut-loose", channel }, now, out);
+    this.#stuckSince.delete(channel);
+  }
+
+  /**
+   * Take note of how far everybody must have got.
+   * @param {Extract<SessionEvent, { type: "flush" }>} flush
+   */
+  #flush({ token, channel: name }) {
+    const channel = this.#channels.get(name);
+    const everybody = channel.log.end.number;
+    const places = [...this.#links.values()].map((link) => (
+      { link, everybody, alone: link.lane(channel).log.end.number }));
+    this.#flushing.push({ token, channel, places });
+  }
+
+  /** @param {SessionOutput[]} out */
+  #flushed(out) {
+    for (const each of this.#flushing) {
+      if (done(each)) out.push({ type: "accepted", token: each.token });
+    }
+    this.#flushing = this.#flushing.filter((each) => !done(each));
   }
 
   // --- the end ----------------------------------------------------------------------------
@@ -570,11 +709,12 @@ export class Session {
     this.#abandonAll(now, out);
     this.#ended = true;
     const { error } = this.#contact;
-    for (const { token } of this.#waiting) {
+    for (const { token } of [...this.#waiting, ...this.#flushing]) {
       const reason = error ?? new RoomClosed("the room was left");
       out.push({ type: "unsendable", token, error: reason });
     }
     this.#waiting = [];
+    this.#flushing = [];
     out.push({ type: "ended", error });
   }
 }
