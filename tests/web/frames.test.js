@@ -36,8 +36,8 @@ test("frames come out of a datagram as they went in", () => {
     { type: "skip", stream: 0, to: place(128) },
     { type: "name", channel: 0, rule: 0, name: "", everybody: place(1), alone: place(2) },
     { type: "name", channel: 255, rule: 9, name: "x".repeat(64), everybody: place(1), alone: place(2) },
-    { type: "listen", names: [] },
-    { type: "listen", names: ["a", "A.b_c-1"] },
+    { type: "listen", names: [], revision: 0 },
+    { type: "listen", names: ["a", "A.b_c-1"], revision: 300 },
   ];
   assert.deepEqual([...parse(datagram(...frames))], frames);
 });
@@ -68,7 +68,8 @@ test("names that are none, and channels beyond the limit, are refused", () => {
   for (const frame of [
     name({ name: "" }), name({ name: "x".repeat(65) }), name({ name: "a b" }), name({ name: "x\n" }),
     name({ channel: 256 }), name({ channel: 0 }), name({ channel: 0, name: "", rule: 1 }),
-    { type: "listen", names: ["é"] }, { type: "listen", names: new Array(256).fill("x") },
+    { type: "listen", names: ["é"], revision: 0 },
+    { type: "listen", names: new Array(256).fill("x"), revision: 0 },
     { type: "skip", stream: 512, to: place },
   ]) assert.throws(() => [...parse(datagram(/** @type {any} */ (frame)))], InvalidMessage);
 });

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Allowance } from "../../src/thkmesh/web/core/allowance.js";
 import { Channels } from "../../src/thkmesh/web/core/channels.js";
 import { Budget } from "../../src/thkmesh/web/core/credit.js";
 import { Link } from "../../src/thkmesh/web/core/link.js";
@@ -11,7 +12,7 @@ import { BATCHING, FIRST_BATCHING } from "../../src/thkmesh/web/core/trickle.js"
 
 test("the first candidates wait less than later ones", () => {
   const link = new Link("a/1", "b/1", { rollback: true, iceRestart: true }, () => 0.5,
-    new Traffic("b/1", new Channels(), new Budget()));
+    new Traffic("b/1", new Channels(), new Budget()), new Allowance(0, 0));
   let now = 0;
   /** @param {any} event */
   const signals = (event) => link.handle(event, now)
@@ -19,7 +20,7 @@ test("the first candidates wait less than later ones", () => {
   /** @param {any} event */
   const report = (event) => signals({ type: "from-engine", number: link.number, event });
 
-  assert.deepEqual(signals({ type: "online" }), []);
+  assert.deepEqual(signals({ type: "online", relay: false }), []);
   report({
     type: "operation-done",
     operation: { type: "make-offer", iceRestart: false },

@@ -1,36 +1,73 @@
 /**
- * How much of something that costs us another may ask for: a token bucket.
- * See `core/allowance.py`.
+ * How much of something may be had in time: a token bucket. See `core/allowance.py`.
  * @module
  */
 
-/** What somebody may still ask for. */
+/** What somebody may still have. */
 export class Allowance {
   #most;
-  #interval;
+  #rate;
   #left;
   #since = 0;
 
   /**
-   * @param {number} most at once
-   * @param {number} interval seconds after which there is another
+   * @param {number} most at first, and ever
+   * @param {number} rate how much more comes in a second
    */
-  constructor(most, interval) {
+  constructor(most, rate) {
     this.#most = most;
-    this.#interval = interval;
+    this.#rate = rate;
     this.#left = most;
   }
 
   /**
-   * Take one if there is one; tell whether there was.
+   * Change both; what grew until now counts, and what is given first is all there.
+   * @param {number} most
+   * @param {number} rate
    * @param {number} now seconds
    */
-  take(now) {
-    const grown = Math.max(0, now - this.#since) / this.#interval;
+  set(most, rate, now) {
+    this.#grow(now);
+    this.#left = this.#rate > 0 ? Math.min(this.#left, most) : most;
+    this.#most = most;
+    this.#rate = rate;
+  }
+
+  /**
+   * Take so much if there is so much; tell whether there was.
+   * @param {number} amount
+   * @param {number} now seconds
+   */
+  take(amount, now) {
+    this.#grow(now);
+    if (this.#left < amount) return false;
+    this.#left -= amount;
+    return true;
+  }
+
+  /**
+   * Take so much whatever there is.
+   * @param {number} amount
+   * @param {number} now seconds
+   */
+  spend(amount, now) {
+    this.#grow(now);
+    this.#left -= amount;
+  }
+
+  /**
+   * Return from when on something may be spent; `now` if it may be at once.
+   * @param {number} now seconds
+   */
+  freeAt(now) {
+    this.#grow(now);
+    return this.#left > 0 ? now : now + (1 - this.#left) / this.#rate;
+  }
+
+  /** @param {number} now seconds */
+  #grow(now) {
+    const grown = Math.max(0, now - this.#since) * this.#rate;
     this.#left = Math.min(this.#most, this.#left + grown);
     this.#since = now;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
   }
 }

@@ -25,6 +25,8 @@ export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
 export class Channels {
   /** Numbers fragments across all streams. */
   order = counter();
+  /** How often what we listen to has changed. */
+  revision = 0;
   /** @type {Map<string, Channel>} */
   #named = new Map();
   /** @type {Set<string>} */
@@ -85,6 +87,7 @@ export class Channels {
    */
   listen(name, wanted) {
     if (wanted === this.#listening.has(name)) return false;
+    this.revision += 1;
     if (wanted) this.#listening.add(name);
     else this.#listening.delete(name);
     return true;

@@ -61,6 +61,8 @@ export class Contact {
   /** @type {number | null} */
   #welcomedAt = null;
   #openedAt = 0;
+  /** How much the server passes on in a second; 0 if nothing. */
+  relayBytes = 0;
   #pings = 0;
   #pingedAt = 0;
   /** Seconds that the last answer to a ping took. */
@@ -116,6 +118,7 @@ export class Contact {
       this.#known = true;
       this.#resume = message.resume;
       this.#welcomedAt = now;
+      this.relayBytes = message.relayBytes;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }

@@ -61,7 +61,7 @@ export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
  * @typedef {{ type: "skip", stream: number, to: Begin }} Skip
  * @typedef {{ type: "name", channel: number, rule: number, name: string, everybody: Begin,
  *   alone: Begin }} Name
- * @typedef {{ type: "listen", names: string[] }} Listen
+ * @typedef {{ type: "listen", names: string[], revision: number }} Listen
  * @typedef {Fragment | Control | Ack | Resume | Skip | Name | Listen} Frame
  */
 
@@ -193,6 +193,7 @@ export class Writer {
         break;
       case "listen":
         head.push(LISTEN);
+        write(head, frame.revision);
         write(head, frame.names.length);
         for (const name of frame.names) writeText(head, name);
         break;
@@ -326,11 +327,12 @@ function bookkeeping(head, reader) {
     case NAME:
       return naming(reader);
     case LISTEN: {
+      const revision = reader.number();
       const names = [];
       for (let count = countIn(reader, CHANNEL_LIMIT - 1); count > 0; count -= 1) {
         names.push(nameIn(reader));
       }
-      return { type: "listen", names };
+      return { type: "listen", names, revision };
     }
     default:
       throw new InvalidMessage(`a frame of unknown kind ${head}`);

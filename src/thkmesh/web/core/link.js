@@ -11,6 +11,7 @@ import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
+import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
@@ -38,6 +39,7 @@ const CONTROL = 0;
 /** @typedef {import("../engine.js").EngineEvent} EngineEvent */
 /** @typedef {import("../engine.js").Operation} Operation */
 /** @typedef {import("../events.js").LinkState} LinkState */
+/** @typedef {import("../events.js").Path} Path */
 /** @typedef {import("./wire.js").SignalBody} SignalBody */
 /**
  * What a link needs to know beside its two ends.
@@ -51,9 +53,10 @@ const CONTROL = 0;
  * @property {number | undefined} [failedTimeout] seconds that one may take to open, or to settle anew
  */
 /**
- * @typedef {{ type: "online" }
+ * @typedef {{ type: "online", relay: boolean }
  *   | { type: "offline" }
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
+ *   | { type: "relayed", data: Uint8Array }
  *   | { type: "from-engine", number: number, event: EngineEvent }
  *   | { type: "measured", number: number, heldBytes: number }
  *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
@@ -77,6 +80,7 @@ const CONTROL = 0;
  *   | { type: "close-connection", to: string, number: number, drain: number }
  *   | { type: "perform", to: string, number: number, operation: Operation }
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
+ *   | { type: "send-relayed", to: string, datagram: Uint8Array }
  *   | { type: "measure-buffer", to: string, number: number }
  *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
@@ -86,6 +90,7 @@ const CONTROL = 0;
  *   | { type: "lagged", to: string, channel: string, count: number }
  *   | { type: "dropped", to: string, channel: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
+ *   | { type: "rerouted", to: string, path: Path | null }
  *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
@@ -111,10 +116,13 @@ export class Link {
   #heartbeat;
   #meter = new Meter();
   #receivedBytes = 0;
-  #wishes = new Allowance(WISHES, WISH_INTERVAL);
+  #wishes = new Allowance(WISHES, 1 / WISH_INTERVAL);
   #traffic;
   #outbox;
   #inbox;
+  #allowance;
+  #relay;
+  #byRelay = false;
   #number = 0;
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
@@ -142,8 +150,10 @@ export class Link {
    * @param {() => number} dice returns a random number in [0, 1)
    * @param {import("./traffic.js").Traffic} traffic what the other session is owed, and
    *   what came from it
+   * @param {import("./allowance.js").Allowance} allowance how many bytes our session may
+   *   send through the server
    */
-  constructor(me, to, settings, dice, traffic) {
+  constructor(me, to, settings, dice, traffic, allowance) {
     this.#me = me;
     this.#settings = settings;
     this.to = to;
@@ -154,6 +164,8 @@ export class Link {
     this.#traffic = traffic;
     this.#outbox = traffic.outbox;
     this.#inbox = traffic.inbox;
+    this.#allowance = allowance;
+    this.#relay = new Relay(traffic, allowance);
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
   }
@@ -166,7 +178,8 @@ export class Link {
    */
   heir() {
     this.#traffic.again();
-    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#traffic);
+    const heir = new Link(
+      this.#me, this.to, this.#settings, this.#dice, this.#traffic, this.#allowance);
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
@@ -186,6 +199,12 @@ export class Link {
   /** The number of the current connection; 0 before the first. */
   get number() {
     return this.#number;
+  }
+
+  /** What carries messages now; null where nothing does. @returns {Path | null} */
+  get path() {
+    if (this.#open) return "direct";
+    return this.#relay.answered ? "relay" : null;
   }
 
   /**
@@ -228,6 +247,7 @@ export class Link {
   get deadline() {
     if (this.state === "closed") return null;
     const times = [this.#heartbeat.deadline, this.#trickle.due, this.#sequencer.deadline];
+    times.push(this.#relay.deadline);
     if (this.#open) times.push(this.#inbox.ackDue);
     times.push(this.#unheardAt);
     if (this.#online) times.push(this.#retry.deadline);
@@ -257,6 +277,7 @@ export class Link {
     this.#settle(now, out);
     this.#take(event, now, out);
     this.#watch(now);
+    this.#useRelay(now, out);
     return out;
   }
 
@@ -304,13 +325,15 @@ export class Link {
         this.#pump(out);
         break;
       case "cut-loose":
-        this.#sayAll(this.#traffic.cutLoose(event.channel, out), out);
+        this.#traffic.cutLoose(event.channel, out);
+        this.#pump(out);
         break;
       case "opened":
         this.#traffic.open(event.channel);
         break;
       case "listening":
         this.#say(this.#traffic.listening(), out);
+        this.#relay.resumeAgain();
         break;
       case "read":
         this.#inbox.read(event.stream, event.size, now);
@@ -321,13 +344,14 @@ export class Link {
         this.#sequence({ type: "received", seq, ack, payload: body }, now, out);
         break;
       }
+      case "relayed":
+        this.#relayed(event.data, now, out);
+        break;
       case "online":
-        this.#goOnline(now, out);
+        this.#goOnline(event.relay, now, out);
         break;
       case "offline":
-        this.#online = false;
-        this.#cutOff = true;
-        this.#sequence({ type: "pause" }, now, out);
+        this.#goOffline(now, out);
         break;
       case "begin":
       case "change":
@@ -353,7 +377,20 @@ export class Link {
    * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #goOnline(now, out) {
+  #goOffline(now, out) {
+    this.#relay.usable = false;
+    this.#online = false;
+    this.#cutOff = true;
+    this.#sequence({ type: "pause" }, now, out);
+  }
+
+  /**
+   * @param {boolean} relay
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #goOnline(relay, now, out) {
+    this.#relay.usable = relay;
     if (!this.#online) {
       this.#online = true;
       if (this.#cutOff) this.#networkChanged(now);
@@ -375,6 +412,7 @@ export class Link {
    */
   #slept(event, now, out) {
     this.#heartbeat.slept(event.duration);
+    this.#relay.slept(event.duration);
     this.#meter.slept();
     this.#retry.slept(event.duration);
     this.#sequence(event, now, out);
@@ -399,7 +437,7 @@ export class Link {
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
-    if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
+    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
       if (this.#retry.overdue(now)) this.#overdue(now, out);
@@ -551,7 +589,7 @@ export class Link {
   #affordable(body, now, out) {
     if (body.kind !== "offer" && body.kind !== "restart") return true;
     const wanted = body.kind === "offer" ? body.generation : body.wanted;
-    if (wanted <= this.generation || this.#wishes.take(now)) return true;
+    if (wanted <= this.generation || this.#wishes.take(1, now)) return true;
     this.#misbehaved("asks for connections without end", out);
     return false;
   }
@@ -578,6 +616,7 @@ export class Link {
         this.#heardAt = now;
         this.#receivedBytes += event.data.length;
         if (this.#silent) {
+          this.#outbox.revive();
           this.#up(now, out);
           this.#revived = true;
         }
@@ -717,7 +756,7 @@ export class Link {
    * @param {boolean} [wanted]
    */
   #giveUp(now, out, wanted = false) {
-    if (this.#leaving) {
+    if (this.#leaving && !this.#relay.answered) {
       this.#close(out, 0);
       return;
     }
@@ -783,7 +822,7 @@ export class Link {
         this.#tellQuality(out);
         break;
       default:
-        this.#sayAll(this.#traffic.heard(frame, now, out), out);
+        this.#traffic.heard(frame, now, out);
         this.#pump(out);
     }
   }
@@ -805,20 +844,79 @@ export class Link {
   }
 
   /**
-   * Send small frames past what is queued, in one datagram; they cannot wait.
-   * @param {import("./frames.js").Frame[]} said
+   * Take a datagram from the path that may lose: a gap is no fault, and ends nothing.
+   * @param {Uint8Array} data
+   * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #sayAll(said, out) {
-    if (said.length > 0 && (this.#open || this.#silent)) this.#send(datagram(...said), out);
+  #relayed(data, now, out) {
+    if (!this.#relay.usable) return;
+    this.#heardAt = now;
+    try {
+      for (const frame of parse(data)) this.#relayedFrame(frame, now, out);
+    } catch (error) {
+      if (!(error instanceof InvalidMessage)) throw error;
+      out.push({ type: "misbehaved", sender: this.to, error });
+    }
+    this.#pump(out);
   }
 
   /**
    * @param {import("./frames.js").Frame} frame
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #relayedFrame(frame, now, out) {
+    switch (frame.type) {
+      case "ack":
+        this.#relay.acknowledged(frame.wants, now);
+        break;
+      case "resume":
+        this.#relay.resumed(frame, now);
+        break;
+      case "bye":
+        out.push({ type: "said-goodbye", sender: this.to });
+        break;
+      case "ping":
+      case "pong":
+        break;
+      default:
+        this.#relay.owes = true;
+        this.#traffic.heard(frame, now, out, true);
+    }
+  }
+
+  /**
+   * Say over the relay what may be said now, and tell when it comes into use.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #useRelay(now, out) {
+    // What was done before may have closed the link.
+    if (/** @type {LinkState} */ (this.state) === "closed") return;
+    this.#relay.watch(now, !this.#open);
+    for (const each of this.#relay.take(now)) {
+      out.push({ type: "send-relayed", to: this.to, datagram: each });
+    }
+    const { path } = this;
+    if (this.#byRelay !== (path === "relay")) {
+      this.#byRelay = !this.#byRelay;
+      out.push({ type: "rerouted", to: this.to, path });
+    }
+    if (this.#leaving && this.#byRelay && this.#outbox.unacknowledged.size === 0) {
+      // Not before: it could overtake what is to be sent again.
+      out.push({ type: "send-relayed", to: this.to, datagram: datagram({ type: "bye" }) });
+      this.#close(out, 0);
+    }
+  }
+
+  /**
+   * Send a small frame past what is queued; it cannot wait.
+   * @param {import("./frames.js").Frame} frame
    * @param {LinkOutput[]} out
    */
   #say(frame, out) {
-    this.#sayAll([frame], out);
+    if (this.#open || this.#silent) this.#send(datagram(frame), out);
   }
 
   /**
@@ -874,7 +972,7 @@ export class Link {
   #depart(now, out) {
     this.#leaving = true;
     this.#unheardSince = now;
-    if (!this.#open && !this.#outbox.waiting) {
+    if (!this.#open && !this.#relay.answered && !this.#outbox.waiting) {
       this.#close(out, 0);
       return;
     }

@@ -91,14 +91,18 @@ export class Inbox {
    * Take a fragment; return the message that it completes, if we want to hear it.
    * @param {import("./frames.js").Fragment} fragment
    * @param {number} now
+   * @param {boolean} [lossy] it came over a path that may lose: what leaves a gap is ignored
    * @returns {ContentArrived | null}
    * @throws {InvalidMessage} it makes no sense, here or at all
    */
-  receive(fragment, now) {
+  receive(fragment, now, lossy = false) {
     const { stream } = fragment;
     const incoming = this.#streams.get(stream);
-    if (incoming === undefined) throw new InvalidMessage(`stream ${stream} has not begun`);
-    const whole = incoming.receive(fragment);
+    if (incoming === undefined) {
+      if (lossy) return null;
+      throw new InvalidMessage(`stream ${stream} has not begun`);
+    }
+    const whole = incoming.receive(fragment, lossy);
     this.#tell(stream, now + ACK_DELAY);
     const channel = this.#nameOf(stream);
     const heard = this.#channels.listens(channel);
@@ -165,6 +169,21 @@ export class Inbox {
     this.#news = waiting;
     if (waiting.size > 0) this.ackDue = due + RETRY;
     return { type: "ack", wants };
+  }
+
+  /** All that have begun. */
+  get streams() {
+    return this.#streams.keys();
+  }
+
+  /**
+   * Owe an acknowledgement of these now, again: a former one may be lost.
+   * @param {Iterable<number>} streams
+   * @param {number} now
+   */
+  tell(streams, now) {
+    for (const stream of streams) this.#news.add(stream);
+    this.ackDue = now;
   }
 
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */

@@ -31,12 +31,14 @@ export class Relay {
   answered = false;
   /** What arrived came over this path, so its acknowledgement goes there too. */
   owes = false;
+  #traffic;
   #outbox;
   #inbox;
+  #allowance;
   /** @type {number | null} */
   #since = null;
   #resuming = false;
-  #acknowledging = false;
+  #answering = false;
   #timeout = TIMEOUT;
   #tries = 0;
   /** @type {number | null} */
@@ -48,18 +50,21 @@ export class Relay {
 
   /**
    * Begin closed.
-   * @param {import("./sending.js").Outbox} outbox
-   * @param {import("./receiving.js").Inbox} inbox
+   * @param {import("./traffic.js").Traffic} traffic what is carried
+   * @param {import("./allowance.js").Allowance} allowance how many bytes our session may
+   *   send through the server
    */
-  constructor(outbox, inbox) {
-    this.#outbox = outbox;
-    this.#inbox = inbox;
+  constructor(traffic, allowance) {
+    this.#traffic = traffic;
+    this.#outbox = traffic.outbox;
+    this.#inbox = traffic.inbox;
+    this.#allowance = allowance;
   }
 
   /** When to tick at the latest; null when there is nothing to wait for. */
   get deadline() {
     const blocked = this.#freeAt !== null;
-    const owed = this.owes && !blocked ? this.#inbox.ackDue : null;
+    const owed = this.#acknowledging && !blocked ? this.#inbox.ackDue : null;
     const times = [this.#askAt, this.#freeAt, owed];
     if (this.#since !== null && !this.open) times.push(this.#since + RELAY_AFTER);
     const due = times.filter((time) => time !== null);
@@ -91,39 +96,44 @@ export class Relay {
     if (!this.usable) {
       this.owes = false;
       this.#resuming = false;
-      this.#acknowledging = false;
+      this.#answering = false;
     }
   }
 
   // --- what arrives -------------------------------------------------------------------
 
   /**
-   * Take the other side's word for what begins where, and what it has; answer.
+   * Take the other side's word for what it has; answer.
    * @param {import("./frames.js").Resume} resume
    * @param {number} now
    * @throws {import("../errors.js").InvalidMessage} it cannot have that
    */
   resumed(resume, now) {
-    this.#inbox.begin(resume.begins);
+    this.#inbox.begun = true;
     if (this.#since !== null && !this.open) this.#begin(now);
-    if (this.open && !this.answered) this.#resuming = true;
-    else this.#acknowledging = true;
-    this.acknowledged(resume.expected, now);
+    if (this.open && !this.answered) {
+      this.#resuming = true;
+    } else {
+      this.#inbox.tell(this.#inbox.streams, now);
+      this.owes = true;
+      this.#answering = true;
+    }
+    this.acknowledged(resume.wants, now);
   }
 
   /**
    * Take the other side's word for what it has, and go on from there.
-   * @param {import("./frames.js").Expected} expected
+   * @param {import("./frames.js").Wants} wants
    * @param {number} now
    * @throws {import("../errors.js").InvalidMessage} it cannot have that
    */
-  acknowledged(expected, now) {
+  acknowledged(wants, now) {
     const before = this.#outbox.unacknowledgedBytes;
     if (this.open && !this.answered) {
-      this.#outbox.resume(expected);
+      this.#outbox.resume(wants);
       this.answered = true;
     } else {
-      this.#outbox.acknowledge(expected);
+      this.#outbox.acknowledge(wants);
     }
     if (!this.open) return;
     this.#tries = 0;
@@ -137,7 +147,7 @@ export class Relay {
 
   // --- what is said -------------------------------------------------------------------
 
-  /** Say again what begins where: a stream has been moved. */
+  /** Say anew what we want to hear. */
   resumeAgain() {
     this.#resuming = this.open;
   }
@@ -150,15 +160,14 @@ export class Relay {
     const taken = [];
     this.#freeAt = null;
     if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain(now);
-    const { budget } = this.#outbox;
     while (this.#resuming || this.#acknowledges(now) || this.#sends) {
-      const freeAt = budget.freeAt(now);
+      const freeAt = this.#allowance.freeAt(now);
       if (freeAt > now) {
         this.#freeAt = freeAt;
         break;
       }
       const next = this.#next(now);
-      budget.spend(next.length + OVERHEAD_BYTES, now);
+      this.#allowance.spend(next.length + OVERHEAD_BYTES, now);
       taken.push(next);
     }
     return taken;
@@ -168,26 +177,34 @@ export class Relay {
     return this.open && this.answered && this.#outbox.fits(WINDOW_BYTES);
   }
 
+  /** Whether acknowledgements, and grants, go this way. */
+  get #acknowledging() {
+    return this.owes || this.open;
+  }
+
   /** @param {number} now */
   #acknowledges(now) {
     const { ackDue } = this.#inbox;
-    return this.#acknowledging || (this.owes && ackDue !== null && now >= ackDue);
+    return this.#acknowledging && ackDue !== null && now >= ackDue;
   }
 
   /** @param {number} now */
   #next(now) {
     if (this.#resuming) {
       this.#resuming = false;
-      const resume = this.#outbox.resumption(this.#inbox.expected);
-      return datagram(resume, ...(this.answered ? this.#outbox.skips : []));
+      return datagram(...this.#traffic.resumption());
     }
     if (this.#acknowledges(now)) {
-      this.#acknowledging = false;
+      // It is due, so there is one.
+      const ack = /** @type {import("./frames.js").Ack} */ (this.#inbox.acknowledge());
+      // It may be lost; and who hears us over a direct path asks for nothing again.
+      if (!this.open) this.#inbox.tell(ack.wants.keys(), now);
+      const said = this.#answering ? [ack, this.#traffic.listening()] : [ack];
       this.owes = false;
-      this.#inbox.ackDue = null;
-      return datagram({ type: "ack", expected: this.#inbox.expected });
+      this.#answering = false;
+      return datagram(...said);
     }
-    if (!this.#outbox.unsettled) {
+    if (this.#askedAt === null) {
       this.#askedAt = now;
       this.#askAt = now + this.#timeout;
     }
@@ -197,7 +214,10 @@ export class Relay {
   /** @param {number} now */
   #askAgain(now) {
     this.#tries += 1;
-    if (this.#tries >= TRIES) this.answered = false;
+    if (this.#tries >= TRIES) {
+      this.answered = false;
+      this.#outbox.pause();
+    }
     if (this.#tries > 1 || this.#outbox.unsettled) {
       this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
     }

@@ -20,7 +20,7 @@ const OVERHEAD_BYTES = 64;
 
 /** @typedef {import("./channels.js").Channel} Channel */
 /** @typedef {import("./frames.js").Frame} Frame */
-/** @typedef {import("./frames.js").Name} Name */
+/** @typedef {import("./frames.js").Listen} Listen */
 /** @typedef {import("./frames.js").Wants} Wants */
 
 /** One of our channels, as far as the other session is concerned. */
@@ -34,7 +34,7 @@ export class Lane {
   alone;
   /** Its two places. @type {[Outgoing, Outgoing]} */
   both;
-  /** Whether it has been told the channel's name on this connection. */
+  /** Whether the other session has been told what it must know first, for all we know. */
   named = false;
   /** What the lane has had so far, over its priority. */
   passed = 0;
@@ -69,6 +69,11 @@ export class Lane {
     return !everybody.sendable || alone.order < everybody.order ? alone : everybody;
   }
 
+  /** Whether something can be sent, if only what must be known first. */
+  get hasSomething() {
+    return this.next !== null || (this.moved && !this.named);
+  }
+
   /** How many messages are not known to have arrived. */
   get unacknowledged() {
     return this.everybody.unacknowledged + this.alone.unacknowledged;
@@ -99,22 +104,18 @@ export class Lane {
     return lost;
   }
 
-  /**
-   * Return what is said before the first fragment on each connection.
-   * @returns {Name}
-   */
-  name() {
-    this.named = true;
-    const { number: channel, name, delivery } = this.channel;
-    const [everybody, alone] = [this.everybody.begin, this.alone.begin];
-    return { type: "name", channel, rule: DELIVERIES.indexOf(delivery), name, everybody, alone };
+  /** Whether the other session does not get all that it expects. */
+  get moved() {
+    return this.both.some(({ skip, missed }) => skip !== null || missed !== null);
   }
 
   /**
-   * Return what the other side must know before it goes on.
+   * Return what is said before the first fragment, in one datagram with it. What was
+   * missed comes before the name: what lies before a beginning is not lost.
    * @returns {Frame[]}
    */
-  skips() {
+  introduction() {
+    this.named = true;
     /** @type {Frame[]} */
     const missed = [];
     /** @type {Frame[]} */
@@ -124,8 +125,10 @@ export class Lane {
       if (each.missed !== null) missed.push({ type: "skip", stream, to: each.missed });
       if (each.skip !== null) skipped.push({ type: "skip", stream, to: each.skip });
     }
-    const said = missed.length + skipped.length > 0;
-    return [...missed, ...(said && !this.named ? [this.name()] : []), ...skipped];
+    const { number: channel, name, delivery } = this.channel;
+    const [everybody, alone] = [this.everybody.begin, this.alone.begin];
+    const rule = DELIVERIES.indexOf(delivery);
+    return [...missed, { type: "name", channel, rule, name, everybody, alone }, ...skipped];
   }
 }
 
@@ -136,7 +139,10 @@ export class Outbox {
   #channels;
   /** @type {Set<string> | null} */
   #listening = null;
+  #revision = 0;
   #held = 0;
+  /** A path that may lose was used, too. */
+  #strayed = false;
   /** @type {Lane[]} */
   #lanes = [];
   #turn = 0;
@@ -180,13 +186,16 @@ export class Outbox {
   }
 
   /**
-   * Take the other side's word for what it wants to hear; return the channels on which
-   * messages to it alone waited in vain, and how many.
-   * @param {string[]} names
+   * Take the other side's word for what it wants to hear, unless it is out of date; return
+   * the channels on which messages to it alone waited in vain, and how many.
+   * @param {Listen} listen
    */
-  listening(names) {
-    this.#listening = new Set(names);
+  listening({ names, revision }) {
+    /** @type {{ channel: string, count: number }[]} */
     const lost = [];
+    if (revision < this.#revision) return lost;
+    this.#revision = revision;
+    this.#listening = new Set(names);
     for (const lane of this.#lanes) {
       const count = lane.owe(this.listens(lane.channel) === true);
       if (count > 0) lost.push({ channel: lane.channel.name, count });
@@ -207,6 +216,17 @@ export class Outbox {
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
     return this.#outgoing.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0);
+  }
+
+  /** How much is not known to have arrived, sent or not. */
+  get unacknowledgedBytes() {
+    return this.#outgoing.reduce((sum, each) => sum + each.unacknowledgedBytes, 0);
+  }
+
+  /** Whether something is on its way, or has to be skipped. */
+  get unsettled() {
+    return this.#lanes.some(
+      (lane) => lane.moved || lane.both.some(({ sent, acked }) => sent > acked));
   }
 
   /** How much the other side has said to have. */
@@ -237,18 +257,40 @@ export class Outbox {
     }
   }
 
+  /** Begin with a path that may lose: send nothing before it is known what is there. */
+  pause() {
+    this.ready = false;
+    this.#strayed = true;
+  }
+
   /**
-   * Go on from what the other side expects; return what else it must know.
+   * Go on from what the other side expects.
    * @param {Wants} wants
-   * @returns {Frame[]}
    * @throws {InvalidMessage} it cannot expect that
    */
   resume(wants) {
     if (!this.ready) {
-      for (const each of this.#outgoing) each.resume(wants.get(each.stream));
+      for (const each of this.#outgoing) each.resume(wants.get(each.stream), this.#strayed);
     }
     this.ready = true;
-    return this.#lanes.flatMap((lane) => lane.skips());
+  }
+
+  /** Say again whatever is not known to have arrived. */
+  rewind() {
+    for (const lane of this.#lanes) {
+      lane.named = false;
+      for (const each of lane.both) each.rewind();
+    }
+  }
+
+  /**
+   * Go on over a connection that was given up for its silence, and is heard again. What
+   * went another way meanwhile may be lost; over this one nothing may be missing.
+   */
+  revive() {
+    if (!this.#strayed) return;
+    this.rewind();
+    this.ready = true;
   }
 
   /**
@@ -265,31 +307,52 @@ export class Outbox {
   }
 
   /**
-   * Owe nothing that was sent to everybody on a channel; return how many messages that is,
-   * and what to say now.
+   * Owe nothing that was sent to everybody on a channel; return how many messages.
    * @param {Channel} channel
    */
   cutLoose(channel) {
     const lane = this.lane(channel);
-    const count = lane.everybody.cutLoose();
-    return { count, said: this.ready ? lane.skips() : [] };
+    lane.named = false;
+    return lane.everybody.cutLoose();
   }
 
-  // --- the engine's window ------------------------------------------------------------
+  // --- what is sent -------------------------------------------------------------------
 
   /** Return the datagrams that fit the engine's window now. */
   take() {
     const taken = [];
     while (this.ready && this.#held < WINDOW_BYTES) {
-      const writer = new Writer();
-      for (let lane = this.#next; lane !== null; lane = this.#next) {
-        if (!this.#serve(lane, writer) || writer.size >= BATCH_BYTES) break;
-      }
+      const writer = this.#datagram();
       if (writer.size === 0) break;
       this.#held += writer.size + OVERHEAD_BYTES;
       taken.push(writer.finish());
     }
     return taken;
+  }
+
+  /**
+   * Return whether there is a next datagram while so much may be on its way.
+   * @param {number} windowBytes
+   */
+  fits(windowBytes) {
+    const lane = this.ready ? this.#next : null;
+    if (lane === null) return false;
+    const flight = this.unacknowledgedBytes - this.waitingBytes;
+    return flight === 0 || flight + (lane.next?.nextSize ?? 0) <= windowBytes;
+  }
+
+  /** Return the next datagram; there must be one. */
+  takeOne() {
+    return this.#datagram().finish();
+  }
+
+  /** Write the next datagram; there may be nothing in it. */
+  #datagram() {
+    const writer = new Writer();
+    for (let lane = this.#next; lane !== null; lane = this.#next) {
+      if (!this.#serve(lane, writer) || writer.size >= BATCH_BYTES) break;
+    }
+    return writer;
   }
 
   /**
@@ -299,21 +362,22 @@ export class Outbox {
    */
   #serve(lane, writer) {
     const before = writer.size;
-    const first = /** @type {Outgoing} */ (lane.next);
-    if (before > 0 && first.nextSize > BATCH_BYTES - before) return false;
-    if (!lane.named) writer.put(lane.name());
+    const first = lane.next;
+    if (first !== null && before > 0 && first.nextSize > BATCH_BYTES - before) return false;
+    if (!lane.named) for (const frame of lane.introduction()) writer.put(frame);
     const second = first === lane.everybody ? lane.alone : lane.everybody;
-    first.take(writer, BATCH_BYTES - writer.size, second.sendable ? second.order : Infinity);
+    first?.take(writer, BATCH_BYTES - writer.size, second.sendable ? second.order : Infinity);
     lane.passed += (writer.size - before) / lane.channel.priority;
     return true;
   }
 
-  /** The lane whose turn it is; null if none can send. */
+  /** The lane whose turn it is; null if none has anything to say. */
   get #next() {
     /** @type {Lane | null} */
     let found = null;
     for (const lane of this.#lanes) {
-      if ((lane.channel.number > 0 && this.#listening === null) || lane.next === null) continue;
+      const known = lane.channel.number === 0 || this.#listening !== null;
+      if (!known || !lane.hasSomething) continue;
       // Who had nothing to send has no claim on what it did not use.
       lane.passed = Math.max(lane.passed, this.#turn);
       if (found === null || lane.passed < found.passed) found = lane;
@@ -348,6 +412,7 @@ export class Outbox {
    */
   again() {
     this.#listening = null;
+    this.#revision = 0;
     for (const channel of [...this.#channels].slice(this.#lanes.length)) {
       this.#lanes.push(new Lane(channel, this.#channels.order));
     }

@@ -4,6 +4,7 @@
  */
 
 import { NotListening, RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Allowance } from "./allowance.js";
 import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
@@ -22,8 +23,8 @@ import { Traffic } from "./traffic.js";
  * @typedef {{ type: "start" }
  *   | { type: "socket-lost", code: number, reason: string }
  *   | { type: "heard", message: any }
- *   | { type: "welcomed", message: any, peers: Peer[] }
- *   | { type: "introduced", peer: Peer }
+ *   | { type: "welcomed", message: any, peers: Peer[], sealed: string[] }
+ *   | { type: "introduced", peer: Peer, sealed: boolean }
  *   | { type: "signal-verified", source: string,
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
@@ -42,8 +43,8 @@ import { Traffic } from "./traffic.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "graded"
- *       | "said-goodbye" | "misbehaved" }>
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "rerouted"
+ *       | "graded" | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
@@ -57,6 +58,10 @@ import { Traffic } from "./traffic.js";
 export const PATIENCE = 5.0;
 /** Seconds of sleep after which we may have woken up in another network. */
 export const LONG_SLEEP = 5.0;
+/** How much of what the server passes on is used: clocks differ, and messages bunch. */
+export const RELAY_SHARE = 0.9;
+/** How much may be sent at once, in seconds of that. */
+export const RELAY_BURST = 2.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
 
@@ -96,6 +101,10 @@ export class Session {
    * @type {Map<string, number>}
    */
   #due = new Map();
+  /** Those with whom keys are agreed. @type {Set<string>} */
+  #sealed = new Set();
+  /** How many bytes we may send through the server. */
+  #allowance = new Allowance(0, 0);
   #channels = new Channels();
   #budget = new Budget();
   /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
@@ -205,13 +214,18 @@ export class Session {
         this.#listen(event.name, false, now, out);
         break;
       case "introduced": {
-        const { peer } = event;
+        const { peer, sealed } = event;
+        const key = sessionKey(peer.id, peer.sid);
+        if (sealed) this.#sealed.add(key);
+        else this.#sealed.delete(key);
         this.#changed(this.#members.ready(peer), now, out);
-        this.#toLink(sessionKey(peer.id, peer.sid), { type: "online" }, now, out);
+        this.#toLink(key, this.#online(key), now, out);
         break;
       }
       case "welcomed":
         out.push(...this.#contact.heard(event.message, now));
+        this.#sealed = new Set(event.sealed);
+        this.#pace(now);
         this.#welcomed(event.message.epoch, event.peers, now, out);
         break;
       case "heard":
@@ -253,8 +267,28 @@ export class Session {
     // Before it is told that we are connected: who has joined finds the others here.
     this.#changed(this.#members.welcome(epoch, peers, now), now, out);
     for (const key of [...this.#links.keys()]) {
-      this.#toLink(key, { type: this.#members.listed(key) ? "online" : "offline" }, now, out);
+      const reach = this.#members.listed(key)
+        ? this.#online(key) : /** @type {const} */ ({ type: "offline" });
+      this.#toLink(key, reach, now, out);
     }
+  }
+
+  /**
+   * Return what can reach a session that the server lists.
+   * @param {string} key
+   * @returns {LinkEvent}
+   */
+  #online(key) {
+    return { type: "online", relay: this.#contact.relayBytes > 0 && this.#sealed.has(key) };
+  }
+
+  /**
+   * Keep within what the server passes on: it drops what is more.
+   * @param {number} now
+   */
+  #pace(now) {
+    const pace = RELAY_SHARE * this.#contact.relayBytes;
+    this.#allowance.set(RELAY_BURST * pace, pace, now);
   }
 
   /**
@@ -395,6 +429,10 @@ export class Session {
         this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
         if (output.state === "closed") this.#links.delete(source.to);
         break;
+      case "rerouted":
+        if (peer === null) break;
+        out.push({ type: "emit", event: { type: "path-changed", peer, path: output.path } });
+        break;
       case "graded":
         if (peer !== null) {
           const { quality } = output;
@@ -426,7 +464,7 @@ export class Session {
         out.push({ type: "emit", event: { type: "peer-joined", peer } });
         if (this.#leaveBy === null && linksWanted(Topology.MESH, this.me, [key]).has(key)) {
           this.#links.set(key, this.#newLink(key));
-          this.#toLink(key, { type: "online" }, now, out);
+          this.#toLink(key, this.#online(key), now, out);
         }
       } else {
         const former = this.#links.get(key);
@@ -473,7 +511,7 @@ export class Session {
     this.#lost.delete(key);
     if (former !== undefined) return former.heir();
     const traffic = new Traffic(key, this.#channels, this.#budget);
-    return new Link(this.me, key, this.#settings, this.#dice, traffic);
+    return new Link(this.me, key, this.#settings, this.#dice, traffic, this.#allowance);
   }
 
   /** @param {Link} former */

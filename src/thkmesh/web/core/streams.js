@@ -168,6 +168,8 @@ export class Outgoing {
   ackedBytes = 0;
   /** The number of the next fragment for the current connection. */
   sent;
+  /** The highest it ever was. */
+  #most;
   #log;
 
   /**
@@ -180,6 +182,7 @@ export class Outgoing {
     this.begin = log.end;
     this.acked = log.end.number;
     this.sent = log.end.number;
+    this.#most = log.end.number;
     this.#log = log;
   }
 
@@ -192,6 +195,7 @@ export class Outgoing {
     this.missed = null;
     this.acked = this.begin.number;
     this.sent = this.begin.number;
+    this.#most = this.begin.number;
     this.limit = this.begin.position + WINDOW_BYTES;
     this.#log.add(this);
   }
@@ -203,6 +207,7 @@ export class Outgoing {
     this.#log.remove(this);
     this.acked = this.#log.end.number;
     this.sent = this.acked;
+    this.#most = this.acked;
     this.skip = null;
     this.missed = null;
   }
@@ -233,6 +238,11 @@ export class Outgoing {
   /** How much is still to be sent. */
   get waitingBytes() {
     return this.owed ? this.#log.bytesFrom(this.sent) : 0;
+  }
+
+  /** How much is not known to have arrived. */
+  get unacknowledgedBytes() {
+    return this.owed ? this.#log.bytesFrom(this.acked) : 0;
   }
 
   /** Whether the log could let go of more if this recipient had more of it. */
@@ -269,6 +279,7 @@ export class Outgoing {
       this.sent += 1;
       writer.put({ type: "fragment", stream, number, kind, last, payload });
     }
+    this.#most = Math.max(this.#most, this.sent);
   }
 
   /**
@@ -277,11 +288,12 @@ export class Outgoing {
    * @throws {InvalidMessage} it cannot expect that
    */
   acknowledge({ number, limit }) {
-    if (number > this.sent) {
+    if (number > this.#most) {
       throw new InvalidMessage(`fragment ${number} of stream ${this.stream} was not sent`);
     }
     if (!this.owed) return;
     this.limit = Math.max(this.limit, limit);
+    this.sent = Math.max(this.sent, number);
     if (this.skip !== null && number >= this.skip.number) this.skip = null;
     if (this.missed !== null && number >= this.missed.number) this.missed = null;
     if (number > this.acked) {
@@ -294,18 +306,25 @@ export class Outgoing {
   /**
    * Go on over a new connection, from what the receiver expects; undefined is the beginning.
    * @param {Want | undefined} want
+   * @param {boolean} [strayed] another path was used too, over which more may have been
+   *   acknowledged since this was said
    * @throws {InvalidMessage} it cannot expect that
    */
-  resume(want) {
-    const certain = this.owed && this.skip === null;
+  resume(want, strayed = false) {
+    const exact = this.owed && this.skip === null && !strayed;
     if (want !== undefined && want.number >= this.begin.number) {
-      if (certain && want.number < this.acked) {
+      if (exact && want.number < this.acked) {
         throw new InvalidMessage(`fragment ${want.number} of stream ${this.stream} had arrived`);
       }
       this.acknowledge(want);
-    } else if (certain && this.acked > this.begin.number) {
+    } else if (exact && this.acked > this.begin.number) {
       throw new InvalidMessage(`stream ${this.stream} is known no longer`);
     }
+    this.rewind();
+  }
+
+  /** Send again what is not known to have arrived. */
+  rewind() {
     this.sent = this.acked;
   }
 
@@ -315,6 +334,7 @@ export class Outgoing {
     this.skip = this.#log.end;
     this.acked = this.#log.end.number;
     this.sent = this.#log.end.number;
+    this.#most = this.#log.end.number;
     this.#log.trim();
     return count;
   }
@@ -347,11 +367,13 @@ export class Incoming {
   /**
    * Take a fragment; return the message that it completes, null if it does not.
    * @param {Fragment} fragment
+   * @param {boolean} [lossy] it came over a path that may lose: a gap is nobody's fault
    * @returns {{ kind: number, payload: Uint8Array, cost: number } | null}
    * @throws {InvalidMessage} it leaves a gap, or makes no sense where it stands
    */
-  receive({ stream, number, kind, last, payload }) {
-    if (number < this.expected) return null; // it came over a former connection, too
+  receive({ stream, number, kind, last, payload }, lossy = false) {
+    // It came over another path, too; or it will come again.
+    if (number < this.expected || (lossy && number > this.expected)) return null;
     if (number > this.expected) {
       throw new InvalidMessage(`fragment ${number} for ${this.expected}`);
     }

@@ -67,6 +67,14 @@ export class Traffic {
    */
   begin() {
     this.outbox.begin();
+    return this.resumption();
+  }
+
+  /**
+   * Return what we want to go on from, and to hear.
+   * @returns {Frame[]}
+   */
+  resumption() {
     return [{ type: "resume", wants: this.inbox.begin() }, this.listening()];
   }
 
@@ -75,34 +83,34 @@ export class Traffic {
    * @returns {Frame}
    */
   listening() {
-    return { type: "listen", names: this.#channels.listening };
+    const { listening: names, revision } = this.#channels;
+    return { type: "listen", names, revision };
   }
 
   /**
-   * Give up what was sent to everybody on a channel; return what to say now.
+   * Give up what was sent to everybody on a channel.
    * @param {string} channel
    * @param {LinkOutput[]} out
    */
   cutLoose(channel, out) {
-    const { count, said } = this.outbox.cutLoose(this.#channels.get(channel));
+    const count = this.outbox.cutLoose(this.#channels.get(channel));
     out.push({ type: "lagged", to: this.to, channel, count });
-    return said;
   }
 
   // --- what is heard ----------------------------------------------------------------
 
   /**
-   * Take a frame of the other side; return what to say.
+   * Take a frame of the other side.
    * @param {Frame} frame
    * @param {number} now
-   * @param {LinkOutput[]} out
-   * @returns {Frame[]}
+   * @param {LinkOutput[]} out where to say what it leads to
+   * @param {boolean} [lossy] it came over a path that may lose: what leaves a gap is ignored
    * @throws {InvalidMessage} it makes no sense where it stands
    */
-  heard(frame, now, out) {
+  heard(frame, now, out, lossy = false) {
     switch (frame.type) {
       case "fragment": {
-        const message = this.inbox.receive(frame, now);
+        const message = this.inbox.receive(frame, now, lossy);
         if (message !== null) out.push(message);
         break;
       }
@@ -111,9 +119,10 @@ export class Traffic {
         break;
       case "resume":
         this.inbox.begun = true;
-        return this.outbox.resume(frame.wants);
+        this.outbox.resume(frame.wants);
+        break;
       case "listen":
-        for (const { channel, count } of this.outbox.listening(frame.names)) {
+        for (const { channel, count } of this.outbox.listening(frame)) {
           out.push({ type: "dropped", to: this.to, channel, count });
         }
         break;
@@ -127,6 +136,5 @@ export class Traffic {
       }
       default:
     }
-    return [];
   }
 }
