@@ -18,7 +18,7 @@ from coverage import Coverage
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tests.core import session_channel_tales, session_link_tales, session_tales
+from tests.core import session_channel_tales, session_link_tales, session_relay_tales, session_tales
 from tests.core.explorer import Register
 from tests.core.session_storms import blow
 from tests.core.session_traces import Recorder, Trace, plain
@@ -95,7 +95,12 @@ _LONG = 16
 def traces() -> list[Trace]:
     """Return what is recorded: every story, and the best of the storms."""
     recorder = Recorder()
-    for tell in (*session_tales.TALES, *session_link_tales.TALES, *session_channel_tales.TALES):
+    for tell in (
+        *session_tales.TALES,
+        *session_link_tales.TALES,
+        *session_channel_tales.TALES,
+        *session_relay_tales.TALES,
+    ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
         lives = blow(kind, seed)
@@ -259,7 +264,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("streams", "traffic"),
+    *("allowance", "relay", "streams", "traffic"),
 )
 
 
