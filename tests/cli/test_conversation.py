@@ -259,7 +259,7 @@ def test_a_long_goodbye_is_explained(
     world = World(seed=1)
 
     async def main() -> None:
-        ada = await world.join("ada", room="lobby")
+        ada = await world.join("ada", room="lobby", relay=False)
         bob = await world.join("bob", room="lobby")
         await asyncio.sleep(1.0)
         if not reachable:

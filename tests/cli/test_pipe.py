@@ -78,7 +78,7 @@ def test_answers_are_waited_for_from_when_they_can_come() -> None:
     world = World(seed=1, delay=0.3)
 
     async def main() -> None:
-        ada = await world.join("ada", room="lobby")
+        ada = await world.join("ada", room="lobby", relay=False)
         bob = await world.join("bob", room="lobby")
         async for event in ada:
             if isinstance(event, PeerJoined):
