@@ -27,7 +27,7 @@ from thkmesh.core.link_events import (
     Rerouted,
     SaidGoodbye,
 )
-from thkmesh.core.machine import Slept
+from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER, TIMEOUT, TIMEOUT_MOST, TRIES, WINDOW_BYTES
 from thkmesh.core.streams import ACK_DELAY
 from thkmesh.events import LinkState, Path
@@ -418,6 +418,24 @@ def test_who_has_a_direct_path_answers_and_goes_on_over_that() -> None:
     assert "Fragment" not in kinds(world.high)
     world.run(60.0)
     assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
+
+
+def test_an_answer_that_must_wait_is_waited_for() -> None:
+    """Who has a direct path owes it over the relay, where nothing may be sent just now."""
+    world = LinkWorld().meet().run(1.0)
+    world.engine = world.wire_up = False
+    world.tell(world.low, Renew())
+    world.run(RELAY_AFTER + 1.0)
+    world.high.allowance.set(100.0, 100.0, world.now)
+    world.high.allowance.spend(1000, world.now)
+    world.send(world.low, "by relay")
+    world.now += ACK_DELAY
+    world.tell(world.high, Tick())
+    deadline = world.high.link.deadline
+    assert deadline is not None
+    assert deadline > world.now
+    world.run(15.0)
+    assert world.low.link.unacknowledged == {}
 
 
 def test_a_silent_connection_that_is_heard_again_misses_nothing() -> None:

@@ -283,7 +283,7 @@ class Link:
         times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
         times.append(self._relay.deadline)
         times.append(self._unheard_at)
-        if self._open:
+        if self._open and not self._relay.owes:
             times.append(self._inbox.ack_due)
         if self._online:
             times.append(self._retry.deadline)

@@ -248,7 +248,7 @@ export class Link {
     if (this.state === "closed") return null;
     const times = [this.#heartbeat.deadline, this.#trickle.due, this.#sequencer.deadline];
     times.push(this.#relay.deadline);
-    if (this.#open) times.push(this.#inbox.ackDue);
+    if (this.#open && !this.#relay.owes) times.push(this.#inbox.ackDue);
     times.push(this.#unheardAt);
     if (this.#online) times.push(this.#retry.deadline);
     const due = times.filter((time) => time !== null);
