@@ -8,6 +8,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from sys import getsizeof
 from typing import Final, Generic, TypeVar
@@ -29,14 +30,30 @@ _Item = TypeVar("_Item")
 class Mailbox(Generic[_Item]):
     """Delivers items on a loop, in order, from any thread."""
 
-    def __init__(self, loop: AbstractEventLoop, deliver: Callable[[_Item], None]) -> None:
-        """Deliver by calling ``deliver`` on ``loop``."""
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        deliver: Callable[[_Item], None],
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Deliver by calling ``deliver`` on ``loop``.
+
+        Args:
+            loop: where.
+            deliver: takes an item.
+            lock: is held from when an item is taken out until it is delivered.
+        """
         self._loop = loop
         self._deliver = deliver
+        self._lock = lock or nullcontext()
         self._items: deque[_Item] = deque()
         self._armed = False
         # Whoever puts, deliveries run as what they are: the work of who made this.
         self._context = copy_context()
+
+    def __len__(self) -> int:
+        """Return how many items wait; exact for who holds the lock and puts none."""
+        return len(self._items)
 
     def put(self, item: _Item) -> bool:
         """Queue an item; returns False when the loop is closed and nobody will get it."""
@@ -56,7 +73,8 @@ class Mailbox(Generic[_Item]):
         try:
             while count:
                 count -= 1
-                self._deliver(self._items.popleft())
+                with self._lock:
+                    self._deliver(self._items.popleft())
         finally:
             if count:  # A delivery raised, which is a bug of ours; the others still come.
                 self._loop.call_soon(self._drain, context=self._context)
@@ -64,9 +82,13 @@ class Mailbox(Generic[_Item]):
 
 def _size(event: Event) -> int:
     """Return about how much memory an event takes."""
+    if not isinstance(event, Message):
+        return _OVERHEAD_BYTES
+    if isinstance(event.data, bytes | str):
+        return _OVERHEAD_BYTES + getsizeof(event.data)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
-    parts: list[Data] = [event.data] if isinstance(event, Message) else []
+    parts: list[Data] = [event.data]
     while parts:
         part = parts.pop()
         total += getsizeof(part)
@@ -109,7 +131,8 @@ class EventBuffer:
                     return
                 if isinstance(event, Refused):
                     return
-            self._tell_dropped()
+            if self._dropped:
+                self._tell_dropped()
             self._events.append((size, event))
             self._bytes += size
 

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import os
 import random
+import selectors
 import socket
 import threading
 import weakref
@@ -47,6 +48,11 @@ class Host(Protocol):
         """The loop they run on."""
         ...
 
+    @property
+    def here(self) -> bool:
+        """Whether who asks may enter a session on its own thread, when that is idle."""
+        ...
+
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
         ...
@@ -59,6 +65,9 @@ class Host(Protocol):
         """
         ...
 
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call when the loop has nothing more to do just now; called on any thread."""
+
     def adopt(self, runner: Runner) -> None:
         """Take in a session that was just made; called on the loop."""
 
@@ -69,8 +78,18 @@ class Host(Protocol):
 class InlineHost:
     """Runs sessions on the application's own loop: for tests on virtual time."""
 
-    def __init__(self, engine: Engine, dice: Callable[[], float], mind: Mind = Session) -> None:
-        """Use ``engine``, ``dice`` and ``mind`` for all, on the running loop."""
+    def __init__(
+        self,
+        engine: Engine,
+        dice: Callable[[], float],
+        mind: Mind = Session,
+        here: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Use ``engine``, ``dice`` and ``mind`` for all, on the running loop.
+
+        ``here`` tells whether who asks is part of the process that the sessions are in.
+        """
+        self._here = here
         self._engine = engine
         self._dice = dice
         self._mind = mind
@@ -81,6 +100,11 @@ class InlineHost:
         """The loop they run on."""
         return self._loop
 
+    @property
+    def here(self) -> bool:
+        """Whether who asks is part of the same process."""
+        return self._here()
+
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
         return self._mind(me, settings, self._dice)
@@ -89,11 +113,28 @@ class InlineHost:
         """Return the engine."""
         return self._engine
 
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call at once: here nobody else has to wake."""
+        call()
+
     def adopt(self, runner: Runner) -> None:
         """Do nothing: the loop keeps it."""
 
     def release(self, runner: Runner) -> None:
         """Do nothing."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Makes the loop's last calls before it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_calls: list[Callable[[], None]] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        while self.last_calls:
+            self.last_calls.pop()()
+        return super().select(timeout)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -133,7 +174,8 @@ class MeshThread:
 
     def __init__(self) -> None:
         """Start the thread."""
-        self._loop = _Loop()
+        self._selector = _Selector()
+        self._loop = _Loop(self._selector)
         self._engines: dict[str | None, Engine] = {}
         self._runners: set[Runner] = set()
         self._then: Callable[[], None] | None = None
@@ -146,6 +188,11 @@ class MeshThread:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
         return self._loop
+
+    @property
+    def here(self) -> bool:
+        """Whether who asks may enter a session: any thread may."""
+        return True
 
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
@@ -165,6 +212,16 @@ class MeshThread:
             atexit.unregister(_goodbye)
             atexit.register(_goodbye)
         return self._engines[name]
+
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call when the loop is about to wait; on another thread at once.
+
+        Who is woken wants the interpreter, so by then we should have done with it.
+        """
+        if threading.current_thread() is self._thread:
+            self._selector.last_calls.append(call)
+        else:
+            call()
 
     def adopt(self, runner: Runner) -> None:
         """Keep a session until it is released."""

@@ -14,6 +14,7 @@ and nothing else.
 
 import asyncio
 import itertools
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 
@@ -44,6 +45,23 @@ __all__ = ["Room"]
 
 _WATCH = 1.0
 """Seconds between two looks at whether the application's loop is closed."""
+
+
+_PATIENCE = 0.0005
+"""Seconds that a message waits for the session, rather than take the way of a hop to it."""
+
+_STREAK = 64
+"""After so many messages that did not have to wait, other tasks get their turn."""
+
+
+def _interruptible() -> bool:
+    """Tell whether Ctrl-C raises ``KeyboardInterrupt`` in this thread, wherever it is.
+
+    Half-way through a message it would break the session. ``asyncio.run`` sees to it
+    that it does not; without that the session is entered on its own thread only.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Room:
@@ -81,9 +99,13 @@ class Room:
         self._results: Mailbox[tuple[int, MeshError | None] | None] = Mailbox(
             self._loop, self._deliver
         )
+        # Held by whoever is in the session's machine, on whichever thread.
+        self._lock = threading.RLock()
         self._commands: Mailbox[SessionEvent | Callable[[], None]] = Mailbox(
-            host.loop, self._command
+            host.loop, self._command, self._lock
         )
+        self._interruptible = loop is None and _interruptible()
+        self._streak = 0
         self._runner: Runner | None = None
         self._tokens = itertools.count(1)
         self._sending: dict[int, asyncio.Future[None]] = {}
@@ -93,6 +115,7 @@ class Room:
         self._joined = asyncio.Event()
         self._ended = asyncio.Event()
         self._finished = False
+        self._told = False
         self._nudged = False
         self._main = Subscription(self, keep=settings.receive)
         self._readers: tuple[Reader, ...] = (self._main,)
@@ -143,7 +166,13 @@ class Room:
         post = self.prepare(data, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
-        await self.post(*post)
+        if not self._send_here(*post):
+            await self.post(*post)
+            return
+        self._streak += 1
+        if self._streak == _STREAK:
+            self._streak = 0
+            await asyncio.sleep(0)
 
     def prepare(
         self, data: Data, to: Peer | str | None
@@ -158,6 +187,33 @@ class Room:
         if self.closed:
             raise self.why_closed()
         return None if to is None else self._find(to), kind, payload
+
+    def _send_here(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> bool:
+        """Send what was prepared on the thread of the room's loop, if it need not wait."""
+        if self._runner is None or self._interruptible or not self._host.here:
+            return False
+        if to is None and not self._commands and self._runner.gather(kind, payload):
+            return True
+        return self.send_here(to, kind, payload)
+
+    def send_here(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> bool:
+        """Send what was prepared on this thread, without a hop to the session's.
+
+        Not for a thread in which ``KeyboardInterrupt`` may be raised meanwhile.
+
+        Returns:
+            False where it has to be posted: the session is busy, or has to wait, or
+            something that was posted before would be overtaken.
+
+        Raises:
+            MeshError: see ``send``.
+        """
+        if self._runner is None or not self._lock.acquire(timeout=_PATIENCE):
+            return False
+        try:
+            return not self._commands and self._runner.send(to, kind, payload)
+        finally:
+            self._lock.release()
 
     async def post(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
@@ -257,10 +313,7 @@ class Room:
         with self._telling:
             for reader in self._readers:
                 reader.put(event)
-        # One wake-up a batch, and nothing that grows while nobody takes it.
-        if not self._nudged:
-            self._nudged = True
-            self._report(None)
+        self._told = True
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
@@ -269,6 +322,19 @@ class Room:
     def unsendable(self, token: int, error: MeshError) -> None:
         """Take note that a message was not sent."""
         self._report((token, error))
+
+    def settled(self) -> None:
+        """Wake the application if there is something new; on any thread."""
+        if not self._told:
+            return
+        self._told = False
+        # One wake-up a batch, and nothing that grows while nobody takes it.
+        if not self._nudged:
+            self._nudged = True
+            self._host.lastly(self._nudge)
+
+    def _nudge(self) -> None:
+        self._report(None)
 
     def ended(self, error: MeshError | None) -> None:
         """Take note that the session is over."""
@@ -310,6 +376,7 @@ class Room:
                 transport=self._transport,
                 face=self,
                 mind=self._host.session,
+                lock=self._lock,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, who joins must hear of it
             if not isinstance(error, MeshError):

@@ -324,7 +324,11 @@ class Room:
             WrongContext: inside a running event loop, or after fork.
         """
         _require_no_loop()
-        self._call(self._inner.post(*self._inner.prepare(data, to)))
+        post = self._inner.prepare(data, to)
+        # Ctrl-C strikes the main thread, and must not strike it inside the session.
+        main = threading.current_thread() is threading.main_thread()
+        if main or not self._inner.send_here(*post):
+            self._call(self._inner.post(*post))
 
     # --- receiving ------------------------------------------------------------------
 

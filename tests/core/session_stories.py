@@ -18,6 +18,7 @@ from thkmesh.core.session_events import (
     Heard,
     Introduced,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -235,6 +236,10 @@ class Story:
     def send(self, token: int, to: Peer | None = None, data: Data = "hello") -> None:
         """Let the application send."""
         self.tell(Send(token, None if to is None else key(to), *frames.encode(data)))
+
+    def send_all(self, *messages: Data) -> None:
+        """Let the application send in a burst."""
+        self.tell(SendAll(tuple(frames.encode(data) for data in messages)))
 
     def fill(self, token: int, to: Peer | None) -> None:
         """Let the application fill a log."""

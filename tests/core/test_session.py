@@ -34,6 +34,7 @@ from thkmesh.core.session_events import (
     Introduced,
     Leave,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -261,6 +262,31 @@ def take_in(life: Life, peer: Peer) -> None:
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
         life.hear(peer, frames.Ack({0: sent[-1].number + 1}))
         life.engine(peer, BufferLow(0))
+
+
+def test_a_burst_goes_out_together() -> None:
+    """Many small messages that were accepted already share a datagram, in order."""
+    life = in_room(BOB)
+    assert life.session.has_room
+    out = life.tell(SendAll(tuple(frames.encode(number) for number in range(100))))
+    (datagram,) = (each.frame for each in out if isinstance(each, link.SendFrame))
+    parts = [part for part in frames.parse(datagram) if isinstance(part, frames.Fragment)]
+    assert [frames.content(part.kind, part.payload) for part in parts] == list(range(100))
+    assert out == [link.SendFrame(key(BOB), 1, 0, datagram)]
+
+
+def test_there_is_room_while_nobody_waits() -> None:
+    """A full log has none, nor has one for which somebody waits; and who leaves sends no more."""
+    everybody, one, waiting, leaving = (in_room(BOB) for _ in range(4))
+    fill(everybody, None)
+    assert not everybody.session.has_room
+    fill(one, BOB)
+    assert one.session.has_room, "it is another log"
+    fill(waiting, BOB)
+    waiting.tell(send(1, key(BOB), "waits"))
+    assert not waiting.session.has_room
+    leaving.tell(Leave(1.0))
+    assert not leaving.session.has_room
 
 
 def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:

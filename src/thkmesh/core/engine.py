@@ -157,6 +157,8 @@ class Capabilities:
     ice_restart: bool
     trickle: bool
     max_message_bytes: int
+    send_anywhere: bool = False
+    """``Connection.send`` and ``buffered_bytes`` may be called on any thread, one at a time."""
 
 
 @dataclass(frozen=True, slots=True)

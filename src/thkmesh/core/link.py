@@ -175,6 +175,7 @@ class Link:
         self._parted = False  # we have said goodbye
         self._heard_at: float | None = None
         self._unheard_since = 0.0
+        self._due: float | None = None
 
     def heir(self) -> "Link":
         """Return the link to the same session, should it come back after this has closed.
@@ -191,6 +192,7 @@ class Link:
         heir._number = self._number + 1
         if self.generation:
             heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
+            heir._due = heir._next_due()
         return heir
 
     @property
@@ -231,6 +233,9 @@ class Link:
     @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
+        return self._due
+
+    def _next_due(self) -> float | None:
         if self.state is LinkState.CLOSED:
             return None
         times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
@@ -255,12 +260,20 @@ class Link:
         if self.state is LinkState.CLOSED:
             return []
         out: list[LinkOutput] = []
-        if isinstance(event, Slept):
-            self._slept(event, now, out)
-        self._settle(now, out)
+        # Datagrams and messages are most of what happens, and mostly nothing is due.
+        frequent = isinstance(event, FromEngine | Appended)
+        if frequent and (self._due is None or now < self._due):
+            if isinstance(event, Appended) and not self._leaving:
+                self._pump(out)  # which changes no deadline
+                return out
+        else:
+            if isinstance(event, Slept):
+                self._slept(event, now, out)
+            self._settle(now, out)
         self._take(event, now, out)
         settled = self._negotiator.settled or self._revived
         self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
+        self._due = self._next_due()
         return out
 
     # --- events ---------------------------------------------------------------

@@ -40,6 +40,7 @@ from thkmesh.core.session_events import (
     Introduced,
     Leave,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -106,6 +107,9 @@ class Session:
         # Since when a message to everybody has waited for somebody to take in others.
         self._stuck_since: float | None = None
         self._leave_by: float | None = None
+        # The deadline of all but the links, while nothing has happened to change it.
+        self._other_due: float | None = None
+        self._other_due_known = False
         self._server = ServerState.CONNECTING
         self._ended = False
 
@@ -120,26 +124,44 @@ class Session:
         return tuple(self._links.values())
 
     @property
+    def has_room(self) -> bool:
+        """Tell whether a message to everybody would be accepted at once."""
+        return self._leave_by is None and not self._waiting and self._broadcasts.has_room
+
+    @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         if self._ended:
             return None
-        times = [self._contact.deadline, self._members.deadline, self._leave_by]
-        if self._stuck_since is not None:
-            times.append(self._stuck_since + PATIENCE)
-        times += self._due.values()
-        return min((time for time in times if time is not None), default=None)
+        if not self._other_due_known:
+            self._other_due_known = True
+            times = [self._contact.deadline, self._members.deadline, self._leave_by]
+            if self._stuck_since is not None:
+                times.append(self._stuck_since + PATIENCE)
+            self._other_due = min((time for time in times if time is not None), default=None)
+        due = self._other_due
+        for each in self._due.values():
+            if due is None or each < due:
+                due = each
+        return due
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
         """Settle what is due, then the event; return what to do."""
         if self._ended:
             return self._after_end(event)
         out: list[SessionOutput] = []
-        if isinstance(event, Slept):
-            self._slept(event, now, out)
-        self._settle(now, out)
+        # Messages and datagrams are most of what happens, and mostly nothing is due.
+        frequent = isinstance(event, FromLink | Send | SendAll)
+        due = self.deadline if frequent else now
+        if due is not None and due <= now:
+            self._other_due_known = False
+            if isinstance(event, Slept):
+                self._slept(event, now, out)
+            self._settle(now, out)
         self._take(event, now, out)
-        self._admit(now, out)
+        if self._waiting or self._stuck_since is not None:
+            self._other_due_known = False
+            self._admit(now, out)
         self._conclude(now, out)
         return out
 
@@ -154,7 +176,12 @@ class Session:
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
             case Send():
-                self._waiting.append(event)
+                if self._waiting or not self._accepted(event, now, out):
+                    self._waiting.append(event)
+            case SendAll(messages=messages):
+                for kind, payload in messages:
+                    self._broadcasts.append(kind, payload)
+                self._appended(now, out)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
             case Introduced(peer=peer):
@@ -241,6 +268,9 @@ class Session:
         else:
             self._due[key] = due
         for output in outputs:
+            if isinstance(output, link.SendFrame):  # most are
+                out.append(output)
+                continue
             # What one output leads to may have closed the link: nothing is begun any more.
             begins = isinstance(output, link.OpenConnection | link.Perform)
             if not begins or self._links.get(key) is target:
@@ -261,6 +291,7 @@ class Session:
                 assert peer is not None, "only who is present lags"
                 out.append(Emit(PeerLagging(peer, count)))
             case link.Moved(state=state):
+                self._other_due_known = False
                 if peer is not None:
                     out.append(Emit(LinkChanged(peer, state)))
                 alive = state is LinkState.CONNECTED
@@ -271,6 +302,7 @@ class Session:
                 if peer is not None:
                     out.append(Emit(QualityChanged(peer, quality)))
             case link.SaidGoodbye():
+                self._other_due_known = False
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
                 out.append(_refused(error, peer))
@@ -341,19 +373,25 @@ class Session:
         full: set[SessionKey | None] = set()
         still: deque[Send] = deque()
         for send in self._waiting:
-            refusal = self._refusal(send.to)
-            if refusal is not None:
-                out.append(Unsendable(send.token, refusal))
-            elif send.to in full or not self._has_room(send.to):
+            if send.to in full or not self._accepted(send, now, out):
                 full.add(send.to)
                 still.append(send)
-            else:
-                self._accept(send, now, out)
         self._waiting = still
         if None not in full:
             self._stuck_since = None
         elif self._stuck_since is None:
             self._stuck_since = now
+
+    def _accepted(self, send: Send, now: float, out: list[SessionOutput]) -> bool:
+        """Accept a message, or refuse it for good; False when it has to wait."""
+        refusal = self._refusal(send.to)
+        if refusal is not None:
+            out.append(Unsendable(send.token, refusal))
+            return True
+        if not self._has_room(send.to):
+            return False
+        self._accept(send, now, out)
+        return True
 
     def _refusal(self, to: SessionKey | None) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""
@@ -369,11 +407,15 @@ class Session:
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
             self._broadcasts.append(send.kind, send.payload)
-            for key in list(self._links):
-                self._to_link(key, link.Appended(), now, out)
+            self._appended(now, out)
         else:
             self._to_link(send.to, link.Enqueue(send.kind, send.payload), now, out)
         out.append(Accepted(send.token))
+
+    def _appended(self, now: float, out: list[SessionOutput]) -> None:
+        """Have all links hand on what is new for everybody."""
+        for key in list(self._links):
+            self._to_link(key, link.Appended(), now, out)
 
     def _cut_loose(self, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""

@@ -21,6 +21,7 @@ __all__ = [
     "Introduced",
     "Leave",
     "Send",
+    "SendAll",
     "SessionEvent",
     "SessionOutput",
     "SignalVerified",
@@ -104,6 +105,17 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class SendAll:
+    """Messages for everybody, kind and payload, that have been accepted already.
+
+    They came too fast, one behind the other, to be handled one by one; as ``has_room`` was
+    true before the first, and as they are little, they exceed no limit by much.
+    """
+
+    messages: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """The sender does not want to wait any longer; if it still waits, it was not sent."""
 
@@ -127,6 +139,7 @@ SessionEvent: TypeAlias = (
     | Suspected
     | FromLink
     | Send
+    | SendAll
     | Cancel
     | Leave
 )

@@ -25,7 +25,7 @@ from contextvars import Context, ContextVar
 from itertools import count
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-__all__ = ["Stuck", "VirtualLoop", "process", "run"]
+__all__ = ["Stuck", "VirtualLoop", "present", "process", "run"]
 
 _TURNS = 1_000_000
 """This many turns of the loop without a tick of the clock are a busy wait."""
@@ -47,6 +47,11 @@ def process(name: str) -> Context:
     context = Context()
     context.run(_process.set, name)
     return context
+
+
+def present() -> str:
+    """Return the process that runs now."""
+    return _process.get()
 
 
 class Stuck(RuntimeError):

@@ -41,7 +41,7 @@ from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
-from thkmesh.testing.clock import VirtualLoop, process
+from thkmesh.testing.clock import VirtualLoop, present, process
 from thkmesh.testing.network import SERVER, SignalingServer
 
 __all__ = ["World"]
@@ -173,7 +173,10 @@ class World:
         return await self.spawn(host, self._enter(host, settings))
 
     async def _enter(self, host: str, settings: RoomSettings) -> Room:
-        inline = InlineHost(self.engine(host), self.dice("session").random, self._mind)
+        life = self._process(host)
+        inline = InlineHost(
+            self.engine(host), self.dice("session").random, self._mind, lambda: present() == life
+        )
         room = Room(settings, inline, self.transport(host))
         await room.enter()
         return room

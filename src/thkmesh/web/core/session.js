@@ -28,6 +28,7 @@ import { linksWanted, Topology } from "./topology.js";
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
  *   | { type: "from-link", to: string, event: LinkEvent }
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
+ *   | { type: "send-all", messages: [kind: number, payload: Uint8Array][] }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
  *   | { type: "hurry" }
@@ -105,6 +106,11 @@ export class Session {
     return this.#members.peers;
   }
 
+  /** Tell whether a message to everybody would be accepted at once. */
+  get hasRoom() {
+    return this.#leaveBy === null && this.#waiting.length === 0 && this.#broadcasts.hasRoom;
+  }
+
   /**
    * Return the link to a session, for looking at.
    * @param {string} key
@@ -164,6 +170,10 @@ export class Session {
         break;
       case "send":
         this.#waiting.push(event);
+        break;
+      case "send-all":
+        for (const [kind, payload] of event.messages) this.#broadcasts.append(kind, payload);
+        this.#appended(now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
@@ -485,11 +495,20 @@ export class Session {
   #accept({ token, to, kind, payload }, now, out) {
     if (to === null) {
       this.#broadcasts.append(kind, payload);
-      for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
+      this.#appended(now, out);
     } else {
       this.#toLink(to, { type: "enqueue", kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
+  }
+
+  /**
+   * Have all links hand on what is new for everybody.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #appended(now, out) {
+    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
   }
 
   /**
