@@ -37,7 +37,7 @@ from tests.browser.namespace import in_namespace
 __all__ = ["RUNS", "SUMMARY", "run"]
 
 SUMMARY = "messages a second by size, round trips, and memory of a link, beside others"
-RUNS = 7
+RUNS = 5
 
 _SIZES: Final = {"64 KiB": 65536, "16 KiB": 16384, "1 KiB": 1024, "100 B": 100}
 _SECONDS = 0.4
