@@ -35,9 +35,9 @@ npm: setup-npm ## Pack the browser client for npm, in dist
 # ---- verify ------------------------------------------------------------------
 
 test: setup-host setup setup-npm ## Run the tests
-	@exec $(bin)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --durations=20 $(PYTEST)
+	@exec $(bin)/python -m pytest --numprocesses=$(WORKERS) --dist=loadscope --durations=20 $(PYTEST)
 
-test-nightly: setup-host setup ## Run the long tests
+test-nightly: setup-host setup setup-npm ## Run the long tests
 	@exec $(bin)/python -m pytest -m nightly --hypothesis-profile=nightly --timeout=0 -o faulthandler_timeout=0 --durations=20 $(PYTEST)
 
 check: check-lint check-types check-layers check-web ## Lint, format, types, layers (-k: all faults at once)

@@ -4,9 +4,11 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # nor stubs
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,12 +23,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run side by side, what shares a browser or a built package."""
-    for item in items:
-        built = {"tarball", "stage"} & set(getattr(item, "fixturenames", ()))
-        if built or ROOT / "tests" / "browser" in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
+class OneStage(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Tests side by side, but those with browsers, or a built package, one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        together = nodeid.startswith(("tests/browser/", "tests/web/test_package.py"))
+        return "browser" if together else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneStage:  # noqa: ANN401 - xdist has no types
+    """Return what hands tests to the workers of ``make test``."""
+    return OneStage(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,19 @@ INDEX_HOSTS = re.compile(
 HOME_PATHS = re.compile(r"(?<![\w.:/-])/(?:root|(?:home|Users)/[\w.-]+)/")
 MARKDOWN_LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 
+WALL_CLOCK = re.compile(
+    r"\btime\.time\b|\btime_ns\b|\bimport .*\btime\b|from time import(?! monotonic$)"
+    r"|\bdatetime\.(?:now|utcnow|today)\b|\bDate\.now\b|\bnew Date\(\)"
+)
+SHOWN_TIMES = {
+    "src/thkmesh/apps/chat.py",
+    "src/thkmesh/cli/demo.py",
+    "src/thkmesh/server/tls.py",
+    "src/thkmesh/web/chat.js",
+    "src/thkmesh/web/page/conversation.js",
+}
+"""Who shows people the time of day, or writes it down."""
+
 Fault: TypeAlias = str
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -74,6 +87,13 @@ def impurities(source: str) -> Iterator[Fault]:
         for name in modules:
             if not any(name == pure or name.startswith(f"{pure}.") for pure in PURE.split()):
                 yield f"{node.lineno}: imports {name}"
+
+
+def wall_clocks(source: str) -> Iterator[Fault]:
+    """Yield where Python or JavaScript asks for the time of day, which may jump."""
+    for number, line in enumerate(source.splitlines(), start=1):
+        if WALL_CLOCK.search(line):
+            yield f"{number}: asks for the time of day"
 
 
 def long_functions(source: str) -> Iterator[Fault]:
@@ -186,6 +206,11 @@ def faults(check: Callable[[str], Iterable[Fault]], *patterns: str) -> list[Faul
         pytest.param(foreign_addresses, "https://registry.npm" + "js.org/x", id="npm"),
         pytest.param(foreign_addresses, "cd /" + "home/ada/mesh", id="home"),
         pytest.param(foreign_addresses, f"cd {ROOT}/src", id="checkout"),
+        pytest.param(wall_clocks, "from time import time", id="time"),
+        pytest.param(wall_clocks, "import time", id="time-module"),
+        pytest.param(wall_clocks, "late = datetime.now(UTC) > then", id="datetime"),
+        pytest.param(wall_clocks, "const late = Date.now() > then;", id="date-now"),
+        pytest.param(wall_clocks, "const now = new Date();", id="date"),
         pytest.param(impurities, "import asyncio", id="loop"),
         pytest.param(impurities, "from time import monotonic", id="clock"),
         pytest.param(impurities, "def f():\n    import random", id="dice"),
@@ -228,6 +253,8 @@ def test_each_rule_finds_the_fault_it_is_for(
         pytest.param(
             foreign_addresses, "https://example.org/" + "home/ada/ and ./" + "root/x", id="url"
         ),
+        pytest.param(wall_clocks, "from time import monotonic\nloop.time()", id="monotonic"),
+        pytest.param(wall_clocks, "performance.now(); new Date(text)", id="performance"),
         pytest.param(impurities, "import hashlib\nfrom thkmesh.core.wire import Offer", id="pure"),
         pytest.param(impurities, "class P(Protocol):\n  async def f(self): ...", id="seam"),
         pytest.param(impurities, "from thkmesh import errors", id="downward"),
@@ -271,6 +298,12 @@ def test_the_tree_speaks_of_the_project_alone() -> None:
 def test_the_core_is_pure() -> None:
     """No module of the core can wait, see a clock, roll dice, log, or reach a socket."""
     assert faults(impurities, "src/thkmesh/core/*.py") == []
+
+
+def test_r4_no_jump_of_the_wall_clock_is_noticed() -> None:
+    """R4: only who shows the time of day asks for it; whether others live is no question of it."""
+    found = [*faults(wall_clocks, "src/*.py"), *faults(wall_clocks, "src/*.js")]
+    assert {fault.partition(":")[0] for fault in found} == SHOWN_TIMES
 
 
 def test_functions_fit_on_a_screen() -> None:

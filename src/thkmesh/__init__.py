@@ -21,8 +21,10 @@
 # The interpreter first: where nothing can work, importing it says so.
 from thkmesh import interpreter as _  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from thkmesh import sync
+from thkmesh.channel import Channel
 from thkmesh.core.engine import IceServer
 from thkmesh.errors import (
+    ChannelClosed,
     EngineError,
     IdentityMismatch,
     InvalidArgument,
@@ -31,6 +33,7 @@ from thkmesh.errors import (
     JoinError,
     MeshError,
     MessageTooLarge,
+    NotListening,
     PeerError,
     ProtocolMismatch,
     Replaced,
@@ -39,6 +42,7 @@ from thkmesh.errors import (
     ServerUnreachable,
     Unauthorized,
     UnknownPeer,
+    WouldWait,
     WrongContext,
 )
 from thkmesh.events import (
@@ -71,6 +75,8 @@ from thkmesh.subscription import Subscription
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Channel",
+    "ChannelClosed",
     "Data",
     "EngineError",
     "Event",
@@ -91,6 +97,7 @@ __all__ = [
     "MeshError",
     "Message",
     "MessageTooLarge",
+    "NotListening",
     "PathKind",
     "Peer",
     "PeerError",
@@ -112,6 +119,7 @@ __all__ = [
     "Unauthorized",
     "Undelivered",
     "UnknownPeer",
+    "WouldWait",
     "WrongContext",
     "__version__",
     "join",

@@ -12,6 +12,9 @@
     ├── RoomClosed             the room was left, or the server closed it for good
     ├── MessageTooLarge        a message is over the limit
     ├── UnknownPeer            the addressee is not in the room
+    ├── NotListening           the addressee does not listen to that channel
+    ├── ChannelClosed          the channel was closed
+    ├── WouldWait              send_nowait() would have to wait
     ├── InvalidArgument        an argument has the wrong form (also a ValueError)
     ├── WrongContext           called after fork, or the plain face inside a loop
     ├── EngineError            the WebRTC engine could not do what it must
@@ -26,6 +29,7 @@ is our bug.
 """
 
 __all__ = [
+    "ChannelClosed",
     "EngineError",
     "IdentityMismatch",
     "InvalidArgument",
@@ -34,6 +38,7 @@ __all__ = [
     "JoinError",
     "MeshError",
     "MessageTooLarge",
+    "NotListening",
     "PeerError",
     "ProtocolMismatch",
     "Replaced",
@@ -42,6 +47,7 @@ __all__ = [
     "ServerUnreachable",
     "Unauthorized",
     "UnknownPeer",
+    "WouldWait",
     "WrongContext",
 ]
 
@@ -84,6 +90,18 @@ class MessageTooLarge(MeshError):
 
 class UnknownPeer(MeshError):
     """The addressee is not, or no longer, in the room."""
+
+
+class NotListening(MeshError):
+    """The addressee has not opened that channel, so nothing on it reaches it."""
+
+
+class ChannelClosed(MeshError):
+    """The channel was closed; nothing more can be sent on it."""
+
+
+class WouldWait(MeshError):
+    """Too much is waiting already; ``send`` would wait until some of it has gone."""
 
 
 class InvalidArgument(MeshError, ValueError):

@@ -159,23 +159,27 @@ class Message:
     """A message from a peer: ``str``, ``bytes``, or a JSON value.
 
     ``direct`` is True when it was sent to us alone, False for the whole room.
+    ``channel`` is the name of its channel, empty for that of the room itself.
     """
 
     peer: Peer
     data: Data
     direct: bool = False
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
     """``count`` messages of a peer will not come.
 
-    Nobody read them here, or we took in nothing for so long that the peer gave them
-    up. None: the peer is gone without a goodbye, and may have sent more than arrived.
+    We took in nothing for so long that the peer gave them up. None: the peer is gone
+    without a goodbye, and may have sent more than arrived, on any channel. ``channel``
+    is theirs: empty for that of the room itself.
     """
 
     peer: Peer
     count: int | None
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +187,24 @@ class PeerLagging:
     """Everybody waited for a peer that takes in nothing, so messages to it were given up.
 
     ``count`` of those to everybody are not known to have arrived. It is told how many
-    it lost; what is sent from now on reaches it again.
+    it lost; what is sent from now on reaches it again. ``channel`` is theirs.
     """
 
     peer: Peer
     count: int
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A peer is gone, and ``count`` messages to it are not known to have arrived."""
+    """``count`` messages to a peer on a channel are not known to have arrived.
+
+    It is gone; or it does not listen to that channel, which was not known yet.
+    """
 
     peer: Peer
     count: int
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

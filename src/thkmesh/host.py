@@ -19,15 +19,17 @@ import selectors
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeAlias
 
 from thkmesh.core.engine import Engine
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.session import Session
+from thkmesh.core.session_events import NetworkChanged
 from thkmesh.engines import load
 from thkmesh.errors import WrongContext
+from thkmesh.netwatch import NetworkWatch
 from thkmesh.runner import Runner
 
 __all__ = ["Host", "InlineHost", "Lease", "MeshThread", "Mind", "forked", "require_context"]
@@ -94,6 +96,7 @@ class InlineHost:
         self._dice = dice
         self._mind = mind
         self._loop = asyncio.get_running_loop()
+        self._runners: list[Runner] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -118,10 +121,23 @@ class InlineHost:
         call()
 
     def adopt(self, runner: Runner) -> None:
-        """Do nothing: the loop keeps it."""
+        """Keep a session until it is released."""
+        self._runners.append(runner)
 
     def release(self, runner: Runner) -> None:
-        """Do nothing."""
+        """Let go of a session."""
+        self._runners.remove(runner)
+
+    def network_changed(self) -> None:
+        """Tell every session that it may have come to another network; here, nobody watches."""
+        _tell(self._runners)
+
+
+def _tell(runners: Iterable[Runner]) -> None:
+    """Tell the sessions that want to know it of a change of the network."""
+    for runner in tuple(runners):
+        if runner.watches_network:
+            runner.feed(NetworkChanged())
 
 
 class _Selector(selectors.DefaultSelector):
@@ -178,6 +194,7 @@ class MeshThread:
         self._loop = _Loop(self._selector)
         self._engines: dict[str | None, Engine] = {}
         self._runners: set[Runner] = set()
+        self._watch: NetworkWatch | None = None
         self._then: Callable[[], None] | None = None
         self._stopping = False
         # A daemon, or the interpreter would wait for it before it runs atexit.
@@ -224,12 +241,21 @@ class MeshThread:
             call()
 
     def adopt(self, runner: Runner) -> None:
-        """Keep a session until it is released."""
+        """Keep a session until it is released, and watch the network for it."""
         self._runners.add(runner)
+        if self._watch is None and runner.watches_network:
+            self._watch = NetworkWatch(lambda: _tell(self._runners))
 
     def release(self, runner: Runner) -> None:
         """Let go of a session."""
         self._runners.discard(runner)
+        if not any(each.watches_network for each in self._runners):
+            self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
 
     def stop(self, then: Callable[[], None] | None = None) -> None:
         """Close the engines and end the thread; ``then`` is its last call."""
@@ -270,6 +296,7 @@ class MeshThread:
                 self._then()
 
     async def _close(self) -> None:
+        self._stop_watching()
         for engine in self._engines.values():
             await engine.close()
         rest = asyncio.all_tasks() - {asyncio.current_task()}

@@ -78,6 +78,7 @@ def join(
     disconnect_timeout: float = PATIENCE,
     failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
+    watch_network: bool = True,
 ) -> Joining:
     """Join a room, for ``async with`` or ``await``.
 
@@ -106,6 +107,8 @@ def join(
         failed_timeout: seconds that an attempt to connect may take before it has failed
             and the next begins, 2 to 300.
         receive: False throws events away that nobody would read.
+        watch_network: False does without what the system tells of interfaces and addresses;
+            only silence then tells that the network has changed.
 
     Raises:
         InvalidArgument: an argument has the wrong form.
@@ -137,5 +140,6 @@ def join(
             disconnect_timeout=disconnect_timeout,
             failed_timeout=failed_timeout,
             receive=receive,
+            watch_network=watch_network,
         )
     )

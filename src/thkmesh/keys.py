@@ -63,6 +63,10 @@ class Identity:
         """Return the signature of ``payload``, 86 characters of base64url."""
         return encode_bytes(self._private.sign(payload))
 
+    def verify(self, public_key: str, signature: str, payload: bytes) -> bool:
+        """Tell whether ``signature`` is that key's over ``payload``; never raises."""
+        return verify(public_key, signature, payload)
+
 
 def verify(public_key: str, signature: str, payload: bytes) -> bool:
     """Tell whether ``signature`` is that key's over ``payload``; never raises."""

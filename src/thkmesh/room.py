@@ -18,11 +18,23 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 
+from thkmesh.channel import Channel, options
 from thkmesh.core import frames
+from thkmesh.core.channels import ROOM
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Renew
-from thkmesh.core.session_events import Cancel, FromLink, Leave, Send, SessionEvent
-from thkmesh.crossing import Mailbox
+from thkmesh.core.session_events import (
+    Cancel,
+    CloseChannel,
+    Deliver,
+    Flush,
+    FromLink,
+    Leave,
+    OpenChannel,
+    Send,
+    SessionEvent,
+)
+from thkmesh.crossing import Ledger, Mailbox
 from thkmesh.errors import (
     EngineError,
     InvalidArgument,
@@ -31,15 +43,16 @@ from thkmesh.errors import (
     RoomClosed,
     ServerUnreachable,
     UnknownPeer,
+    WouldWait,
     WrongContext,
 )
-from thkmesh.events import Data, Event, ServerChanged, ServerState
+from thkmesh.events import Data, Event, ServerChanged, ServerState, Undelivered
 from thkmesh.host import Host, require_context
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView, Runner
 from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings, check_patience
 from thkmesh.signaling.transport import Transport
-from thkmesh.subscription import Reader, Subscription
+from thkmesh.subscription import Reader, Subscription, count_out, hand_out
 
 __all__ = ["Room"]
 
@@ -47,11 +60,11 @@ _WATCH = 1.0
 """Seconds between two looks at whether the application's loop is closed."""
 
 
-_PATIENCE = 0.0005
-"""Seconds that a message waits for the session, rather than take the way of a hop to it."""
-
 _STREAK = 64
 """After so many messages that did not have to wait, other tasks get their turn."""
+
+_UNSURE = 1024
+"""So many messages may be on their way to the session, sent without waiting."""
 
 
 def _interruptible() -> bool:
@@ -99,10 +112,8 @@ class Room:
         self._results: Mailbox[tuple[int, MeshError | None] | None] = Mailbox(
             self._loop, self._deliver
         )
-        # Held by whoever is in the session's machine, on whichever thread.
-        self._lock = threading.RLock()
         self._commands: Mailbox[SessionEvent | Callable[[], None]] = Mailbox(
-            host.loop, self._command, self._lock
+            host.loop, self._command
         )
         self._interruptible = loop is None and _interruptible()
         self._streak = 0
@@ -117,7 +128,16 @@ class Room:
         self._finished = False
         self._told = False
         self._nudged = False
-        self._main = Subscription(self, keep=settings.receive)
+        # What was read overtakes nothing and may be overtaken: sending does not wait for it.
+        receipts: Mailbox[SessionEvent] = Mailbox(host.loop, self._command)
+        self.ledger = Ledger(receipts.put)
+        self._channels: dict[str, Channel] = {}
+        self._names = {ROOM}  # of all channels there ever were
+        # How many messages wait to be accepted, by channel and addressee.
+        self._queued: dict[tuple[str, SessionKey | None], int] = {}
+        # What was sent without waiting for an answer: on which channel, and to whom.
+        self._unsure: dict[int, tuple[str, Peer | None]] = {}
+        self._main: Subscription[Event] = Subscription(self, keep=settings.receive, begun=False)
         self._readers: tuple[Reader, ...] = (self._main,)
         self._telling = threading.Lock()
 
@@ -163,16 +183,111 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: called on another event loop, or after fork.
         """
+        await self.send_on(ROOM, data, to)
+
+    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+        """Send a message if that can be done without waiting; see ``send``.
+
+        If it turns out later that ``to`` is gone, an ``Undelivered`` says so.
+
+        Raises:
+            WouldWait: too much is waiting already; nothing was sent.
+            MeshError: see ``send``.
+        """
+        self.send_on_nowait(ROOM, data, to)
+
+    async def flush(self) -> None:
+        """Wait until all that was sent so far has arrived, wherever it is owed.
+
+        Who goes away meanwhile, or is cut loose, is waited for no longer: events tell.
+        What was sent on channels is not waited for; see ``Channel.flush``.
+
+        Raises:
+            RoomClosed: the room was left before that.
+            MeshError: the room has ended.
+        """
+        await self.flush_channel(ROOM)
+
+    def channel(
+        self,
+        name: str,
+        *,
+        delivery: str = "reliable",
+        priority: str = "normal",
+        receive: bool = True,
+        keep: bool = True,
+    ) -> Channel:
+        """Open a channel: send on it, and hear what others send on it from now on.
+
+        A channel that is open already is returned as it is.
+
+        Args:
+            name: 1 to 64 characters of ``A-Z a-z 0-9 . _ -``; the same for everybody.
+            delivery: what is promised of what we send: ``"reliable"``, everything once
+                and in order.
+            priority: ``"high"``, ``"normal"`` or ``"low"``: while several channels have
+                something to send, they share the link 16 to 4 to 1.
+            receive: False if we only send on it, and do not want to hear.
+            keep: False if nobody will iterate over the channel itself, only over its
+                subscriptions.
+
+        Raises:
+            InvalidArgument: no such name or option, or the channel is open with others;
+                or there have been 255 different names.
+            RoomClosed: the room was left, or has ended.
+            WrongContext: after fork.
+        """
+        require_context()
+        asked = options(name, delivery, priority, receive=receive)
+        if self.closed:
+            raise self.why_closed()
+        found = self._channels.get(name)
+        if found is not None and not found.closed:
+            if found.asked != asked:
+                raise InvalidArgument(f"the channel {name} is open with other options")
+            return found
+        if name not in self._names and len(self._names) == frames.CHANNEL_LIMIT:
+            raise InvalidArgument(f"a session has at most {frames.CHANNEL_LIMIT - 1} channels")
+        self._names.add(name)
+        self._channels[name] = channel = Channel(self, name, asked, keep=keep)
+        self._commands.put(OpenChannel(name, *asked))
+        return channel
+
+    # --- what channels are made of ---------------------------------------------------
+
+    async def send_on(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel; see ``send``."""
         post = self.prepare(data, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
-        if not self._send_here(*post):
-            await self.post(*post)
+        if not self._send_here(*post, channel):
+            await self.post(*post, channel)
             return
         self._streak += 1
         if self._streak == _STREAK:
             self._streak = 0
             await asyncio.sleep(0)
+
+    def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel if that can be done at once; see ``send_nowait``."""
+        post = self.prepare(data, to)
+        if not self._send_here(*post, channel):
+            self.post_nowait(*post, channel)
+
+    async def flush_channel(self, channel: str) -> None:
+        """Wait until all that was sent on a channel has arrived; see ``flush``."""
+        require_context()
+        if self.closed:
+            raise self.why_closed()
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongContext("a room is used on the event loop it was joined on")
+        await self.settle(lambda token: Flush(token, channel))
+
+    def forget(self, channel: Channel) -> None:
+        """Hear of a channel no longer."""
+        if self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
+            self._commands.put(CloseChannel(channel.name))
 
     def prepare(
         self, data: Data, to: Peer | str | None
@@ -188,15 +303,21 @@ class Room:
             raise self.why_closed()
         return None if to is None else self._find(to), kind, payload
 
-    def _send_here(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> bool:
+    def _send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
         """Send what was prepared on the thread of the room's loop, if it need not wait."""
-        if self._runner is None or self._interruptible or not self._host.here:
+        if self._interruptible or not self._host.here:
             return False
-        if to is None and not self._commands and self._runner.gather(kind, payload):
+        if self._runner is None or self._commands:
+            return False
+        if to is None and self._runner.gather(kind, payload, channel):
             return True
-        return self.send_here(to, kind, payload)
+        return self._runner.send(to, kind, payload, channel)
 
-    def send_here(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> bool:
+    def send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
         """Send what was prepared on this thread, without a hop to the session's.
 
         Not for a thread in which ``KeyboardInterrupt`` may be raised meanwhile.
@@ -208,19 +329,41 @@ class Room:
         Raises:
             MeshError: see ``send``.
         """
-        if self._runner is None or not self._lock.acquire(timeout=_PATIENCE):
+        if self._runner is None or self._commands:
             return False
-        try:
-            return not self._commands and self._runner.send(to, kind, payload)
-        finally:
-            self._lock.release()
+        return self._runner.send(to, kind, payload, channel)
 
-    async def post(self, to: SessionKey | None, kind: frames.Kind, payload: bytes) -> None:
+    def post_nowait(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> None:
+        """Send what was prepared, on the room's loop; see ``send_nowait``."""
+        waiting = (channel, to) in self._queued or len(self._unsure) >= _UNSURE
+        if waiting or (self._runner is not None and not self._runner.room_for(channel, to)):
+            raise WouldWait("too much is waiting to be sent")
+        token = next(self._tokens)
+        peer = None if to is None else next((p for p in self.peers if (p.id, p.sid) == to), None)
+        self._unsure[token] = (channel, peer)
+        self._commands.put(Send(token, to, kind, payload, channel))
+
+    async def post(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
+        stream = (channel, to)
+        self._queued[stream] = self._queued.get(stream, 0) + 1
+        try:
+            await self.settle(lambda token: Send(token, to, kind, payload, channel))
+        finally:
+            self._queued[stream] -= 1
+            if not self._queued[stream]:
+                del self._queued[stream]
+
+    async def settle(self, command: Callable[[int], SessionEvent]) -> None:
+        """Give the session a command with a token, and wait for what becomes of it."""
         token = next(self._tokens)
         future: asyncio.Future[None] = self._loop.create_future()
         self._sending[token] = future
-        self._commands.put(Send(token, to, kind, payload))
+        self._commands.put(command(token))
         try:
             await future
         except asyncio.CancelledError:
@@ -247,7 +390,7 @@ class Room:
         """Return the events since the room was joined; see ``Subscription``."""
         return self._main
 
-    def subscribe(self, *, unread: bool = False) -> Subscription:
+    def subscribe(self, *, unread: bool = False) -> Subscription[Event]:
         """Return another, independent view of all events from now on.
 
         Args:
@@ -257,7 +400,9 @@ class Room:
         """
         require_context()
         with self._telling:
-            subscription = Subscription(self, buffer=self._main.unread() if unread else None)
+            buffer = self._main.unread() if unread else None
+            subscription: Subscription[Event] = Subscription(self, buffer=buffer)
+            count_out(self._readers)
             self._readers = (*self._readers, subscription)
         return subscription
 
@@ -267,6 +412,7 @@ class Room:
         with self._telling:
             if begin is not None:
                 begin()
+            count_out(self._readers)
             self._readers = (*self._readers, reader)
 
     def detach(self, reader: Reader) -> None:
@@ -313,6 +459,18 @@ class Room:
         with self._telling:
             for reader in self._readers:
                 reader.put(event)
+        self._told = True
+
+    def deliver(self, output: Deliver) -> None:
+        """Take a message."""
+        name = output.message.channel
+        if name == ROOM:
+            with self._telling:
+                hand_out(self._readers, output, self.ledger)
+        elif (channel := self._channels.get(name)) is not None:
+            channel.deliver(output)
+        else:
+            hand_out((), output, self.ledger)
         self._told = True
 
     def accepted(self, token: int) -> None:
@@ -376,7 +534,6 @@ class Room:
                 transport=self._transport,
                 face=self,
                 mind=self._host.session,
-                lock=self._lock,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, who joins must hear of it
             if not isinstance(error, MeshError):
@@ -400,6 +557,10 @@ class Room:
         """Wake who waits for something; on the application's loop."""
         if item is not None:
             token, error = item
+            unsure = self._unsure.pop(token, None)
+            if unsure is not None and error is not None and unsure[1] is not None:
+                self.emit(Undelivered(unsure[1], 1, unsure[0]))
+                self.settled()
             future = self._sending.get(token)
             if future is not None and not future.done():
                 if error is None:
@@ -414,6 +575,9 @@ class Room:
             self._joined.set()
         for reader in self._readers:
             reader.wake()
+        for channel in list(self._channels.values()):
+            for reader in channel.readers:
+                reader.wake()
 
     def _finish(self) -> None:
         self._ended.set()

@@ -46,6 +46,7 @@ from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    Deliver,
     Emit,
     Ended,
     FromLink,
@@ -74,7 +75,7 @@ _BURST: Final = 50e-6
 """Seconds: what is sent sooner than this after another message is not the last, probably."""
 
 _PATIENCE: Final = 0.0005
-"""Seconds that what has gathered waits for the session; later the loop sees to it."""
+"""Seconds that a message waits for the session, rather than take the way of a hop to it."""
 
 _GATHER_BYTES: Final = 4 * BATCH_BYTES
 """No more than this gathers."""
@@ -84,6 +85,9 @@ _ENTRY_BYTES: Final = 8
 
 _NOW: Final = 0
 """The token of a message that is accepted at once or not at all."""
+
+_ANYWHERE: Final = (SendFrame, MeasureBuffer, Emit, Deliver, Accepted, Unsendable)
+"""What can be performed on any thread."""
 
 _PRESENCE: Final = (PeerJoined, PeerLeft)
 
@@ -97,6 +101,7 @@ class ConnectionSettings:
     ice_servers: tuple[IceServer, ...] = ()
     relay_only: bool = False
     hasty: bool = False
+    watch_network: bool = True
     heartbeat_interval: float = INTERVAL
     disconnect_timeout: float = PATIENCE
     failed_timeout: float = SETTLE_TIMEOUT
@@ -143,6 +148,9 @@ class Face(Protocol):
     def emit(self, event: Event) -> None:
         """Take an event."""
 
+    def deliver(self, output: Deliver) -> None:
+        """Take a message; what was read of it is reported as ``Deliver`` says."""
+
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
 
@@ -158,7 +166,7 @@ class Face(Protocol):
 
 def _anywhere(output: SessionOutput) -> bool:
     """Tell whether an output can be performed on any thread."""
-    return isinstance(output, SendFrame | Emit | Accepted | Unsendable | MeasureBuffer)
+    return isinstance(output, _ANYWHERE)
 
 
 def _ahead(output: SessionOutput) -> bool:
@@ -178,19 +186,17 @@ class Runner:
         transport: Transport,
         face: Face,
         mind: Callable[[SessionKey, LinkSettings], Session],
-        lock: "threading.RLock | None" = None,
     ) -> None:
-        """Begin outside the room, on the running loop; ``start`` enters it.
-
-        ``lock`` is what ``send`` and the driver share; None means one of its own.
-        """
+        """Begin outside the room, on the running loop; ``start`` enters it."""
         self.me = signaling.me
         self._connecting = connecting
         self._config = self._config_with(())
         self._engine = engine
         self._face = face
         self._session = mind(signaling.session, connecting.links(engine))
-        self._lock = lock or threading.RLock()
+        # Held by whoever is in the session's machine, on whichever thread. The face's locks are
+        # taken while it is held; so nobody who holds one of those may ask for it.
+        self._lock = threading.RLock()
         self._driver: Driver[SessionEvent, SessionOutput] = Driver(
             self._session,
             self._perform,
@@ -206,9 +212,8 @@ class Runner:
         # What became of the message that is being sent right now.
         self._verdict: MeshError | bool = False
         self._handed_at = float("-inf")
-        # Whether more may be gathered, what is, and whether the loop has been asked to see to it.
-        self._roomy = False
-        self._gathered: deque[tuple[int, bytes]] = deque()
+        # What has been gathered, and whether the loop has been asked to see to it.
+        self._gathered: deque[tuple[str, int, bytes]] = deque()
         self._gathered_bytes = 0
         self._pushing = False
         self._client = SignalingClient(signaling, transport, self._feed)
@@ -232,10 +237,9 @@ class Runner:
         with self._lock:
             self._let_gathered()
             self._driver.feed(event)
-            self._roomy = self._session.has_room
 
-    def send(self, to: SessionKey | None, kind: int, payload: bytes) -> bool:
-        """Send a message on this thread, whichever it is; the caller holds the lock.
+    def send(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
+        """Send a message on this thread, whichever it is.
 
         Returns:
             False when it cannot be accepted now: nothing has happened then.
@@ -243,21 +247,26 @@ class Runner:
         Raises:
             MeshError: it cannot be sent at all.
         """
-        if not self._enterable():
+        if not self._lock.acquire(timeout=_PATIENCE):
             return False
-        self._let_gathered()
-        self._verdict = False
-        self._driver.feed(Send(_NOW, to, kind, payload))
-        if self._verdict is False:
-            self._driver.feed(Cancel(_NOW))
-            return False
-        self._roomy = self._session.has_room
-        self._handed_at = self._loop.time()
-        if self._verdict is not True:
-            raise self._verdict
+        try:
+            if not self._enterable():
+                return False
+            self._let_gathered()
+            self._verdict = False
+            self._driver.feed(Send(_NOW, to, kind, payload, channel))
+            verdict = self._verdict
+            if verdict is False:
+                self._driver.feed(Cancel(_NOW))
+                return False
+            self._handed_at = self._loop.time()
+        finally:
+            self._lock.release()
+        if verdict is not True:
+            raise verdict
         return True
 
-    def gather(self, kind: int, payload: bytes) -> bool:
+    def gather(self, kind: int, payload: bytes, channel: str) -> bool:
         """Send a message to everybody together with others, if it comes right behind one.
 
         The first of a burst goes to the engine at once. What follows gathers, in the
@@ -267,18 +276,20 @@ class Runner:
         Returns:
             False if it is no part of a burst, or too much is waiting already.
         """
-        if not self._roomy or len(payload) >= BATCH_BYTES or self._gathered_bytes > _GATHER_BYTES:
+        if len(payload) >= BATCH_BYTES or self._gathered_bytes > _GATHER_BYTES:
             return False
         if not self._pushing and self._loop.time() - self._handed_at > _BURST:
             return False
-        self._gathered.append((kind, payload))
+        if not self._session.accepting or not self._session.room_for(channel, None):
+            return False
+        self._gathered.append((channel, kind, payload))
         self._gathered_bytes += len(payload) + _ENTRY_BYTES
         if not self._pushing:
             self._pushing = True
             try:
                 self._loop.call_soon_threadsafe(self._push, context=self._context)
             except RuntimeError:  # the loop has closed meanwhile
-                self._roomy = False
+                return False
         if self._gathered_bytes >= BATCH_BYTES and self._lock.acquire(timeout=_PATIENCE):
             try:
                 if self._enterable():
@@ -307,7 +318,6 @@ class Runner:
         self._gathered_bytes = 0
         messages = tuple([self._gathered.popleft() for _ in range(count)])
         self._driver.feed(SendAll(messages))
-        self._roomy = self._session.has_room
         self._handed_at = self._loop.time()
 
     async def leave(self, patience: float) -> None:
@@ -320,9 +330,19 @@ class Runner:
         await self._ended.wait()
 
     @property
+    def watches_network(self) -> bool:
+        """Whether the session wants to know when the machine comes to another network."""
+        return self._connecting.watch_network
+
+    @property
     def peers(self) -> tuple[Peer, ...]:
         """Who is here beside us; safe to read from any thread."""
         return self._peers
+
+    def room_for(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message would not have to wait; safe to ask on any thread."""
+        with self._lock:
+            return self._session.room_for(channel, to)
 
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
@@ -354,6 +374,8 @@ class Runner:
                 self._verdict = True
             case Unsendable(token=0, error=error):
                 self._verdict = error
+            case Deliver():
+                self._face.deliver(output)
             case Accepted(token=token):
                 self._face.accepted(token)
             case Unsendable(token=token, error=error):

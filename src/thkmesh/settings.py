@@ -115,6 +115,7 @@ class RoomSettings:
     disconnect_timeout: float = PATIENCE
     failed_timeout: float = SETTLE_TIMEOUT
     receive: bool = True
+    watch_network: bool = True
     hasty: bool = False
     sid: str | None = None
 
@@ -244,6 +245,7 @@ class RoomSettings:
             heartbeat_interval=self.heartbeat_interval,
             disconnect_timeout=self.disconnect_timeout,
             failed_timeout=self.failed_timeout,
+            watch_network=self.watch_network,
         )
 
     def transport(self) -> Transport:

@@ -1,31 +1,78 @@
 """How an application reads what happens in a room."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Generic, Protocol, Self, TypeVar, cast
 
-from thkmesh.crossing import EventBuffer
+from thkmesh.core.session_events import Deliver
+from thkmesh.crossing import EventBuffer, Ledger, Receipt
 from thkmesh.errors import MeshError
 from thkmesh.events import Event
 from thkmesh.host import require_context
 
-__all__ = ["Reader", "Source", "Subscription"]
+__all__ = ["Reader", "Source", "Subscription", "count_out", "hand_out"]
+
+
+_Taken = TypeVar("_Taken", bound=Event, covariant=True)
 
 
 class Reader(Protocol):
-    """Who is told what happens in a room."""
+    """Who is told what happens in a room, or on a channel."""
 
-    def put(self, event: Event) -> None:
-        """Take an event; called on the session's thread."""
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps what it is told."""
+        ...
+
+    @property
+    def begun(self) -> bool:
+        """Whether somebody reads it, or is certain to."""
+        ...
+
+    def put(self, event: Event, receipt: Receipt | None = None) -> None:
+        """Take an event, with the receipt for a message; called on the session's thread."""
+
+    def let_go(self) -> None:
+        """Give the receipts for all that is here: it may never be taken."""
 
     def wake(self) -> None:
         """Look: there are events, or the room is closed; called on the room's loop."""
 
 
-class Source(Protocol):
-    """The room, as far as a subscription knows it."""
+def hand_out(readers: Iterable[Reader], output: Deliver, ledger: Ledger) -> None:
+    """Give a message to all readers, and a receipt for it to those who count.
 
-    error: MeshError | None
+    A room that nobody iterates over must not stop those who send to it while a
+    subscription is read. But if nobody reads anything yet, they wait.
+    """
+    takers = [each for each in readers if each.keeps]
+    counting = [each for each in takers if each.begun] or takers
+    receipt = Receipt(output.source, output.stream, output.cost, len(counting))
+    if not counting:
+        ledger.read(receipt)
+    for reader in takers:
+        reader.put(output.message, receipt if reader in counting else None)
+
+
+def count_out(readers: Iterable[Reader]) -> None:
+    """Have nobody wait for readers that have not begun, now that there are others."""
+    for reader in readers:
+        if not reader.begun:
+            reader.let_go()
+
+
+class Source(Protocol):
+    """The room, or the channel, as far as a subscription knows it."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What takes receipts."""
+        ...
+
+    @property
+    def error(self) -> MeshError | None:
+        """Why nothing more will happen; None if that was asked for."""
+        ...
 
     @property
     def closed(self) -> bool:
@@ -36,29 +83,36 @@ class Source(Protocol):
         """Tell a reader no more."""
 
 
-class Subscription:
-    """One reader's view of what happens in a room, in order.
+class Subscription(Generic[_Taken]):
+    """One reader's view of what happens in a room, or on a channel, in order.
 
-    Iterating ends when the room is left, and raises if it ended otherwise. Each
-    subscription gets every event; what it does not take waits, up to 64 MiB, then
-    messages are dropped and a ``Lost`` says how many.
+    Iterating ends when the room is left or the channel closed, and raises if the room
+    ended otherwise. Each subscription gets everything; what it does not take waits, and
+    so do, before long, those who send it. ``close`` one that is not read any more.
     """
 
     def __init__(
-        self, source: Source, *, keep: bool = True, buffer: EventBuffer | None = None
+        self,
+        source: Source,
+        *,
+        keep: bool = True,
+        begun: bool = True,
+        buffer: EventBuffer | None = None,
     ) -> None:
-        """Use ``Room.subscribe``."""
+        """Use ``Room.subscribe`` or ``Channel.subscribe``."""
         self._source = source
-        self._keep = keep
-        self._buffer = buffer or EventBuffer()
+        self.keeps = keep
+        self.begun = begun
+        self._buffer = buffer or EventBuffer(source.ledger)
         self._wake = asyncio.Event()
         self._closed = False
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> Self:
         """Return itself; events are taken once."""
+        self.begun = True
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> _Taken:
         """Return the next event; cancelling loses none.
 
         Raises:
@@ -67,23 +121,26 @@ class Subscription:
             WrongContext: after fork.
         """
         require_context()
+        self.begun = True
         while True:
             event = self._buffer.take()
             if event is not None:
-                return event
+                return cast("_Taken", event)
             if self._closed:
                 raise StopAsyncIteration
             if self._source.closed:
-                if self._source.error is not None:
-                    raise self._source.error
+                error = self._source.error
+                if error is not None:
+                    raise error
                 raise StopAsyncIteration
             self._wake.clear()
             if not len(self._buffer):
                 await self._wake.wait()
 
-    def take_nowait(self) -> Event | None:
+    def take_nowait(self) -> _Taken | None:
         """Return the next event that is already here, else None."""
-        return self._buffer.take()
+        self.begun = True
+        return cast("_Taken | None", self._buffer.take())
 
     def unread(self) -> EventBuffer:
         """Return a copy of what waits."""
@@ -93,12 +150,17 @@ class Subscription:
         """Take no more events; iterating ends after those that wait."""
         self._closed = True
         self._source.detach(self)
+        self.let_go()
         self._wake.set()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event, receipt: Receipt | None = None) -> None:
         """Add an event; called on the session's thread."""
-        if self._keep:
-            self._buffer.put(event)
+        if self.keeps:
+            self._buffer.put(event, receipt)
+
+    def let_go(self) -> None:
+        """Give the receipts for all that is here."""
+        self._buffer.let_go()
 
     def wake(self) -> None:
         """Let who iterates look again."""

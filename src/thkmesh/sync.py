@@ -22,25 +22,25 @@ raise ``WrongContext``, for they would block it: there ``thkmesh.join`` is right
 """
 
 import asyncio
-import sys
 import threading
 import weakref
-from asyncio import AbstractEventLoop
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from thkmesh import room as asynchronous
+from thkmesh.blocking import Inbox, Subscription, call, require_no_loop
+from thkmesh.channel import Channel as AsyncChannel
+from thkmesh.core import frames
+from thkmesh.core.channels import ROOM
 from thkmesh.core.engine import IceServer
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.identity import SessionKey
 from thkmesh.core.retry import SETTLE_TIMEOUT
-from thkmesh.crossing import EventBuffer
-from thkmesh.errors import MeshError, RoomClosed, WrongContext
-from thkmesh.events import Data, Event, ServerState
+from thkmesh.errors import MeshError
+from thkmesh.events import Data, Event, Message, ServerState
 from thkmesh.host import Lease, forked, require_context
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
@@ -53,7 +53,7 @@ from thkmesh.settings import (
     check_patience,
 )
 
-__all__ = ["Room", "Subscription", "join"]
+__all__ = ["Channel", "Room", "Subscription", "join"]
 
 _T = TypeVar("_T")
 
@@ -76,6 +76,7 @@ def join(
     disconnect_timeout: float = PATIENCE,
     failed_timeout: float = SETTLE_TIMEOUT,
     receive: bool = True,
+    watch_network: bool = True,
 ) -> "Room":
     """Join a room; returns once we are in it.
 
@@ -103,115 +104,9 @@ def join(
             disconnect_timeout=disconnect_timeout,
             failed_timeout=failed_timeout,
             receive=receive,
+            watch_network=watch_network,
         )
     )
-
-
-class _Inbox:
-    """What one reader has not taken yet; a ``thkmesh.subscription.Reader``."""
-
-    def __init__(self, *, keep: bool) -> None:
-        self.events = EventBuffer()
-        self.closed = False
-        self._keep = keep
-        self._wake = threading.Event()
-
-    def put(self, event: Event) -> None:
-        """Add an event; called on the session's thread."""
-        if self._keep:
-            self.events.put(event)
-
-    def wake(self) -> None:
-        """Let who waits look again."""
-        self._wake.set()
-
-    def close(self) -> None:
-        """Say that no more will come."""
-        self.closed = True
-        self._wake.set()
-
-    def expect(self) -> None:
-        """Begin to wait: whatever happens after this ends it."""
-        self._wake.clear()
-
-    def wait(self, timeout: float | None) -> bool:
-        """Wait until there may be something; False when the time is over."""
-        return self._wake.wait(timeout)
-
-
-class Subscription:
-    """One reader's view of what happens in a room, in order.
-
-    Iterating ends when the room is left, and raises if it ended otherwise. Each
-    subscription gets every event; what it does not take waits, up to 64 MiB, then
-    messages are dropped and a ``Lost`` says how many.
-    """
-
-    def __init__(self, room: "Room", inner: asynchronous.Room, inbox: _Inbox) -> None:
-        """Use ``Room.subscribe``."""
-        self._room = room  # while somebody reads it, it is not left
-        self._inner = inner
-        self._inbox = inbox
-
-    def __iter__(self) -> Iterator[Event]:
-        """Return itself; events are taken once."""
-        return self
-
-    def __next__(self) -> Event:
-        """Return the next event, waiting for it; interrupting loses none.
-
-        Raises:
-            StopIteration: the room was left, or this subscription closed.
-            MeshError: the room ended for another reason.
-            WrongContext: inside a running event loop, or after fork.
-        """
-        event = self._next(None)
-        if event is None:
-            raise StopIteration
-        return event
-
-    def receive(self, timeout: float | None = None) -> Event:
-        """Return the next event, waiting for it; interrupting loses none.
-
-        Args:
-            timeout: seconds to wait for it; None means as long as it takes.
-
-        Raises:
-            TimeoutError: nothing happened in that time.
-            RoomClosed: the room was left, or this subscription closed.
-            MeshError: the room ended for another reason.
-            WrongContext: inside a running event loop, or after fork.
-        """
-        event = self._next(timeout)
-        if event is None:
-            raise RoomClosed("the room was left")
-        return event
-
-    def _next(self, timeout: float | None) -> Event | None:
-        """Return the next event, None if there will be none because we left."""
-        require_context()
-        until = None if timeout is None else monotonic() + timeout
-        while True:
-            event = self._inbox.events.take()
-            if event is not None:
-                return event
-            self._inbox.expect()
-            if len(self._inbox.events):
-                continue
-            if self._inbox.closed:
-                return None
-            if self._inner.closed:
-                if self._inner.error is not None:
-                    raise self._inner.why_closed()
-                return None
-            _require_no_loop()
-            if not self._inbox.wait(None if until is None else max(0.0, until - monotonic())):
-                raise TimeoutError("nothing happened in the room in that time")
-
-    def close(self) -> None:
-        """Take no more events; iterating ends after those that wait."""
-        self._inner.detach(self._inbox)
-        self._inbox.close()
 
 
 class Room:
@@ -220,7 +115,7 @@ class Room:
     def __init__(self, settings: RoomSettings) -> None:
         """Use ``join``."""
         require_context()
-        _require_no_loop()
+        require_no_loop()
         transport = settings.transport()
         lease = Lease()
         self._host = lease.host
@@ -234,7 +129,8 @@ class Room:
             lease.release(over.set)
             raise
         self._inner = inner
-        self._inbox = _Inbox(keep=settings.receive)
+        self._channels: dict[str, Channel] = {}
+        self._inbox = Inbox(inner.ledger, keep=settings.receive, begun=False)
         inner.attach(self._inbox)
         inner.begin()
         weakref.finalize(self, _forsake, inner).atexit = False
@@ -323,30 +219,108 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: inside a running event loop, or after fork.
         """
-        _require_no_loop()
+        self.send_on(ROOM, data, to)
+
+    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+        """Send a message if that can be done without waiting; see ``thkmesh.Room``.
+
+        Raises:
+            WouldWait: too much is waiting already; nothing was sent.
+            MeshError: see ``send``.
+        """
+        self.send_on_nowait(ROOM, data, to)
+
+    def flush(self) -> None:
+        """Wait until all that was sent so far has arrived; see ``thkmesh.Room``.
+
+        Raises:
+            RoomClosed: the room was left before that.
+            WrongContext: inside a running event loop, or after fork.
+        """
+        self.do(self._inner.flush())
+
+    def channel(
+        self,
+        name: str,
+        *,
+        delivery: str = "reliable",
+        priority: str = "normal",
+        receive: bool = True,
+    ) -> "Channel":
+        """Open a channel: send on it, and hear what others send on it from now on.
+
+        The arguments and errors are those of ``thkmesh.Room.channel``.
+
+        Raises:
+            WrongContext: inside a running event loop too.
+        """
+        require_no_loop()
+
+        async def open_it() -> None:
+            inner = self._inner.channel(
+                name, delivery=delivery, priority=priority, receive=receive, keep=False
+            )
+            found = self._channels.get(name)
+            if found is None or found.inner is not inner:
+                # Before the session hears of the channel: so nothing of it is missed.
+                self._channels[name] = Channel(self, inner, receive=receive)
+
+        self._call(open_it())
+        return self._channels[name]
+
+    # --- what channels are made of ---------------------------------------------------
+
+    def send_on(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel; see ``send``."""
+        require_no_loop()
         post = self._inner.prepare(data, to)
-        # Ctrl-C strikes the main thread, and must not strike it inside the session.
+        if not self._send_here(*post, channel):
+            self._call(self._inner.post(*post, channel))
+
+    def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel if that can be done at once; see ``send_nowait``."""
+        require_no_loop()
+        post = self._inner.prepare(data, to)
+
+        async def send() -> None:
+            self._inner.post_nowait(*post, channel)
+
+        if not self._send_here(*post, channel):
+            self._call(send())
+
+    def _send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
+        """Send what was prepared on this thread, if it need not wait.
+
+        Ctrl-C strikes the main thread, and must not strike it inside the session.
+        """
         main = threading.current_thread() is threading.main_thread()
-        if main or not self._inner.send_here(*post):
-            self._call(self._inner.post(*post))
+        return not main and self._inner.send_here(to, kind, payload, channel)
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something on the room's loop; interrupted, stop doing it."""
+        require_no_loop()
+        self._call(work)
 
     # --- receiving ------------------------------------------------------------------
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Subscription[Event]:
         """Return the events since the room was joined; see ``Subscription``."""
         return Subscription(self, self._inner, self._inbox)
 
     def receive(self, timeout: float | None = None) -> Event:
         """Return the next event, as iterating would; see ``Subscription.receive``."""
-        return Subscription(self, self._inner, self._inbox).receive(timeout)
+        events: Subscription[Event] = Subscription(self, self._inner, self._inbox)
+        return events.receive(timeout)
 
-    def subscribe(self, *, unread: bool = False) -> Subscription:
+    def subscribe(self, *, unread: bool = False) -> Subscription[Event]:
         """Return another, independent view of all events from now on.
 
         Args:
             unread: begin with what iterating the room itself has not handed out yet.
         """
-        inbox = _Inbox(keep=True)
+        inbox = Inbox(self._inner.ledger, keep=True)
 
         def begin() -> None:
             inbox.events = self._inbox.events.copy()
@@ -371,7 +345,7 @@ class Room:
             WrongContext: inside a running event loop, or after fork.
         """
         require_context()
-        _require_no_loop()
+        require_no_loop()
         check_patience(patience)
         self._inner.depart(patience)
         self._settle()
@@ -383,48 +357,90 @@ class Room:
 
     def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do something on the room's loop; interrupted, stop doing it."""
-        return _call(self._host.loop, work)
+        return call(self._host.loop, work)
 
 
-def _call(loop: AbstractEventLoop, work: Coroutine[Any, Any, _T]) -> _T:
-    try:
-        future = asyncio.run_coroutine_threadsafe(work, loop)
-    except RuntimeError:  # the loop has closed meanwhile
-        work.close()
-        raise RoomClosed("the room was left") from None
-    try:
-        return future.result()
-    except CancelledError:
-        raise RoomClosed("the process ends") from None
-    except BaseException:
-        future.cancel()
-        raise
+class Channel:
+    """A channel of a room; made by ``Room.channel``. See ``thkmesh.Channel``."""
+
+    def __init__(self, room: Room, inner: AsyncChannel, *, receive: bool) -> None:
+        """Use ``Room.channel``."""
+        self.inner = inner
+        self._room = room
+        self._inbox = Inbox(inner.ledger, keep=receive, begun=False)
+        inner.attach(self._inbox)
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return self.inner.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel was closed, or the room has ended."""
+        return self.inner.closed
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the channel; see ``close``."""
+        if not forked():
+            self.close()
+
+    def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+        """Send a message; see ``thkmesh.Channel.send`` and, for waiting, ``Room.send``.
+
+        Raises:
+            MeshError: see there.
+        """
+        self.inner.check_open()
+        self._room.send_on(self.name, data, to)
+
+    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+        """Send a message if that can be done without waiting; see ``send``.
+
+        Raises:
+            WouldWait: too much is waiting already; nothing was sent.
+            MeshError: see ``send``.
+        """
+        self.inner.check_open()
+        self._room.send_on_nowait(self.name, data, to)
+
+    def flush(self) -> None:
+        """Wait until all that was sent so far has arrived, wherever it is owed.
+
+        Raises:
+            RoomClosed: the room was left before that.
+        """
+        self._room.do(self.inner.flush())
+
+    def __iter__(self) -> Subscription[Message]:
+        """Return the messages since the channel was opened; see ``Subscription``."""
+        return Subscription(self._room, self.inner, self._inbox)
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """Return the next message, as iterating would; see ``Subscription.receive``."""
+        taken: Subscription[Message] = Subscription(self._room, self.inner, self._inbox)
+        return taken.receive(timeout)
+
+    def subscribe(self) -> Subscription[Message]:
+        """Return another, independent view of all messages from now on."""
+        inbox = Inbox(self.inner.ledger, keep=True)
+        self.inner.attach(inbox)
+        return Subscription(self._room, self.inner, inbox)
+
+    def close(self) -> None:
+        """Deliver what was sent, then hear and send no more; harmless when done before.
+
+        Raises:
+            RoomClosed: the room was left before all was delivered.
+        """
+        self._room.do(self.inner.close())
 
 
 def _forsake(inner: asynchronous.Room) -> None:
     """Leave a room to which nobody refers any more."""
     if not forked():
         inner.depart(HURRIED_PATIENCE)
-
-
-def _in_notebook() -> bool:
-    """Tell whether a kernel of IPython runs us: its loop waits for every cell anyway."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
-
-
-def _require_no_loop() -> None:
-    """Refuse to block an event loop.
-
-    Raises:
-        WrongContext: one is running in this thread, and not that of a notebook.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    if not _in_notebook():
-        raise WrongContext(
-            "thkmesh.sync would block the event loop that runs here: "
-            "use 'async with thkmesh.join(...)' instead, or call it in a thread of its own"
-        )

@@ -131,8 +131,11 @@ async () => {
           feed({ type: "measured", number, heldBytes: connection?.bufferedBytes(0) ?? 0 });
           break;
         case "emit":
-          if (output.event.type === "message") this.heard.push(output.event.data);
           if (output.event.type === "refused") this.faults.push(String(output.event.error));
+          break;
+        case "deliver":
+          this.heard.push(output.message.data);
+          feed({ type: "read", stream: output.stream, size: output.cost });
           break;
         case "transmit-signal":
           this.client.signal(output);
@@ -160,7 +163,7 @@ async () => {
     }
 
     say(data) {
-      this.driver.feed({ type: "send", token: 0, to: this.to, ...encode(data) });
+      this.driver.feed({ type: "send", token: 0, to: this.to, channel: "", ...encode(data) });
     }
 
     /** Say numbers until `finish`. */

@@ -53,7 +53,10 @@
     constructor({ room, url, hasty }, identity) {
       this.#room = new Room(
         { room, url, identity, sid: randomSid(), name: "", metadata: {}, token: "" },
-        { iceServers: [], relayOnly: false, receive: false, timeout: 20, hasty, log: () => {} },
+        {
+          iceServers: [], relayOnly: false, receive: false, watchNetwork: true, timeout: 20,
+          hasty, log: () => {},
+        },
         this,
       );
       this.#room.addEventListener("link-changed", () => this.#ring());

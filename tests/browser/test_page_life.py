@@ -22,6 +22,13 @@ GOODBYE = 3.0
 STALLED = 6.0
 """Seconds that a link may be silent when it was asked something."""
 
+BACK = 15.0
+"""Seconds that all need at most once the network is back; they need one to four."""
+
+FORGOTTEN = 20.0
+"""Seconds after which the server is missed. Firefox tells no page of its network, and opens a
+WebSocket to a host where some have failed only after a delay of its own, which grows."""
+
 THROTTLED = 0.9
 """Seconds between the timers of a hidden page, at least; they ask for 0.1."""
 
@@ -164,7 +171,10 @@ def test_the_network_comes_back(
                     assert not NAMES & await connected(room)
             finally:
                 abroad.cable.plug()
-            report(f"after {seconds:g} s without network: {await room.complete():.2f} s")
+            took = await room.complete()
+            report(f"after {seconds:g} s without network: {took:.2f} s")
+            if seconds < FORGOTTEN:
+                assert took < BACK
             await room.converse()
 
     stage.perform(play(), LIMIT + seconds)

@@ -2,11 +2,13 @@
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as events
+from thkmesh.core.channels import Channels
+from thkmesh.core.credit import Budget
 from thkmesh.core.engine import (
     CHANNELS,
     AddCandidate,
@@ -22,20 +24,21 @@ from thkmesh.core.engine import (
     MakeAnswer,
     MakeOffer,
     OperationDone,
+    RollBack,
     SdpType,
     StateChanged,
 )
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.core.sending import Outbox
-from thkmesh.core.streams import Log
+from thkmesh.core.traffic import Traffic
 from thkmesh.events import Data, LinkState
 
 LOW = SessionKey("a" * 26, "0" * 16)
 HIGH = SessionKey("b" * 26, "0" * 16)
 
 ALL = Capabilities(rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144)
+NO_RESTART = replace(ALL, ice_restart=False)
 
 
 _Kind = TypeVar("_Kind")
@@ -46,7 +49,7 @@ class End:
     """One side: its link, and what came out of it."""
 
     link: Link
-    broadcasts: Log
+    channels: Channels
     out: list[events.LinkOutput] = field(default_factory=list)
     number: int = 0
     closed: list[tuple[int, float]] = field(default_factory=list)
@@ -56,9 +59,9 @@ class End:
     @classmethod
     def between(cls, me: SessionKey, to: SessionKey, settings: LinkSettings, dice: float) -> "End":
         """Make a link whose retries depend on ``dice``."""
-        order = itertools.count()
-        log = Log(order)
-        return cls(Link(me, to, settings, lambda: dice, Outbox(log, order)), log)
+        channels = Channels()
+        traffic = Traffic(to, channels, Budget())
+        return cls(Link(me, to, settings, lambda: dice, traffic), channels)
 
     def said(self, kind: type[_Kind]) -> list[_Kind]:
         """Return the outputs of one type, in order."""
@@ -79,7 +82,8 @@ class LinkWorld:
     """Both ends, and the time.
 
     ``engine`` False leaves operations undone, ``wire_up`` False loses every signal,
-    ``network`` False keeps every frame, for as long as its connection lasts.
+    ``network`` False keeps every frame, for as long as its connection lasts, and with
+    ``reading`` False nobody reads what arrives.
     """
 
     def __init__(
@@ -96,12 +100,15 @@ class LinkWorld:
         self.high = End.between(HIGH, LOW, settings, dice)
         self.now = 0.0
         self.engine = True
+        self.reading = True
         self.wire_up = True
         self._network = True
         self._kept: list[tuple[End, int, bytes]] = []
         self._work: deque[tuple[End, events.LinkEvent | Tick | Slept]] = deque()
         self._negotiated: set[int] = set()
         self._opened: set[tuple[int, int]] = set()
+        self._restarts = itertools.count(1)
+        self._restarting: tuple[int, int] | None = None
 
     @property
     def network(self) -> bool:
@@ -116,6 +123,10 @@ class LinkWorld:
             for end, number, frame in kept:
                 self._work.append((end, events.FromEngine(number, FrameReceived(0, frame))))
             self._settle()
+
+    def lose(self) -> None:
+        """Lose the frames that were kept."""
+        self._kept.clear()
 
     def connect(self) -> "LinkWorld":
         """Bring both online and let them connect."""
@@ -132,9 +143,9 @@ class LinkWorld:
         """Send a message from an end."""
         kind, payload = frames.encode(data)
         if direct:
-            self.tell(end, events.Enqueue(kind, payload))
+            self.tell(end, events.Enqueue("", kind, payload))
         else:
-            end.broadcasts.append(kind, payload)
+            end.channels[""].log.append(kind, payload)
             self.tell(end, events.Appended())
 
     def report(self, end: End, event: EngineEvent) -> None:
@@ -178,6 +189,8 @@ class LinkWorld:
                 self._work.append((self.other(end), events.SignalArrived(seq, ack, parsed)))
             case events.Perform(number=number, operation=operation) if self.engine:
                 self._operate(end, number, operation)
+            case events.ContentArrived(stream=stream, cost=cost) if self.reading:
+                self._work.append((end, events.Read(stream, cost)))
             case events.SendFrame(frame=frame):
                 end.frames.append(frame)
                 self._carry(end, frame)
@@ -216,7 +229,10 @@ class LinkWorld:
         ufrag = f"{'low' if end is self.low else 'high'}{number}"
         results: list[EngineEvent] = []
         match operation:
-            case MakeOffer():
+            case MakeOffer(ice_restart=restart):
+                if restart:
+                    ufrag += f"r{next(self._restarts)}"
+                    self._restarting = (self.low.number, self.high.number)
                 sdp = f"v=0\r\na=ice-ufrag:{ufrag}\r\n"
                 results = [OperationDone(operation, Description(SdpType.OFFER, sdp))]
                 results += self._candidates(ufrag)
@@ -229,13 +245,19 @@ class LinkWorld:
                 results = [OperationDone(operation)]
                 if description.type is SdpType.ANSWER:
                     self._negotiated.add(id(end))
-            case AddCandidate():
+            case AddCandidate() | RollBack():
                 results = [OperationDone(operation)]
             case _:
                 raise AssertionError(operation)
         for result in results:
             self._work.append((end, events.FromEngine(number, result)))
         pair = (self.low.number, self.high.number)
+        done = isinstance(operation, ApplyRemote) and operation.description.type is SdpType.ANSWER
+        if done and self.network and self._restarting == pair:
+            self._restarting = None
+            for each in (self.low, self.high):
+                restarted = StateChanged(ConnectionState.CONNECTED)
+                self._work.append((each, events.FromEngine(each.number, restarted)))
         agreed = self._negotiated == {id(self.low), id(self.high)}
         if agreed and self.network and pair not in self._opened:
             self._opened.add(pair)

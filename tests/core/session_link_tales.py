@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.core.session_stories import (
     ADA,
+    ALL,
     CAT,
     HASTY,
     NO_RESTART,
@@ -21,10 +22,8 @@ from thkmesh.core.link import WISH_INTERVAL, WISHES
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import INBOX_LIMIT, Begin, Change
 from thkmesh.core.sequencing import WINDOW
-from thkmesh.core.session_events import (
-    SocketLost,
-    Start,
-)
+from thkmesh.core.session import LONG_SLEEP
+from thkmesh.core.session_events import Heard, NetworkChanged, SocketLost, Start
 from thkmesh.core.trickle import BATCH_LIMIT
 from thkmesh.events import Data
 
@@ -391,6 +390,77 @@ def _changes(recorder: Recorder) -> None:
             story.run(3.0)
 
 
+def _network(recorder: Recorder) -> None:
+    """The network changes while all is well, while links are silent, and while they connect."""
+    for settings in (ALL, NO_RESTART):
+        story = Story(recorder, settings)
+        story.answering = True
+        story.enter(ADA, ZOE)
+        story.connect(ADA, ZOE)
+        for _ in range(12):
+            story.run(0.25)
+            for n in range(1, 9):
+                story.frames(ZOE, frames.Pong(n))
+        story.tell(NetworkChanged())
+        story.tell(NetworkChanged(), 0.1)
+        story.run(0.25)
+        story.datagram(ADA, PONG)
+        story.run(2.5)  # Zoë is silent, and mended
+        story.perform()
+        story.tell(NetworkChanged())
+        story.answer(ZOE, "Z2", 1, 2)
+        story.perform()
+        story.engine(ZOE, engine.StateChanged(engine.ConnectionState.FAILED))
+        story.engine(ZOE, engine.StateChanged(engine.ConnectionState.CONNECTED))
+        story.run(4.0)  # in vain
+        story.perform()
+        story.tell(NetworkChanged())
+        story.run(2.0)
+        story.tell(NetworkChanged())
+        story.run(0.5)
+        story.perform()
+        story.engine(ADA, engine.StateChanged(engine.ConnectionState.FAILED))
+        story.tell(SocketLost(1006, ""))
+        story.run(0.01)
+        story.tell(NetworkChanged())
+        story.run(9.0)
+        story.tell(NetworkChanged())
+        story.run(1.0)
+        story.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(1, 1))))
+        story.welcome(ADA, ZOE)
+        story.run(0.1)
+        story.tell(Slept(LONG_SLEEP), LONG_SLEEP)
+        story.run(1.0)
+
+
+def _mended(recorder: Recorder) -> None:
+    """Silent connections are heard again after a restart of ICE, or before its answer."""
+    for early in (True, False):
+        story = Story(recorder)
+        story.answering = True
+        story.enter(ADA, ZOE)
+        story.connect(ADA, ZOE)
+        for peer in (ADA, ZOE):
+            story.engine(peer, engine.StateChanged(engine.ConnectionState.FAILED))
+        story.run(0.1)
+        story.perform()
+        for peer in (ADA, ZOE):
+            if early:
+                story.datagram(peer, PONG)
+            story.answer(peer, f"{peer.name[0]}2", 1, 1 if peer is ADA else 2)
+            story.perform()
+            story.datagram(peer, PONG)
+        story.tell(Slept(2.0), 2.0)
+        story.tell(SocketLost(1006, ""))
+        story.run(8.0)
+        story.tell(NetworkChanged())
+        story.engine(ADA, engine.StateChanged(engine.ConnectionState.FAILED))
+        story.run(20.0)
+        story.welcome(ADA, ZOE)
+        story.run(20.0)
+        story.perform()
+
+
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _frames,
     _malformed_frames,
@@ -407,5 +477,7 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _stalls,
     _sleep,
     _changes,
+    _network,
+    _mended,
 )
 """In the order in which they are told."""

@@ -7,6 +7,7 @@ from itertools import count, cycle
 from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
+from thkmesh.core.channels import ROOM
 from thkmesh.core.contact import SendToServer
 from thkmesh.core.engine import Capabilities, Description, SdpType
 from thkmesh.core.identity import SessionKey
@@ -41,7 +42,7 @@ ALL = LinkSettings(
 NO_ROLLBACK = LinkSettings(replace(ALL.capabilities, rollback=False))
 NO_RESTART = LinkSettings(replace(ALL.capabilities, ice_restart=False))
 HASTY = replace(ALL, hasty=True)
-START = frames.Begin(0, 0)
+START = frames.Begin(0, 0, 0)
 
 _THROWS = (0.5, 0.125, 0.875, 0.25, 0.75)
 
@@ -60,6 +61,11 @@ def sdp(ufrag: str, candidates: int = 0) -> str:
 def candidate(number: int) -> str:
     """Return one of many candidates."""
     return f"candidate:{number} 1 udp 1 192.0.2.1 {number} typ host"
+
+
+def acked(numbers: dict[int, int], limit: int = 2**40) -> frames.Ack:
+    """Return an acknowledgement that lets us send as much as we like, unless it says less."""
+    return frames.Ack({each: frames.Want(number, limit) for each, number in numbers.items()})
 
 
 class Story:
@@ -177,7 +183,10 @@ class Story:
     def resume(self, peer: Peer, **expected: int) -> None:
         """Let a peer say where its streams begin, and what it expects of ours."""
         numbers = {int(stream[1:]): number for stream, number in expected.items()}
-        self.frames(peer, frames.Resume({0: START, 1: START}, numbers))
+        name = frames.Name(0, 0, "", START, START)
+        self.frames(peer, frames.Resume(acked(numbers).wants), frames.Listen(()), name)
+        # Our streams are as wide as a story needs them.
+        self.frames(peer, acked(numbers or {0: 0, 1: 0}))
 
     def perform(self) -> None:
         """Do what the engine was asked for, until it is asked for nothing more."""
@@ -233,13 +242,15 @@ class Story:
             self.perform()
             self.meet(peer)
 
-    def send(self, token: int, to: Peer | None = None, data: Data = "hello") -> None:
+    def send(
+        self, token: int, to: Peer | None = None, data: Data = "hello", channel: str = ROOM
+    ) -> None:
         """Let the application send."""
-        self.tell(Send(token, None if to is None else key(to), *frames.encode(data)))
+        self.tell(Send(token, None if to is None else key(to), *frames.encode(data), channel))
 
-    def send_all(self, *messages: Data) -> None:
+    def send_all(self, *messages: Data, channel: str = ROOM) -> None:
         """Let the application send in a burst."""
-        self.tell(SendAll(tuple(frames.encode(data) for data in messages)))
+        self.tell(SendAll(tuple((channel, *frames.encode(data)) for data in messages)))
 
     def fill(self, token: int, to: Peer | None) -> None:
         """Let the application fill a log."""

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.core.session_traces import Recorder, Trace
-from tests.testing.storm import Storm
+from tests.testing.storm import KINDS, Storm
 from thkmesh.engines.simulated import Behaviour
 from thkmesh.testing import World
 
@@ -27,14 +27,16 @@ QUIET = 8.0
 class _Squall(Storm):
     """A storm too short for its laws to be checked; what happens in it is all that counts."""
 
+    kinds = KINDS
+
     async def _blow(self) -> None:
-        self.world.server.tamper = self.replayer
+        self.world.server.tamper = self.scrambler
         for member in self.members:
-            await self._join(member)
+            await self.join(member)
         for _ in range(self.troubles):
             await asyncio.sleep(self.dice.uniform(0.0, 5.0))
             await self._trouble()
-            await self._talk()
+            await self.talk()
         await asyncio.sleep(QUIET)
         for member in self.members:
             if member.room is not None:

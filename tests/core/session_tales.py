@@ -8,6 +8,7 @@ from tests.core.session_stories import (
     ME,
     ZOE,
     Story,
+    acked,
     key,
     sdp,
 )
@@ -248,15 +249,28 @@ def _laggards(recorder: Recorder) -> None:
     for number in range(140, 281, 70):
         for _ in range(4):
             story.engine(CAT, engine.BufferLow(engine.CONTROL))
-        story.frames(CAT, frames.Ack({0: number}))
+        story.frames(CAT, acked({0: number}))
     story.run(PATIENCE)
     story.send(4, ADA)
     story.connect(ZOE)
     story.engine(ADA, engine.BufferLow(engine.CONTROL))
-    story.frames(ADA, frames.Ack({0: 275}))
-    story.frames(ADA, frames.Ack({1: 1}))
+    story.frames(ADA, acked({0: 275}))
+    story.frames(ADA, acked({1: 1}))
     story.left(ZOE, "timeout")
     story.engine(ZOE, engine.ChannelClosed(engine.CONTROL))
+
+
+def _vain(recorder: Recorder) -> None:
+    """Who was cut loose and is not heard of costs nobody any more time."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.fill(1, None)
+    story.send(2)
+    story.run(PATIENCE)
+    story.fill(3, None)
+    story.send(4)
+    story.connect(ADA)
+    story.frames(ADA, acked({0: 550}))
 
 
 def _losses(recorder: Recorder) -> None:
@@ -266,12 +280,12 @@ def _losses(recorder: Recorder) -> None:
     story.connect(ADA)
     story.message(ADA, 0, "one")
     story.frames(ADA, frames.Fragment(0, 1, 1, last=False, payload=b"half"))
-    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6)))
-    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6)))
+    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6, 2000)))
+    story.frames(ADA, frames.Skip(0, frames.Begin(9, 6, 2000)))
     story.message(ADA, 8, "late")
     story.message(ADA, 9, "on")
     story.run(1.0)
-    story.frames(ADA, frames.Skip(1, frames.Begin(3, 0)))
+    story.frames(ADA, frames.Skip(1, frames.Begin(3, 0, 300)))
     story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
     story.left(ADA, "timeout")
 
@@ -285,7 +299,7 @@ def _resumptions(recorder: Recorder) -> None:
         story.connect(ADA)
         story.send(2, ADA)
         story.send(3)
-        story.frames(ADA, frames.Ack({0: 1, 1: 1}))
+        story.frames(ADA, acked({0: 1, 1: 1}))
         story.engine(ADA, engine.ChannelClosed(engine.CONTROL))
         story.send(4)
         story.offer(ADA, "A2", 2, 2)
@@ -293,7 +307,7 @@ def _resumptions(recorder: Recorder) -> None:
         story.open(ADA)
         story.resume(ADA, s0=expected, s1=1)
         story.resume(ADA, s0=later, s1=1)
-        story.frames(ADA, frames.Ack({0: later}))
+        story.frames(ADA, acked({0: later}))
         story.message(ADA, 0, [expected])
         story.run(1.0)
 
@@ -315,7 +329,7 @@ def _returns(recorder: Recorder) -> None:
     story.open(ADA)
     story.resume(ADA, s0=1)
     story.message(ADA, 1, "after")
-    story.frames(ADA, frames.Ack({0: 3}))
+    story.frames(ADA, acked({0: 3}))
     story.run(1.0)
 
 
@@ -384,9 +398,9 @@ def _leavings(recorder: Recorder) -> None:
         story.link(ADA, link.Measured(1, 0))
         story.link(ADA, link.Measured(1, 0))
         story.link(ADA, link.Measured(1, 0))
-        story.frames(ADA, frames.Ack({0: 1}))
+        story.frames(ADA, acked({0: 1}))
         story.run(1.0)
-        story.frames(ADA, frames.Ack({1: 35}))
+        story.frames(ADA, acked({1: 35}))
         story.run(10.0)
     story = Story(recorder)
     story.enter(ADA, ZOE)
@@ -428,6 +442,7 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _return_without_a_beginning,
     _full_logs,
     _laggards,
+    _vain,
     _losses,
     _resumptions,
     _returns,

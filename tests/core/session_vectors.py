@@ -18,7 +18,7 @@ from coverage import Coverage
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tests.core import session_link_tales, session_tales
+from tests.core import session_channel_tales, session_link_tales, session_tales
 from tests.core.explorer import Register
 from tests.core.session_storms import blow
 from tests.core.session_traces import Recorder, Trace, plain
@@ -31,8 +31,10 @@ from thkmesh.core.link_events import (
     Depart,
     Enqueue,
     LinkEvent,
+    Listening,
     Offline,
     Online,
+    Opened,
 )
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.session_events import SessionEvent, SessionOutput, SocketLost
@@ -93,7 +95,7 @@ _LONG = 16
 def traces() -> list[Trace]:
     """Return what is recorded: every story, and the best of the storms."""
     recorder = Recorder()
-    for tell in (*session_tales.TALES, *session_link_tales.TALES):
+    for tell in (*session_tales.TALES, *session_link_tales.TALES, *session_channel_tales.TALES):
         tell(recorder)
     for kind, seed, chosen in STORMS:
         lives = blow(kind, seed)
@@ -193,7 +195,7 @@ def _name(kind: object) -> str:
     return f"{kind.__module__}.{kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-_OWN: Final = (Online, Offline, Enqueue, Appended, CutLoose, Depart, Abandon)
+_OWN: Final = (*(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),)
 """What a session alone tells its links."""
 
 _WANTED: tuple[object, ...] = (
@@ -256,7 +258,8 @@ def branches(recorded: Iterable[Trace]) -> str:
 
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
-    *("quality", "sending", "sequencing", "session"),
+    *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
+    *("streams", "traffic"),
 )
 
 

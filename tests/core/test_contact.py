@@ -6,7 +6,9 @@ import pytest
 from thkmesh.core import wire
 from thkmesh.core.closing import UNTRUSTED, CloseCode
 from thkmesh.core.contact import (
+    DOUBT_TIMEOUT,
     GREETING_TIMEOUT,
+    HUNG,
     PING_LEAST,
     PING_MOST,
     PONG_TIMEOUT,
@@ -217,3 +219,74 @@ def test_a_server_that_is_not_trusted_is_left_for_good() -> None:
     assert back.lost(UNTRUSTED, "self-signed", 1.0) == []
     assert back.state is ServerState.RECONNECTING
     assert back.deadline is not None
+
+
+def test_a_change_of_the_network_ends_the_wait_for_a_retry() -> None:
+    """It comes within the first, shortest wait, however many have failed."""
+    mine = contact(dice=0.999)
+    now = 0.0
+    for _ in range(9):
+        mine.lost(1006, "", now)
+        assert mine.deadline is not None
+        now = mine.deadline
+        mine.settle(now)
+    mine.lost(1006, "", now)
+    assert mine.deadline is not None
+    assert mine.deadline > now + RETRY_BASE
+    mine.network_changed(now)
+    assert now < mine.deadline <= now + RETRY_BASE
+    assert mine.settle(now + RETRY_BASE) == [OpenSocket()]
+
+
+def test_a_change_of_the_network_delays_no_retry() -> None:
+    """One that is due sooner stays so."""
+    mine = contact(dice=0.5)
+    mine.lost(1006, "", 0.0)
+    due = mine.deadline
+    assert due is not None
+    mine.network_changed(due)
+    assert mine.deadline == due
+
+
+def test_after_a_change_of_the_network_the_server_is_asked_whether_it_is_there() -> None:
+    """An answer is all it needs; without one, in a short while, the WebSocket is given up."""
+    mine = contact(joined=True)
+    assert mine.network_changed(5.0) == [SendToServer(wire.Ping(1))]
+    assert mine.deadline == 5.0 + DOUBT_TIMEOUT
+    mine.heard(wire.Pong(1), 5.1)
+    assert mine.settle(20.0) == []
+    assert mine.network_changed(21.0) == [SendToServer(wire.Ping(2))]
+    assert mine.settle(21.0 + DOUBT_TIMEOUT) == [CloseSocket()]
+    assert mine.state is ServerState.RECONNECTING
+
+
+def test_a_server_that_answers_slowly_has_longer() -> None:
+    """Four times what its last answer took, but not beyond what it has anyway."""
+    for trip, patience in ((0.1, DOUBT_TIMEOUT), (1.0, 4.0), (9.0, PONG_TIMEOUT)):
+        mine = contact(joined=True)
+        mine.network_changed(0.0)
+        mine.heard(wire.Pong(7), 0.01)
+        mine.heard(wire.Pong(1), trip)
+        mine.network_changed(10.0)
+        assert mine.deadline == 10.0 + patience
+
+
+def test_an_attempt_that_hangs_as_the_network_changes_is_begun_anew() -> None:
+    """It is on its way from an address that is gone; one that has just begun gets little time."""
+    mine = contact()
+    assert mine.network_changed(0.5) == []
+    assert mine.deadline == 0.5 + DOUBT_TIMEOUT
+    assert mine.network_changed(HUNG) == [CloseSocket()]
+    assert mine.deadline is not None
+    assert mine.deadline <= HUNG + RETRY_BASE
+    young = contact()
+    young.slept(60.0)
+    assert young.network_changed(60.5) == []
+
+
+def test_a_conversation_that_is_over_stays_over() -> None:
+    """No change of the network brings back who was told not to come."""
+    mine = contact()
+    mine.lost(CloseCode.REPLACED, "", 0.0)
+    assert mine.network_changed(1.0) == []
+    assert mine.deadline is None

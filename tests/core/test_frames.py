@@ -14,10 +14,13 @@ from thkmesh.core.frames import (
     Fragment,
     Frame,
     Kind,
+    Listen,
+    Name,
     Ping,
     Pong,
     Resume,
     Skip,
+    Want,
     content,
     datagram,
     encode,
@@ -35,16 +38,20 @@ json_values = st.recursive(
     max_leaves=20,
 )
 numbers = st.integers(0, 2**53 - 1)
-streams = st.integers(0, 1)
-begins = st.builds(Begin, numbers, numbers)
-expected = st.dictionaries(streams, numbers)
+streams = st.integers(0, 511)
+begins = st.builds(Begin, numbers, numbers, numbers)
+wants = st.dictionaries(streams, st.builds(Want, numbers, numbers))
+names = st.text("abcXYZ019._-", min_size=1, max_size=64)
 frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
         Fragment, streams, numbers, st.integers(0, 2), last=st.booleans(), payload=st.binary()
     ),
-    st.builds(Ack, expected),
-    st.builds(Resume, st.dictionaries(streams, begins), expected),
+    st.builds(Ack, wants),
+    st.builds(Resume, wants),
     st.builds(Skip, streams, begins),
+    st.builds(Name, st.integers(1, 255), numbers, names, begins, begins),
+    st.builds(Name, st.just(0), st.just(0), st.just(""), begins, begins),
+    st.lists(names).map(tuple).map(Listen),
     st.builds(Ping, numbers),
     st.builds(Pong, numbers),
     st.just(Bye()),
@@ -118,7 +125,7 @@ def test_frames_come_out_as_they_went_in(sent: list[Frame]) -> None:
         b"",
         b"\x02",
         b"\x01\x03\x00\x00\x00",
-        b"\x01\x04\x02\x00\x00",
+        b"\x01\x04\x80\x04\x00\x00",
         b"\x01\x04\x00",
         b"\x01\x04\x00\x00",
         b"\x01\x04\x00\x00\x05abcd",
@@ -127,13 +134,22 @@ def test_frames_come_out_as_they_went_in(sent: list[Frame]) -> None:
         b"\x01\x40\x01{",
         b"\x01\x40\x01\xff",
         b"\x01\x40\x09{}",
-        b"\x01\x41\x03\x00\x00\x01\x00\x01\x01",
-        b"\x01\x41\x01\x02\x00",
-        b"\x01\x41\x01\x00",
-        b"\x01\x42\x03",
-        b"\x01\x42\x01\x05\x00\x00\x00",
-        b"\x01\x43\x02\x00\x00",
-        b"\x01\x44",
+        b"\x01\x41\x81\x04",
+        b"\x01\x41\x01\x80\x04\x00\x00",
+        b"\x01\x41\x01\x00\x00",
+        b"\x01\x42\x01",
+        b"\x01\x43\x80\x04\x00\x00\x00",
+        b"\x01\x43\x00\x00\x00",
+        b"\x01\x44\x80\x02\x00\x01x" + bytes(6),
+        b"\x01\x44\x01\x00\x00" + bytes(6),
+        b"\x01\x44\x01\x00\x01/" + bytes(6),
+        b"\x01\x44\x01\x00\x41" + b"x" * 65 + bytes(6),
+        b"\x01\x44\x00\x00\x01x" + bytes(6),
+        b"\x01\x44\x00\x01\x00" + bytes(6),
+        b"\x01\x44\x01\x00\x01x" + bytes(5),
+        b"\x01\x45\x80\x02",
+        b"\x01\x45\x01\x01\xff",
+        b"\x01\x46",
         b"\x01\x80",
         b"\x01\x80\x05abc",
         b"\x01\x01\x00\x00\x80\x80\x04" + bytes(65_536),
@@ -148,7 +164,7 @@ def test_malformed_datagrams_are_refused(data: bytes) -> None:
 
 def test_what_came_before_the_fault_counts() -> None:
     """Frames are handed out one by one."""
-    found = parse(datagram(Ping(1), Bye()) + b"\x44")
+    found = parse(datagram(Ping(1), Bye()) + b"\x46")
     assert (next(found), next(found)) == (Ping(1), Bye())
     with pytest.raises(InvalidMessage):
         next(found)

@@ -1,6 +1,13 @@
 """The laws of the heartbeat: never judge from silence alone, nor for our own sleep."""
 
-from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
+from thkmesh.core.heartbeat import (
+    DOUBT,
+    DOUBT_INTERVAL,
+    DOUBT_PATIENCE,
+    INTERVAL,
+    PATIENCE,
+    Heartbeat,
+)
 
 
 def test_it_begins_stopped() -> None:
@@ -79,3 +86,105 @@ def test_interval_and_patience_can_be_set() -> None:
     assert heart.ping(10.0) == 1
     assert heart.deadline == 11.0
     assert heart.stalled(11.0)
+
+
+def test_a_doubted_path_is_asked_at_once_and_often() -> None:
+    """For a while, and then as ever."""
+    heart = Heartbeat()
+    heart.start(0.0)
+    heart.doubt(1.0)
+    asked = []
+    while (due := heart.deadline) is not None and due < 10.0:
+        assert not heart.stalled(due)
+        heart.ping(due)
+        heart.heard()
+        asked.append(due)
+    urgent = [1.0 + DOUBT_INTERVAL * n for n in range(int(DOUBT / DOUBT_INTERVAL))]
+    assert asked == [*urgent, 4.0, 6.0, 8.0]
+
+
+def test_who_is_doubted_has_little_time_to_answer() -> None:
+    """It counts from the first ping that went out in doubt, not from those before."""
+    heart = Heartbeat()
+    heart.start(0.0)
+    heart.ping(2.0)
+    heart.doubt(5.0)
+    assert heart.ping(5.0) == 2
+    assert not heart.stalled(5.0 + DOUBT_PATIENCE - 0.01)
+    assert heart.stalled(5.0 + DOUBT_PATIENCE)
+
+
+def test_doubt_without_end_is_no_more_patient_than_none() -> None:
+    """A network that changes all the time does not keep a dead path alive."""
+    heart = Heartbeat()
+    heart.start(0.0)
+    heart.ping(2.0)
+    for number in range(60):
+        now = 2.0 + number / 10
+        assert not heart.stalled(now)
+        heart.doubt(now)
+        heart.ping(now)
+    assert heart.stalled(2.0 + PATIENCE)
+
+
+def test_an_answer_to_the_first_question_does_not_end_the_doubt() -> None:
+    """It may have been under way before the network changed; the next ping is to be answered."""
+    heart = Heartbeat()
+    heart.start(0.0)
+    heart.doubt(1.0)
+    heart.ping(1.0)
+    heart.heard()
+    heart.ping(1.0 + DOUBT_INTERVAL)
+    assert heart.stalled(1.0 + DOUBT_INTERVAL + DOUBT_PATIENCE)
+
+
+def test_who_usually_takes_long_has_longer() -> None:
+    """Four times the usual; one slow answer is none, and patience has its end."""
+    heart = Heartbeat()
+    for trip, patience in ((0.1, 1.5), (0.5, 2.0), (4.0, 6.0)):
+        heart = Heartbeat()
+        heart.start(0.0)
+        for number in range(5):
+            now = 10.0 * (number + 1)
+            n = number + 1
+            assert heart.ping(now) == n
+            late = 5.0 if number == 3 else trip
+            heart.answered(n, now + late)
+            heart.heard()
+        heart.doubt(100.0)
+        heart.ping(100.0)
+        assert heart.deadline is not None
+        heart.ping(heart.deadline)
+        assert not heart.stalled(100.0 + patience - 0.01)
+        assert heart.stalled(100.0 + patience)
+
+
+def test_only_the_answer_to_the_timed_ping_is_measured() -> None:
+    """Others, and those that our own sleep delayed, say nothing of the path."""
+    heart = Heartbeat()
+    heart.answered(1, 0.0)
+    heart.start(0.0)
+    heart.ping(2.0)
+    heart.ping(4.0)
+    heart.answered(2, 9.0)
+    heart.slept(5.0)
+    heart.answered(1, 9.0)
+    assert heart.doubt_patience == DOUBT_PATIENCE
+
+
+def test_our_sleep_is_not_their_silence_in_doubt_either() -> None:
+    """The short patience is prolonged by the time that we slept, too."""
+    heart = Heartbeat()
+    heart.start(0.0)
+    heart.doubt(1.0)
+    heart.ping(1.0)
+    heart.slept(50.0)
+    assert not heart.stalled(51.0 + DOUBT_PATIENCE - 0.01)
+    assert heart.stalled(51.0 + DOUBT_PATIENCE)
+
+
+def test_nobody_is_doubted_who_is_not_asked() -> None:
+    """Before there is a connection, or after it, there is nothing to ask."""
+    heart = Heartbeat()
+    heart.doubt(1.0)
+    assert heart.deadline is None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.core.link_world import ALL, HIGH, LOW, LinkWorld
+from tests.core.link_world import ALL, HIGH, LOW, NO_RESTART, End, LinkWorld
 from thkmesh.core import frames, wire
 from thkmesh.core.candidates import CANDIDATE_LIMIT
 from thkmesh.core.engine import (
@@ -28,8 +28,15 @@ from thkmesh.core.engine import (
     StateChanged,
     Stats,
 )
-from thkmesh.core.heartbeat import INTERVAL, PATIENCE
-from thkmesh.core.link import DRAIN, UNHEARD, WISH_INTERVAL, WISHES, LinkSettings
+from thkmesh.core.heartbeat import DOUBT_PATIENCE, INTERVAL, PATIENCE
+from thkmesh.core.link import (
+    DRAIN,
+    RESTART_PATIENCE,
+    UNHEARD,
+    WISH_INTERVAL,
+    WISHES,
+    LinkSettings,
+)
 from thkmesh.core.link_events import (
     Abandon,
     AskStats,
@@ -44,6 +51,7 @@ from thkmesh.core.link_events import (
     Measured,
     MessagesLost,
     Misbehaved,
+    NetworkChanged,
     Offline,
     Online,
     OpenConnection,
@@ -188,7 +196,7 @@ def test_what_is_queued_before_the_link_is_up_arrives() -> None:
     world.connect()
     assert world.high.heard == [0, 1, 2]
     assert world.low.link.waiting_bytes == 0
-    assert world.low.link.has_room
+    assert world.low.link.unacknowledged == {}
 
 
 @pytest.mark.parametrize(
@@ -203,7 +211,7 @@ def test_what_is_queued_before_the_link_is_up_arrives() -> None:
 @pytest.mark.parametrize("side", ["low", "high"])
 def test_a_lost_connection_is_replaced_at_once(side: str, event: object) -> None:
     """Whichever side notices, the next generation connects without waiting."""
-    world = LinkWorld().connect()
+    world = LinkWorld(capabilities=NO_RESTART).connect()
     if isinstance(event, OperationFailed):
         world.engine = False
         world.tell(getattr(world, side), Change())
@@ -325,7 +333,7 @@ def test_a_silent_connection_is_heard_again() -> None:
 
 def test_what_is_lost_for_good_is_not_asked_on() -> None:
     """Pings end with the connection: when the engine gives it up, and when it is replaced."""
-    world = LinkWorld().connect()
+    world = LinkWorld(capabilities=NO_RESTART).connect()
     world.tell(world.low, Offline())
     world.network = world.wire_up = False
     world.run(20.0)
@@ -344,11 +352,11 @@ def test_who_is_cut_loose_before_it_was_there_is_told_later() -> None:
     """The sender knows at once, the other side when they connect."""
     world = LinkWorld()
     world.send(world.low, "missed")
-    world.tell(world.low, CutLoose())
-    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    world.tell(world.low, CutLoose(""))
+    assert world.low.said(Lagged) == [Lagged(HIGH, "", 1)]
     world.send(world.low, "news")
     world.connect()
-    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
     assert world.high.heard == ["news"]
 
 
@@ -363,18 +371,18 @@ def test_who_is_cut_loose_while_reconnecting_is_told_after_its_resume() -> None:
     world.report(world.low, ChannelOpened(0))
     world.send(world.low, "missed")
     spoken = len(world.low.frames)
-    world.tell(world.low, CutLoose())
-    assert world.low.said(Lagged) == [Lagged(HIGH, 1)]
+    world.tell(world.low, CutLoose(""))
+    assert world.low.said(Lagged) == [Lagged(HIGH, "", 1)]
     assert len(world.low.frames) == spoken
     world.report(world.high, ChannelOpened(0))
     world.network = True
-    assert world.high.said(MessagesLost) == [MessagesLost(LOW, 1)]
+    assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
     assert world.high.heard == ["had"]
 
 
 def test_who_has_asked_for_another_takes_what_it_has_until_then() -> None:
     """The higher can only ask; the lower may not hear it, and a healed path be all there is."""
-    world = LinkWorld().connect()
+    world = LinkWorld(capabilities=NO_RESTART).connect()
     world.tell(world.low, Offline())
     world.network = world.wire_up = False
     world.run(INTERVAL + PATIENCE + 1.0)
@@ -393,7 +401,7 @@ def test_who_has_asked_for_another_takes_what_it_has_until_then() -> None:
 
 def test_a_replaced_connection_is_not_taken_up_again() -> None:
     """Once the lower has opened the next generation, a word from the former means nothing."""
-    world = LinkWorld().connect()
+    world = LinkWorld(capabilities=NO_RESTART).connect()
     former = world.low.number
     world.network = world.wire_up = False
     world.run(INTERVAL + PATIENCE + 1.0)
@@ -665,7 +673,7 @@ def test_a_closed_link_is_silent() -> None:
     world.tell(world.low, Abandon())
     assert world.low.out[-2:] == [CloseConnection(HIGH, 1, 0.0), world.low.out[-1]]
     before = len(world.low.out)
-    for event in (Online(), Tick(), Enqueue(0, b"x"), Renew(), Abandon()):
+    for event in (Online(), Tick(), Enqueue("", 0, b"x"), Renew(), Abandon()):
         world.tell(world.low, event)
     assert world.low.out[before:] == []
 
@@ -844,3 +852,175 @@ def test_times_are_as_they_are_set() -> None:
     assert world.low.states == [CONNECTED]
     world.run(1.5)
     assert world.low.states == [CONNECTED, RECONNECTING]
+
+
+# --- a connection that fell silent, and a network that changed ----------------------------
+
+
+def restarts(end: End) -> int:
+    """Return how often an end asked its engine to restart ICE."""
+    return sum(o.operation == MakeOffer(ice_restart=True) for o in end.said(Perform))
+
+
+def cut(world: LinkWorld) -> float:
+    """Let no frame pass, until one end misses the other; return when that was."""
+    world.network = False
+    while CONNECTED in (world.low.link.state, world.high.link.state):
+        world.run(0.1)
+    return world.now
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_a_silent_connection_has_its_ice_restarted(side: str) -> None:
+    """Whichever side notices; it is the same connection that goes on, and nothing is lost."""
+    world = LinkWorld().connect()
+    world.report(getattr(world, side), StateChanged(ConnectionState.FAILED))
+    world.send(world.low, "kept")
+    world.run(0.1)
+    assert restarts(getattr(world, side)) == 1
+    assert getattr(world, side).states == [CONNECTED, RECONNECTING, CONNECTED]
+    assert world.other(getattr(world, side)).states == [CONNECTED]
+    assert world.low.link.generation == 1
+    assert world.high.heard == ["kept"]
+    world.run(60.0)
+    assert restarts(world.low) + restarts(world.high) == 1
+
+
+def test_both_may_restart_at_once() -> None:
+    """Both miss the other; their offers collide, and the connection goes on all the same."""
+    world = LinkWorld().connect()
+    cut(world)
+    world.run(1.0)
+    world.network = True
+    world.run(1.0)
+    assert world.low.link.state is world.high.link.state is CONNECTED
+    assert world.low.link.generation == 1
+
+
+def test_a_restart_in_vain_is_followed_by_another_connection() -> None:
+    """Who answers it, and is still not heard soon after, is connected to anew."""
+    world = LinkWorld().connect()
+    missed = cut(world)
+    world.run(RESTART_PATIENCE - 0.2)
+    assert world.low.link.generation == 1
+    world.run(0.5)
+    assert world.low.link.generation == world.high.link.generation == 2
+    assert world.low.states == world.high.states == [CONNECTED, RECONNECTING]
+    world.network = True
+    world.run(missed + 2 * SETTLE_TIMEOUT)
+    assert world.low.link.state is world.high.link.state is CONNECTED
+
+
+def test_who_does_not_answer_a_restart_may_sleep() -> None:
+    """It is given the time of any negotiation; awake, it is heard over the same connection."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    cut(world)
+    world.run(SETTLE_TIMEOUT - 1.0)
+    world.report(world.low, StateChanged(ConnectionState.FAILED))
+    world.network = True
+    world.run(INTERVAL)
+    assert world.low.link.state is world.high.link.state is CONNECTED
+    world.wire_up = True
+    world.run(60.0)
+    assert world.low.link.generation == world.high.link.generation == 1
+    assert world.low.states == world.high.states == [CONNECTED, RECONNECTING, CONNECTED]
+
+
+def test_who_never_answers_a_restart_is_connected_to_anew() -> None:
+    """After that time, and whatever the engine said meanwhile."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    cut(world)
+    world.run(SETTLE_TIMEOUT + 1.0)
+    assert world.low.link.generation == 2
+    assert world.low.link.state is RECONNECTING
+
+
+def test_a_healthy_link_is_only_asked_when_the_network_changes() -> None:
+    """It answers, and nothing else happens, however often; not even while it is slow."""
+    world = LinkWorld().connect()
+    for number in range(50):
+        asked = len(world.low.frames)
+        world.tell(world.low, NetworkChanged())
+        world.run(0.0)
+        assert len(world.low.frames) > asked
+        world.network = False
+        world.run(1.0)
+        world.network = True
+        world.run(0.1 * number)
+    assert world.low.states == world.high.states == [CONNECTED]
+    assert restarts(world.low) == restarts(world.high) == 0
+
+
+def test_a_link_that_does_not_answer_after_a_change_is_mended_soon() -> None:
+    """It has little time, then ICE is restarted."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.tell(world.low, NetworkChanged())
+    world.run(DOUBT_PATIENCE - 0.1)
+    assert world.low.states == [CONNECTED]
+    world.run(0.2)
+    assert world.low.states == [CONNECTED, RECONNECTING]
+    assert restarts(world.low) == 1
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+@pytest.mark.parametrize("online", [True, False])
+def test_a_link_that_was_silent_before_a_change_is_replaced(side: str, online: bool) -> None:
+    """At once, as soon as that can be signalled: its transport has long lost its pace."""
+    world = LinkWorld().connect()
+    world.wire_up = False
+    cut(world)
+    world.run(3.0)
+    end: End = getattr(world, side)
+    world.wire_up = True
+    if not online:
+        world.tell(end, Offline())
+        world.tell(end, NetworkChanged())
+        world.run(0.3)
+        assert world.low.link.generation == 1
+    world.lose()
+    world.network = True
+    world.tell(end, NetworkChanged() if online else Online())
+    world.run(10.0)
+    assert world.low.link.generation == world.high.link.generation == 2
+    assert world.low.link.state is world.high.link.state is CONNECTED
+
+
+def test_an_attempt_that_hangs_as_the_network_changes_gives_way() -> None:
+    """A connection made for addresses that are gone does not keep us for its whole time."""
+    world = LinkWorld()
+    world.network = False
+    world.connect().run(3.0)
+    world.network = True
+    world.tell(world.low, NetworkChanged())
+    world.run(0.1)
+    assert world.low.states == world.high.states == [CONNECTED]
+    assert world.low.link.generation == 2
+
+
+def test_who_comes_back_to_the_server_is_connected_to_anew() -> None:
+    """What it offered before it was cut off was for a network that it may have left."""
+    world = LinkWorld()
+    world.network = False
+    world.connect().run(3.0)
+    for end in (world.low, world.high):
+        world.tell(end, Offline())
+    world.run(3.0)
+    world.network = True
+    for end in (world.low, world.high):
+        world.tell(end, Online())
+    world.run(0.1)
+    assert world.low.states == world.high.states == [CONNECTED]
+
+
+def test_who_leaves_mends_nothing() -> None:
+    """A link that falls silent while we leave is closed, as ever."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.send(world.low, "last")
+    world.tell(world.low, Depart())
+    world.run(60.0)
+    assert world.low.states[-1] is LinkState.CLOSED
+    assert restarts(world.low) == 0

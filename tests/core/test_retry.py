@@ -2,7 +2,15 @@
 
 import pytest
 
-from thkmesh.core.retry import RETRY_BASE, RETRY_CAP, SETTLE_TIMEOUT, STEADY, Retry
+from thkmesh.core.retry import (
+    HASTE,
+    HUNG,
+    RETRY_BASE,
+    RETRY_CAP,
+    SETTLE_TIMEOUT,
+    STEADY,
+    Retry,
+)
 
 
 def waits(retry: Retry, now: float, count: int) -> list[float | None]:
@@ -117,3 +125,66 @@ def test_how_long_an_attempt_may_take_can_be_set() -> None:
     assert retry.deadline == 5.0
     assert not retry.overdue(4.9)
     assert retry.overdue(5.0)
+
+
+def test_a_change_of_the_network_ends_the_waiting() -> None:
+    """The retry is due now, and the next failure is the first again."""
+    retry = Retry(lambda: 0.75)
+    waits(retry, 0.0, 6)
+    retry.failed(2000.0, wanted=False)
+    assert not retry.take(2000.0)
+    assert not retry.hurry(2000.5)
+    assert retry.take(2000.5)
+    assert waits(retry, 2001.0, 2) == [0.0, 0.75 * RETRY_BASE]
+
+
+def test_a_change_of_the_network_delays_nothing() -> None:
+    """What was due already stays so."""
+    retry = Retry(lambda: 0.5, at=1.0)
+    retry.hurry(5.0)
+    assert retry.at == 1.0
+
+
+def test_what_hangs_as_the_network_changes_is_begun_anew() -> None:
+    """It was made for addresses that are gone; what has just begun only has less time."""
+    retry = Retry(lambda: 0.5)
+    retry.watch(0.0, settled=False, begun=True)
+    assert not retry.hurry(0.9 * HUNG)
+    assert retry.deadline == 0.9 * HUNG + HASTE
+    assert retry.hurry(1.9 * HUNG)
+    assert retry.at == 1.9 * HUNG
+
+
+def test_the_first_attempt_after_a_change_has_little_time() -> None:
+    """It may have come too early; the one after it has all the time it needs."""
+    retry = Retry(lambda: 0.5, at=9.0)
+    retry.hurry(1.0)
+    assert retry.take(1.0)
+    assert retry.deadline == 1.0 + HASTE
+    retry.failed(4.0, wanted=False)
+    assert retry.take(4.0)
+    assert retry.deadline == 4.0 + SETTLE_TIMEOUT
+
+
+def test_time_is_only_taken_away() -> None:
+    """Who is hastened again and again has no more time for it."""
+    retry = Retry(lambda: 0.5)
+    retry.hasten(0.0, 2.0)
+    assert not waiting(retry)
+    retry.watch(0.0, settled=False, begun=True)
+    retry.hasten(1.0, 3.0)
+    retry.hasten(2.0, 3.0)
+    assert retry.deadline == 4.0
+    retry.hasten(2.0, 1.0)
+    assert retry.deadline == 3.0
+    late = Retry(lambda: 0.5)
+    late.watch(0.0, settled=False, begun=True)
+    late.hasten(SETTLE_TIMEOUT - 0.5, 2.0)
+    assert late.deadline == SETTLE_TIMEOUT
+
+
+def test_nothing_that_waits_for_nothing_is_hurried() -> None:
+    """Where all is well, or nothing was ever tried, a change begins nothing."""
+    retry = Retry(lambda: 0.5)
+    assert not retry.hurry(1.0)
+    assert not waiting(retry)

@@ -1,46 +1,79 @@
 """The laws of an outbox: a shallow engine, small ones together, and a fresh start each time."""
 
-import itertools
+import pytest
 
+from thkmesh.core.channels import Channel, Channels, Delivery, Priority
 from thkmesh.core.frames import (
     BROADCAST,
     DIRECT,
+    FRAGMENT_BYTES,
     Begin,
     Fragment,
+    Frame,
     Kind,
+    Name,
     Skip,
+    Want,
+    Wants,
     datagram,
     parse,
 )
 from thkmesh.core.sending import BATCH_BYTES, WINDOW_BYTES, Outbox
-from thkmesh.core.streams import Log
+from thkmesh.errors import InvalidMessage
 
 BYTES = Kind.BYTES
+FAR = 2**40
+START = Begin(0, 0, 0)
+
+
+def wants(numbers: dict[int, int], limit: int = FAR) -> Wants:
+    """Return what is wanted, as far as we like to go."""
+    return {stream: Want(number, limit) for stream, number in numbers.items()}
 
 
 class Sender:
-    """An outbox, its logs, and what came out."""
+    """An outbox, its channels, and what came out."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
-        order = itertools.count()
-        self.log = Log(order)
-        self.outbox = Outbox(self.log, order)
+    def __init__(self, *names: str, wide: bool = True) -> None:
+        """Begin with the room's channel and others, on a first connection."""
+        self.channels = Channels()
+        self.outbox = Outbox(self.channels)
+        for name in names:
+            self.open(name)
+        self.outbox.begin()
+        if wide:
+            self.widen()
 
-    def send(self, payload: bytes, *, direct: bool = False) -> None:
+    def widen(self) -> None:
+        """Let the other side grant as much as we like."""
+        streams = range(2 * len(self.channels))
+        self.outbox.acknowledge(wants(dict.fromkeys(streams, 0)))
+
+    def open(self, name: str, priority: Priority = Priority.NORMAL) -> Channel:
+        """Have another channel."""
+        channel = self.channels.open(name, Delivery.RELIABLE, priority)
+        self.outbox.open(channel)
+        return channel
+
+    def send(self, payload: bytes, *, direct: bool = False, channel: str = "") -> None:
         """Put a message into one of the logs."""
-        (self.outbox.direct_log if direct else self.log).append(BYTES, payload)
+        found = self.channels[channel]
+        log = self.outbox.lane(found).log if direct else found.log
+        log.append(BYTES, payload)
+
+    def frames(self) -> list[list[Frame]]:
+        """Return what is handed on now, by datagram."""
+        return [list(parse(each)) for each in self.outbox.take()]
 
     def taken(self) -> list[list[Fragment]]:
-        """Return what is handed on now, by datagram."""
-        datagrams = [list(parse(each)) for each in self.outbox.take()]
-        return [[frame for frame in each if isinstance(frame, Fragment)] for each in datagrams]
+        """Return the fragments that are handed on now, by datagram."""
+        found = self.frames()
+        return [[frame for frame in each if isinstance(frame, Fragment)] for each in found]
 
 
 def test_the_engine_is_not_given_more_than_a_window() -> None:
     """Until it has sent some, nothing more is handed on; each large fragment on its own."""
     sender = Sender()
-    sender.outbox.begin({})
     for _ in range(40):
         sender.send(bytes(60_000))
     first = sender.taken()
@@ -59,9 +92,8 @@ def test_the_engine_is_not_given_more_than_a_window() -> None:
 
 
 def test_small_ones_share_a_datagram_in_the_order_of_sending() -> None:
-    """Of both streams, up to a limit."""
+    """Of both streams of a channel, up to a limit."""
     sender = Sender()
-    sender.outbox.begin({})
     for number in range(1000):
         sender.send(bytes([number % 256]) * 100, direct=number % 3 == 0)
     datagrams = sender.taken()
@@ -73,12 +105,28 @@ def test_small_ones_share_a_datagram_in_the_order_of_sending() -> None:
     assert max(sizes) <= BATCH_BYTES + 16
 
 
+def test_a_stream_stops_where_it_may_go_no_further_and_no_other_does() -> None:
+    """The engine is not asked for room then: it has some."""
+    sender = Sender(wide=False)
+    for _ in range(20):
+        sender.send(bytes(60_000))
+    sender.send(b"alone", direct=True)
+    numbers = [each[-1].stream for each in sender.taken()]
+    assert sorted(numbers) == [BROADCAST] * 4 + [DIRECT]
+    sender.outbox.measured(WINDOW_BYTES)
+    assert not sender.outbox.must_measure
+    sender.outbox.measured(0)
+    sender.outbox.acknowledge(wants({BROADCAST: 0}, 6 * 60_064))
+    assert len(sender.taken()) == 2
+
+
 def test_a_first_connection_is_used_at_once() -> None:
     """The other side has nothing, so nothing need be asked."""
     sender = Sender()
     sender.send(b"hello")
-    assert sender.outbox.begin({7: 1}).begins == {0: Begin(0, 0), 1: Begin(0, 0)}
-    assert [len(each) for each in sender.taken()] == [1]
+    [[name, fragment]] = sender.frames()
+    assert name == Name(0, 0, "", START, START)
+    assert isinstance(fragment, Fragment)
     assert sender.outbox.resume({}) == []
     assert sender.taken() == []
 
@@ -86,52 +134,134 @@ def test_a_first_connection_is_used_at_once() -> None:
 def test_another_connection_goes_on_where_the_other_side_is() -> None:
     """It waits until that is known, then sends what is missing, and only that."""
     sender = Sender()
-    sender.outbox.begin({})
     for number in range(5):
         sender.send(bytes([number]))
         sender.send(bytes([number]), direct=True)
     sender.taken()
-    sender.outbox.begin({})
+    sender.outbox.begin()
     sender.send(b"new")
     assert sender.taken() == []
-    assert sender.outbox.resume({BROADCAST: 3}) == []
-    [fragments] = sender.taken()
-    numbers = [(each.stream, each.number) for each in fragments]
+    assert sender.outbox.resume(wants({BROADCAST: 3})) == []
+    [[name, *fragments]] = sender.frames()
+    assert isinstance(name, Name)
+    numbers = [(each.stream, each.number) for each in fragments if isinstance(each, Fragment)]
     assert sorted(numbers) == [(0, 3), (0, 4), (0, 5), *((1, number) for number in range(5))]
-    assert sender.outbox.unacknowledged == 3 + 5
-    sender.outbox.acknowledge({BROADCAST: 6, DIRECT: 5})
-    assert sender.outbox.unacknowledged == 0
+    assert sender.outbox.unacknowledged == {"": 3 + 5}
+    sender.outbox.acknowledge(wants({BROADCAST: 6, DIRECT: 5}))
+    assert sender.outbox.unacknowledged == {}
 
 
 def test_who_lags_is_cut_loose_from_broadcasts_alone() -> None:
     """It is told at once where that is possible, and at the next connection where not."""
     sender = Sender()
-    lagging = [sender.outbox.lagging]
+    lane = sender.outbox.lane(sender.channels[""])
+    lagging = [lane.everybody.last]
     sender.send(b"to all")
     sender.send(b"to one", direct=True)
-    lagging.append(sender.outbox.lagging)
+    lagging.append(lane.everybody.last)
     assert lagging == [False, True]
-    skip = Skip(BROADCAST, Begin(1, 1))
-    assert sender.outbox.cut_loose() == (1, skip)
-    sender.outbox.begin({})
+    skip = Skip(BROADCAST, Begin(1, 1, 70))
+    name = Name(0, 0, "", START, START)
+    assert sender.outbox.cut_loose(lane.channel) == (1, [name, skip])
+    sender.outbox.begin()
     assert sender.taken() == []
-    assert sender.outbox.cut_loose() == (0, None)
-    assert sender.outbox.resume({}) == [skip]
+    assert sender.outbox.cut_loose(lane.channel) == (0, [])
+    assert sender.outbox.resume({}) == [name, skip]
     assert [[each.payload for each in one] for one in sender.taken()] == [[b"to one"]]
 
 
 def test_who_was_given_up_and_returns_is_told_what_it_missed() -> None:
-    """Numbers go on; what was sent meanwhile is skipped."""
+    """Numbers go on; what was sent meanwhile is skipped, before a new beginning is named."""
     sender = Sender()
-    sender.outbox.begin({})
     sender.send(b"before")
     sender.taken()
     sender.outbox.close()
     sender.send(b"meanwhile")
-    assert sender.log.begin == Begin(2, 2)
+    place = Begin(2, 2, 70 + 73)
+    assert sender.channels[""].log.end == place
+    sender.channels.open("since", Delivery.RELIABLE, Priority.LOW)
     sender.outbox.again()
-    assert sender.outbox.begin({}).begins == {0: Begin(2, 2), 1: Begin(0, 0)}
-    skips = sender.outbox.resume({BROADCAST: 1})
-    assert Skip(BROADCAST, Begin(2, 2)) in skips
+    sender.outbox.begin()
+    said = sender.outbox.resume(wants({BROADCAST: 1}))
+    assert next(each for each in said if isinstance(each, Skip)) == Skip(BROADCAST, place)
+    assert Name(0, 0, "", place, START) in said
     sender.send(b"after")
     assert [[each.number for each in one] for one in sender.taken()] == [[2]]
+    sender.outbox.acknowledge(wants({BROADCAST: 3, DIRECT: 0}))
+    assert [each for each in sender.outbox.resume({}) if each == Skip(BROADCAST, place)] == []
+
+
+# --- channels ---------------------------------------------------------------------------
+
+
+def test_a_channel_waits_until_it_is_known_who_listens() -> None:
+    """Then it is owed what was sent, or was never owed any of it; the room always is."""
+    for names, arrives in ((("x",), True), ((), False)):
+        sender = Sender("x", "y")
+        sender.send(b"room")
+        sender.send(b"to all", channel="x")
+        sender.send(b"alone", direct=True, channel="x")
+        assert [[each.payload for each in one] for one in sender.taken()] == [[b"room"]]
+        lost = sender.outbox.listening(names)
+        assert lost == ([] if arrives else [("x", 1)])
+        payloads = [each.payload for one in sender.taken() for each in one]
+        assert payloads == ([b"to all", b"alone"] if arrives else [])
+        assert sender.outbox.unacknowledged == ({"": 1, "x": 2} if arrives else {"": 1})
+
+
+def test_who_listens_again_is_named_the_channel_again() -> None:
+    """With the place where what is owed begins; acknowledgements from before do no harm."""
+    sender = Sender("x")
+    sender.outbox.listening(("x",))
+    sender.send(b"one", channel="x")
+    assert len(sender.frames()[0]) == 2
+    sender.outbox.listening(())
+    sender.send(b"two", channel="x")
+    assert sender.frames() == []
+    sender.outbox.listening(("x",))
+    sender.send(b"three", channel="x")
+    sender.outbox.acknowledge(wants({2: 1}))
+    [[name, fragment]] = sender.frames()
+    assert name == Name(1, 0, "x", Begin(2, 2, 2 * 67), START)
+    assert isinstance(fragment, Fragment)
+    assert fragment.number == 2
+
+
+def test_what_was_never_begun_cannot_be_acknowledged() -> None:
+    """A stream of a channel that we do not have."""
+    with pytest.raises(InvalidMessage, match="never begun"):
+        Sender().outbox.acknowledge(wants({2: 0}))
+
+
+def test_large_messages_of_channels_interleave_and_a_small_one_waits_for_one_fragment() -> None:
+    """Whatever is before it in other channels."""
+    sender = Sender("a", "b", "chat")
+    sender.outbox.listening(("a", "b", "chat"))
+    for name in ("a", "b"):
+        sender.send(bytes(20 * FRAGMENT_BYTES), channel=name)
+    streams = [one[0].stream for one in sender.taken()]
+    assert sorted(streams[:2]) == sorted(streams[2:4]) == [2, 4]
+    sender.send(b"hello", channel="chat")
+    sender.outbox.measured(0)
+    found = [each.stream for one in sender.taken() for each in one]
+    assert found.index(6) <= 1
+
+
+def test_priorities_are_shares_and_nobody_starves() -> None:
+    """Sixteen to four to one, while all have something to send; who was idle has no claim."""
+    sender = Sender()
+    for priority in Priority:
+        sender.open(priority.name, priority)
+    sender.outbox.listening(tuple(each.name for each in Priority))
+    sender.widen()
+    for priority in Priority:
+        sender.send(bytes(120 * FRAGMENT_BYTES), channel=priority.name)
+    sent: list[int] = []
+    while len(sent) < 84:
+        sent += [each.stream for one in sender.taken() for each in one]
+        sender.outbox.measured(0)
+    counts = [sent[:84].count(2 * (1 + number)) for number in range(3)]
+    assert counts == pytest.approx([64, 16, 4], abs=2)
+    sender.send(bytes(20 * FRAGMENT_BYTES))
+    now = [each.stream for one in sender.taken() for each in one][:10]
+    assert 1 <= now.count(0) <= 5

@@ -7,6 +7,7 @@ import pytest
 from thkmesh.core.machine import Ignored, Machine, Slept, Tick
 from thkmesh.core.sequencing import (
     ACK_DELAY,
+    CROSSING,
     WINDOW,
     Deliver,
     Overflow,
@@ -157,7 +158,8 @@ def test_sleep_is_no_reason_to_resend() -> None:
 def test_signals_are_delivered_in_order() -> None:
     """What comes early waits for what is missing; a second copy of either is dropped."""
     sequencer = Sequencer[str]()
-    assert run(sequencer, Received(3, 0, "c"), Received(2, 0, "b")) == []
+    assert run(sequencer, Received(3, 0, "c")) == [bare_ack(0)]
+    assert run(sequencer, Received(2, 0, "b")) == []
     assert run(sequencer, Received(3, 0, "c")) == [DUPLICATE]
     assert run(sequencer, Received(1, 0, "a")) == [Deliver("a"), Deliver("b"), Deliver("c")]
     assert run(sequencer, Received(2, 0, "b")) == [DUPLICATE]
@@ -168,7 +170,7 @@ def test_waiting_signals_are_bounded() -> None:
     sequencer = Sequencer[str]()
     beyond = Received(WINDOW + 1, 0, "x")
     assert run(sequencer, beyond) == [Ignored("beyond-window", violation=True)]
-    assert run(sequencer, Received(WINDOW, 0, "x")) == []
+    assert run(sequencer, Received(WINDOW, 0, "x")) == [bare_ack(0)]
 
 
 def test_acknowledgements_ride_along() -> None:
@@ -206,6 +208,40 @@ def test_bare_acknowledgements_are_not_answered() -> None:
     assert sequencer.deadline is None
 
 
+def test_who_misses_some_gets_them_at_once() -> None:
+    """The first that comes early is answered with where we stand, and that with all that is owed.
+
+    But only once, whatever else comes, until there is progress or it is time anyway.
+    """
+    sequencer = sending(3)
+    owed = [signal(1), signal(2), signal(3)]
+    assert run(sequencer, Received(0, 0, ""), now=1.0) == owed
+    assert run(sequencer, Received(0, 0, ""), now=1.1) == []
+    assert run(sequencer, Received(0, 1, ""), now=1.2) == []
+    assert run(sequencer, Received(0, 1, ""), now=1.3) == owed[1:]
+    assert run(sequencer, Tick(), now=3.3) == owed[1:]
+    assert run(sequencer, Received(0, 1, ""), now=3.4) == owed[1:]
+    assert run(sequencer, Received(1, 1, "a"), now=3.5) == [Deliver("a")]
+
+
+def test_a_signal_may_have_crossed_what_it_does_not_acknowledge() -> None:
+    """Only if ours was sent a while before can theirs mean that it has not arrived."""
+    sequencer = sending(1)
+    assert run(sequencer, Received(1, 0, "a"), now=CROSSING - 0.1) == [Deliver("a")]
+    resent = [signal(1, ack=1), Deliver("b")]
+    assert run(sequencer, Received(2, 0, "b"), now=CROSSING) == resent
+    assert run(sequencer, Received(3, 0, "c"), now=CROSSING + 0.1) == [Deliver("c")]
+
+
+def test_nobody_is_answered_where_the_way_is_closed() -> None:
+    """Neither that some are missing, nor with what is owed."""
+    sequencer = sending(1)
+    run(sequencer, Pause())
+    assert run(sequencer, Received(2, 0, "b"), Received(0, 0, "")) == []
+    assert run(sequencer, Resume()) == [signal(1)]
+    assert run(sequencer, Received(0, 0, "")) == [signal(1)]
+
+
 def test_what_is_due_comes_first() -> None:
     """An event at or after a deadline finds what was due already settled."""
     sequencer = sending(1)
@@ -225,7 +261,7 @@ def test_a_snapshot_tells_states_apart() -> None:
 def test_a_sequencer_at_rest_keeps_its_numbers_only() -> None:
     """What came early is not kept, nor acknowledged: it is sent again and delivered then."""
     sequencer: Sequencer[str] = Sequencer()
-    assert sequencer.handle(Received(2, 0, "early"), 0.0) == []
+    assert sequencer.handle(Received(2, 0, "early"), 0.0) == [bare_ack(0)]
     sequencer.rest()
     assert sequencer.deadline is None
     assert sequencer.handle(Received(1, 0, "first"), 1.0) == [Deliver("first")]

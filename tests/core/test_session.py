@@ -4,6 +4,7 @@ import pytest
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as link
+from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
@@ -23,16 +24,19 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.session import PATIENCE, Session
+from thkmesh.core.session import LONG_SLEEP, PATIENCE, Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    Deliver,
     Emit,
     Ended,
     FromLink,
     Heard,
     Introduced,
     Leave,
+    NetworkChanged,
+    OpenChannel,
     Send,
     SendAll,
     SessionEvent,
@@ -74,6 +78,7 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
+CUT = frames.Begin(274, 1, 16 * 2**20 + 274 * 64)
 ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
@@ -82,7 +87,9 @@ CAPABILITIES = Capabilities(
 )
 
 
-START = frames.Begin(0, 0)
+START = frames.Begin(0, 0, 0)
+ROOM = frames.Name(0, 0, "", START, START)
+FAR = 2**40
 
 
 def send(token: int, to: SessionKey | None, data: Data) -> Send:
@@ -94,6 +101,11 @@ def direct(number: int, data: Data) -> frames.Fragment:
     """Return the frame of a message to us alone."""
     kind, payload = frames.encode(data)
     return frames.Fragment(frames.DIRECT, number, kind, last=True, payload=payload)
+
+
+def acked(numbers: dict[int, int]) -> frames.Ack:
+    """Return an acknowledgement that lets us send as much as we like."""
+    return frames.Ack({each: frames.Want(number, FAR) for each, number in numbers.items()})
 
 
 def key(peer: Peer) -> SessionKey:
@@ -127,7 +139,7 @@ class Life:
         for peer in peers:
             self.engine(peer, ChannelOpened(0))
             opened = self.last
-            self.hear(peer, frames.Resume({0: START, 1: START}, {}))
+            self.hear(peer, frames.Resume({}), ROOM, acked({0: 0, 1: 0}))
             self.last = [*opened, *self.last]
 
     def engine(self, peer: Peer, event: object, number: int = 1) -> list[SessionOutput]:
@@ -164,7 +176,16 @@ class Life:
 
     def events(self) -> list[object]:
         """Return what the application was told last."""
-        return [o.event for o in self.last if isinstance(o, Emit)]
+        told: list[object] = []
+        for output in self.last:
+            match output:
+                case Emit(event=event):
+                    told.append(event)
+                case Deliver(message=message):
+                    told.append(message)
+                case _:
+                    pass
+        return told
 
 
 def in_room(*peers: Peer) -> Life:
@@ -260,33 +281,38 @@ def fill(life: Life, to: Peer | None) -> None:
 def take_in(life: Life, peer: Peer) -> None:
     """Let a peer take in and acknowledge everything that goes to everybody."""
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
-        life.hear(peer, frames.Ack({0: sent[-1].number + 1}))
+        life.hear(peer, acked({0: sent[-1].number + 1}))
         life.engine(peer, BufferLow(0))
 
 
 def test_a_burst_goes_out_together() -> None:
     """Many small messages that were accepted already share a datagram, in order."""
     life = in_room(BOB)
-    assert life.session.has_room
-    out = life.tell(SendAll(tuple(frames.encode(number) for number in range(100))))
+    out = life.tell(SendAll(tuple(("", *frames.encode(number)) for number in range(100))))
     (datagram,) = (each.frame for each in out if isinstance(each, link.SendFrame))
     parts = [part for part in frames.parse(datagram) if isinstance(part, frames.Fragment)]
     assert [frames.content(part.kind, part.payload) for part in parts] == list(range(100))
     assert out == [link.SendFrame(key(BOB), 1, 0, datagram)]
 
 
-def test_there_is_room_while_nobody_waits() -> None:
-    """A full log has none, nor has one for which somebody waits; and who leaves sends no more."""
-    everybody, one, waiting, leaving = (in_room(BOB) for _ in range(4))
-    fill(everybody, None)
-    assert not everybody.session.has_room
-    fill(one, BOB)
-    assert one.session.has_room, "it is another log"
-    fill(waiting, BOB)
-    waiting.tell(send(1, key(BOB), "waits"))
-    assert not waiting.session.has_room
-    leaving.tell(Leave(1.0))
-    assert not leaving.session.has_room
+def test_a_burst_on_several_channels_keeps_to_them() -> None:
+    """Each message is on its channel, in order there, and goes to who listens to that."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    life.hear(BOB, frames.Listen(("x",)))
+    life.tell(SendAll(tuple((name, *frames.encode(name)) for name in ("", "x", "", "x"))))
+    parts = [part for part in life.went(BOB) if isinstance(part, frames.Fragment)]
+    assert [(part.stream, part.number) for part in parts] == [(0, 0), (2, 0), (0, 1), (2, 1)]
+
+
+def test_who_leaves_or_has_left_accepts_nothing() -> None:
+    """Before that it is only a question of room."""
+    life, ended = in_room(BOB), in_room()
+    assert life.session.accepting
+    life.tell(Leave(1.0))
+    assert not life.session.accepting
+    ended.tell(SocketLost(4001, "full"))
+    assert not ended.session.accepting
 
 
 def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:
@@ -302,7 +328,7 @@ def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:
     assert life.tell(Cancel(1)) == []
     life.connect(BOB)
     assert Accepted(2) not in life.last
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     assert Accepted(2) in life.last
 
 
@@ -322,8 +348,34 @@ def test_nobody_halts_a_room() -> None:
     assert {Accepted(1), Accepted(2)} < set(life.last)
     assert life.sent() == [(key(CAT), "one"), (key(CAT), "two")]
     life.connect(BOB)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.sent() == [(key(BOB), "one"), (key(BOB), "two")]
+
+
+def test_nobody_is_waited_for_twice_in_vain() -> None:
+    """Who was cut loose and has not been heard of since costs nobody any more time."""
+    life = Life()
+    life.welcome(BOB, CAT)
+    life.connect(CAT)
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(1, None, "one"))
+    life.tell(Tick(), after=PATIENCE)
+    assert life.events() == [PeerLagging(BOB, 1)]
+    take_in(life, CAT)
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(2, None, "two"))
+    assert Accepted(2) in life.last
+    assert life.events() == [PeerLagging(BOB, 2)]
+    life.connect(BOB)
+    life.hear(BOB, acked({0: 550}))
+    fill(life, None)
+    take_in(life, CAT)
+    life.tell(send(3, None, "three"))
+    assert life.events() == []
+    life.tell(Tick(), after=PATIENCE)
+    assert life.events() == [PeerLagging(BOB, 1)]
 
 
 def test_who_is_slow_but_moves_is_waited_for() -> None:
@@ -333,7 +385,7 @@ def test_who_is_slow_but_moves_is_waited_for() -> None:
     for number in range(1, 5):
         fill(life, None)
         life.tell(Tick(), after=PATIENCE - 0.5)
-        life.hear(BOB, frames.Ack({0: 1 + 4 * number}))
+        life.hear(BOB, acked({0: 1 + 4 * number}))
         assert life.events() == []
 
 
@@ -343,7 +395,7 @@ def test_a_cut_session_is_told_at_once_over_a_living_link() -> None:
     fill(life, None)
     life.tell(send(1, None, "news"))
     life.tell(Tick(), after=PATIENCE)
-    assert frames.Skip(0, frames.Begin(274, 1)) in life.went(BOB)
+    assert frames.Skip(0, CUT) in life.went(BOB)
     assert life.events() == [PeerLagging(BOB, 1)]
     life.engine(BOB, BufferLow(0))
     assert life.sent() == [(key(BOB), "news")]
@@ -383,9 +435,9 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
     life = in_room(BOB, CAT)
     life.tell(send(1, None, "to both"))
     life.tell(send(2, key(BOB), "to Bob"))
-    life.hear(CAT, frames.Ack({0: 1}), frames.Bye())
+    life.hear(CAT, acked({0: 1}), frames.Bye())
     assert life.events() == [PeerLeft(CAT, LeaveReason.LEFT)]
-    life.hear(BOB, frames.Ack({1: 1}))
+    life.hear(BOB, acked({1: 1}))
     life.engine(BOB, ChannelClosed(0))
     life.tell(Heard(wire.PeerLeft(room_id="r", user_id=BOB.id, sid=BOB.sid, reason="timeout")))
     assert life.events() == [
@@ -398,14 +450,14 @@ def test_what_was_not_acknowledged_is_told_when_a_peer_goes() -> None:
 def test_behind_a_goodbye_nothing_is_said() -> None:
     """What else is in its datagram is nobody's."""
     life = in_room(BOB)
-    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, frames.Bye(), direct(0, "late"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [PeerLeft(BOB, LeaveReason.LEFT)]
 
 
 def test_lost_messages_are_counted() -> None:
     """What a peer could not wait to send us is lost, and we know how much that is."""
     life = in_room(BOB)
-    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4)))
+    life.hear(BOB, direct(0, "one"), frames.Skip(1, frames.Begin(5, 4, 900)))
     assert life.events() == [Message(BOB, "one", direct=True), Lost(BOB, 3)]
 
 
@@ -650,6 +702,18 @@ def test_sleep_reaches_everything(slept: float) -> None:
     life.tell(Slept(slept))
     assert life.session.links[0].state is LinkState.CONNECTED
     assert CloseSocket() not in life.last
+
+
+@pytest.mark.parametrize("event", [NetworkChanged(), Slept(LONG_SLEEP)])
+def test_a_change_of_the_network_makes_us_ask_everybody(event: NetworkChanged | Slept) -> None:
+    """The server and every link are asked at once; long sleep may have been a change."""
+    life = in_room(BOB)
+    life.tell(event)
+    assert SendToServer(wire.Ping(1)) in life.last
+    life.tell(Tick())
+    assert [o.to for o in life.last if isinstance(o, link.SendFrame)] == [key(BOB)]
+    life.tell(Slept(LONG_SLEEP - 1.0))
+    assert life.last == []
 
 
 def test_refusals_hold_on_to_nothing() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 
 from thkmesh.core import frames, varint, wire
+from thkmesh.core.channels import Channels
+from thkmesh.core.credit import Budget
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.wire import SeedDescription
 from thkmesh.errors import InvalidMessage
@@ -42,9 +44,15 @@ class Victim:
 
     def __init__(self) -> None:
         """Know where both streams begin."""
-        self.inbox = Inbox()
-        self.inbox.begin(dict.fromkeys((frames.BROADCAST, frames.DIRECT), frames.Begin(0, 0)))
+        self.inbox = Inbox(Channels(), Budget())
+        start = frames.Begin(0, 0, 0)
+        self.inbox.name(frames.Name(0, 0, "", start, start), 0.0)
         self.heard: list[tuple[Data, bool]] = []
+
+    @property
+    def expected(self) -> dict[int, int]:
+        """By stream, the number of the fragment that is expected next."""
+        return {stream: want.number for stream, want in self.inbox.begin().items()}
 
     def takes(self, datagram: bytes) -> bool:
         """Tell whether a datagram follows the protocol, and take it as far as it does."""
@@ -54,11 +62,16 @@ class Victim:
                     case frames.Fragment():
                         message = self.inbox.receive(frame, 0.0)
                         if message is not None:
-                            self.heard.append(message)
+                            self.heard.append((message.data, bool(message.stream)))
+                            self.inbox.read(message.stream, message.cost, 0.0)
+                            self.inbox.begin()
                     case frames.Skip():
                         self.inbox.skip(frame, 0.0)
-                    case frames.Ack(expected=expected) if any(expected.values()):
-                        return False  # It has sent us nothing.
+                    case frames.Name():
+                        self.inbox.name(frame, 0.0)
+                    case frames.Ack(wants=wants):
+                        if any(stream > 1 or want.number for stream, want in wants.items()):
+                            return False  # It has sent us nothing.
                     case _:
                         pass
         except InvalidMessage:
@@ -126,11 +139,15 @@ class Noise:
         dice = self.dice
         stream = dice.choice(list(expected))
         number = expected[stream] + dice.randrange(3)
-        begin = frames.Begin(number, dice.choice([0, number, 2**53 - 1]))
+        count = dice.choice([0, number, 2**53 - 1])
+        begin = frames.Begin(number, count, dice.choice([0, 2**52]))
+        wants = {stream: frames.Want(dice.choice([0, number]), dice.choice([0, 2**53 - 1]))}
         made: list[frames.Frame] = [
-            frames.Ack({stream: dice.choice([0, number])}),
-            frames.Resume({stream: begin}, {stream: number}),
+            frames.Ack(wants),
+            frames.Resume({stream: frames.Want(0, 0)}),
             frames.Skip(stream, begin),
+            frames.Name(dice.randrange(256), dice.randrange(9), "x", begin, begin),
+            frames.Listen(("x",) * dice.randrange(9)),
         ]
         return frames.datagram(dice.choice(made))
 
@@ -152,7 +169,7 @@ class Noise:
         good: list[bytes] = []
         bad: list[bytes] = []
         for _ in range(size):
-            datagram = self.datagram(victim.inbox.expected)
+            datagram = self.datagram(victim.expected)
             if deepcopy(victim).takes(datagram):
                 victim.takes(datagram)
                 good.append(datagram)

@@ -10,7 +10,7 @@ import base64
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -83,12 +83,17 @@ class Peer:
         self._talking: asyncio.Task[None] | None = None
         self._hushed = asyncio.Event()
         self._said = 0
+        self._pouring: set[asyncio.Task[None]] = set()
 
     async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
         """Join a room, and tell of what happens there from now on."""
-        self._room = await thkmesh.join(**settings)
+        self._room = await self.enter(**settings)
         self._reading = asyncio.create_task(self._read())
         tell("Entered", id=self._room.me.id, sid=self._room.me.sid)
+
+    async def enter(self, **settings: Any) -> thkmesh.Room:  # noqa: ANN401 - as above
+        """Join a room."""
+        return await thkmesh.join(**settings)
 
     async def _read(self) -> None:
         async for event in self._room:
@@ -99,7 +104,9 @@ class Peer:
         await self._room.send(unpack(data), to=to)
 
     async def talk(self) -> None:
-        """Send a number to everybody every ``TALK_INTERVAL``, until ``hush``."""
+        """Send a number to everybody every ``TALK_INTERVAL``, from 0, until ``hush``."""
+        self._hushed.clear()
+        self._said = 0
         self._talking = asyncio.create_task(self._talk())
 
     async def _talk(self) -> None:
@@ -117,6 +124,44 @@ class Peer:
         await self._talking  # not cancelled: what it sends now counts
         tell("Hushed", said=self._said)
 
+    async def open(self, channel: str) -> None:
+        """Open a channel, and do not read it."""
+        self._room.channel(channel)
+        tell("Opened", channel=channel)
+
+    async def pour(self, channel: str, count: int, size: int) -> None:
+        """Send so many numbered texts of a size on a channel; tell when all have arrived."""
+        self._begin(self._pour(channel, count, size))
+
+    async def _pour(self, channel: str, count: int, size: int) -> None:
+        opened = self._room.channel(channel)
+        for number in range(count):
+            await opened.send(f"{number} ".ljust(size, "x"))
+        await opened.flush()
+        tell("Poured", channel=channel)
+
+    async def drain(self, channel: str, count: int) -> None:
+        """Read so many texts of a channel; tell their numbers."""
+        self._begin(self._drain(channel, count))
+
+    async def _drain(self, channel: str, count: int) -> None:
+        numbers: list[int] = []
+        async for message in self._room.channel(channel):
+            numbers.append(int(str(message.data).split(" ", 1)[0]))
+            if len(numbers) == count:
+                break
+        tell("Drained", channel=channel, numbers=numbers)
+
+    async def weigh(self) -> None:
+        """Tell how much is queued for whom."""
+        links = (self._room.link(peer) for peer in self._room.peers)
+        tell("Weighed", waiting={each.peer.id: each.waiting_bytes for each in links if each})
+
+    def _begin(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._pouring.add(task)
+        task.add_done_callback(self._pouring.discard)
+
     async def leave(self) -> None:
         """Leave the room."""
         await self._room.leave()
@@ -133,14 +178,14 @@ async def _lines() -> AsyncIterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-async def _main() -> None:
+async def run(peer: Peer) -> None:
+    """Do what the lines on standard input say, until they end."""
     # Warm: the engine's library is loaded before anybody measures anything.
     await load(None).close()
-    peer = Peer()
     tell("Ready")
     async for line in _lines():
         await getattr(peer, line.pop("do"))(**line)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    asyncio.run(run(Peer()))

@@ -5,7 +5,7 @@ import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,12 +19,18 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
 """Seconds after which something that should have come has not."""
 
+_LONGEST_LINE = 2**22
+
 Line: TypeAlias = dict[str, Any]
 
 
-async def _start(module: str, *arguments: str) -> Process:
+async def _start(module: str, *arguments: str, prefix: Sequence[str] = ()) -> Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments), cwd=ROOT, limit=2**20, stdin=PIPE, stdout=PIPE
+        *(*prefix, sys.executable, "-m", module, *arguments),
+        cwd=ROOT,
+        limit=_LONGEST_LINE,
+        stdin=PIPE,
+        stdout=PIPE,
     )
 
 
@@ -40,19 +46,32 @@ class Server:
 
     def __init__(self, **settings: object) -> None:
         """Be down; ``start`` starts it with ``ServerSettings(**settings)``."""
+        self._host = "127.0.0.1"
+        self._prefix: Sequence[str] = ()
         self._settings = json.dumps(settings)
         self._port = 0
         self._process: Process | None = None
 
+    def at(self, host: str, prefix: Sequence[str]) -> "Server":
+        """Have it start elsewhere.
+
+        Args:
+            host: the address to listen on.
+            prefix: what makes a command run there; see ``Namespace.prefix``.
+        """
+        self._host, self._prefix = host, prefix
+        return self
+
     @property
     def url(self) -> str:
         """Where to join."""
-        return f"http://127.0.0.1:{self._port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
 
     async def start(self) -> None:
         """Start a life; returns once clients can come."""
-        arguments = (str(self._port), self._settings)
-        self._process = await _start("tests.rooms.server", *arguments)
+        arguments = (self._host, str(self._port), self._settings)
+        self._process = await _start("tests.rooms.server", *arguments, prefix=self._prefix)
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             self._port = int(await self._process.stdout.readline())
@@ -78,15 +97,25 @@ class PeerProcess:
         self.id = ""
         self.lines: list[Line] = []
         """All but the messages."""
+        self.heard_at: list[float] = []
+        """When the messages came (CLOCK_MONOTONIC)."""
         self._heard: defaultdict[tuple[str, bool], list[Data]] = defaultdict(list)
         self._process = process
         self._news = asyncio.Condition()
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, name: str) -> "PeerProcess":
-        """Start a process; it is warm when this returns."""
-        peer = cls(name, await _start("tests.rooms.peer"))
+    async def start(
+        cls, name: str, *, module: str = "tests.rooms.peer", prefix: Sequence[str] = ()
+    ) -> "PeerProcess":
+        """Start a process; it is warm when this returns.
+
+        Args:
+            name: what others call it.
+            module: what it runs, in place of ``tests.rooms.peer``.
+            prefix: what makes a command run elsewhere; see ``Namespace.prefix``.
+        """
+        peer = cls(name, await _start(module, prefix=prefix))
         await peer.until(lambda: bool(peer.of("Ready")))
         return peer
 
@@ -103,6 +132,7 @@ class PeerProcess:
     def _note(self, line: Line) -> None:
         if line["event"] == "Message":
             self._heard[line["peer"], line["direct"]].append(unpack(line["data"]))
+            self.heard_at.append(line["at"])
             return
         self.lines.append(line)
         if line["event"] == "Entered":
@@ -112,6 +142,7 @@ class PeerProcess:
         """Forget what it told so far, and who it was."""
         self.id = ""
         self.lines.clear()
+        self.heard_at.clear()
         self._heard.clear()
 
     # --- commands ---

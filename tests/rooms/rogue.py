@@ -6,7 +6,6 @@ channels take any bytes. What a session would do for it, it leaves undone.
 """
 
 import asyncio
-import itertools
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +13,9 @@ from contextlib import asynccontextmanager
 
 from tests.rooms.processes import PATIENCE
 from thkmesh.core import frames, wire
+from thkmesh.core.channels import Channels
 from thkmesh.core.contact import SayHello
+from thkmesh.core.credit import Budget
 from thkmesh.core.engine import (
     CONTROL,
     Connection,
@@ -38,9 +39,8 @@ from thkmesh.core.link_events import (
     SendFrame,
     TransmitSignal,
 )
-from thkmesh.core.sending import Outbox
 from thkmesh.core.session_events import Heard, Introduced, SessionEvent, SignalVerified, Welcomed
-from thkmesh.core.streams import Log
+from thkmesh.core.traffic import Traffic
 from thkmesh.driver import Driver
 from thkmesh.engines.wrtc import WrtcEngine
 from thkmesh.events import LinkState
@@ -111,10 +111,9 @@ class Rogue:
 
     def connect(self, victim: SessionKey) -> None:
         """Begin to connect, as any peer would."""
-        order = itertools.count()
-        outbox = Outbox(Log(order), order)
+        traffic = Traffic(victim, Channels(), Budget())
         settings = LinkSettings(self.engine.capabilities)
-        self._link = Link(self.me, victim, settings, random.random, outbox)
+        self._link = Link(self.me, victim, settings, random.random, traffic)
         self._driver = Driver(self._link, self._perform, logger=_log)
         self._driver.feed(Online())
 

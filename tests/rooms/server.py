@@ -1,8 +1,9 @@
-"""A signaling server on a given port: ``python -m tests.rooms.server PORT SETTINGS``."""
+"""A signaling server: ``python -m tests.rooms.server HOST PORT SETTINGS``."""
 
 import asyncio
-import json
 import sys
+
+import msgspec
 
 from thkmesh.server import ServerSettings
 from thkmesh.server.serve import new_event_loop, serve
@@ -15,7 +16,7 @@ def tell(port: int) -> None:
 
 
 if __name__ == "__main__":
-    port, settings = sys.argv[1:]
+    host, port, settings = sys.argv[1:]
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        rules = ServerSettings(**json.loads(settings))
-        runner.run(serve(port=int(port), settings=rules, on_ready=tell))
+        rules = msgspec.json.decode(settings, type=ServerSettings)
+        runner.run(serve(host, int(port), settings=rules, on_ready=tell))

@@ -9,9 +9,9 @@ from tests.server.world import Client
 from tests.shell.world import PATIENCE, heard, messages
 from thkmesh import Lost, Message, Peer, PeerJoined, PeerLagging, Room, Undelivered
 from thkmesh.core import wire
+from thkmesh.core.credit import WINDOW_LIMIT_BYTES
 from thkmesh.core.frames import MESSAGE_LIMIT_BYTES
 from thkmesh.core.streams import LOG_BYTES
-from thkmesh.crossing import BUFFER_BYTES
 
 BLOCK = bytes(MESSAGE_LIMIT_BYTES)
 BLOCKS = 2
@@ -98,31 +98,62 @@ async def test_leaving_frees_who_waits(two: tuple[Room, Room], mute: Client) -> 
         await waiting
 
 
-async def test_an_unread_room_is_bounded_and_says_what_it_lost(two: tuple[Room, Room]) -> None:
-    """Beyond 64 MiB messages are dropped, and the reader is told exactly how many."""
+async def test_an_unread_room_stops_its_senders_and_loses_nothing(
+    two: tuple[Room, Room],
+) -> None:
+    """What lies there is bounded; who sends waits, and all arrives once it is read (M4)."""
     ada, bob = two
-    count = BUFFER_BYTES // SIZE + 100
-    for number in range(count):
-        await ada.send(number.to_bytes(4, "big") + bytes(SIZE - 4))
-    await ada.send("the end", to=bob.me)
+    count = (LOG_BYTES + WINDOW_LIMIT_BYTES) // SIZE + 100
+    sending = asyncio.create_task(pour(ada, bob.me, count))
     link = ada.link(bob.me)
-    while link is not None and link.waiting_bytes:
-        await asyncio.sleep(0.05)
-        link = ada.link(bob.me)
+    async with asyncio.timeout(PATIENCE):
+        while link is None or link.waiting_bytes < LOG_BYTES:
+            await asyncio.sleep(0.05)
+            link = ada.link(bob.me)
+        assert not sending.done()
+        kept: list[int] = []
+        async for event in bob:
+            assert not isinstance(event, Lost)
+            if isinstance(event, Message) and isinstance(event.data, bytes):
+                kept.append(int.from_bytes(event.data[:4], "big"))
+            if len(kept) == count:
+                break
+        await sending
+    assert kept == list(range(count))
+
+
+async def pour(room: Room, to: Peer, count: int) -> None:
+    """Send numbered messages to a peer."""
+    for number in range(count):
+        await room.send(number.to_bytes(4, "big") + bytes(SIZE - 4), to=to)
+
+
+async def test_who_reads_nothing_is_cut_loose_from_what_goes_to_all(
+    two: tuple[Room, Room],
+) -> None:
+    """After a while its senders go on, and it is told exactly how much it lost (M6)."""
+    ada, bob = two
+    count = (LOG_BYTES + WINDOW_LIMIT_BYTES) // SIZE + 100
+    for number in range(count):
+        await ada.send(number)
+        await ada.send(bytes(SIZE))
+    lagging = await heard(ada, PeerLagging)
+    await ada.send("the end", to=bob.me)
     kept: list[int] = []
-    lost = 0
+    missing = 2 * count
     async with asyncio.timeout(PATIENCE):
         async for event in bob:
             match event:
-                case Lost(peer=peer, count=int(dropped)):
-                    assert peer == ada.me
-                    lost += dropped
-                case Message(data=bytes(data)):
-                    kept.append(int.from_bytes(data[:4], "big"))
-                case Message(data="the end"):
-                    break
+                case Lost(count=int(lost), channel=""):
+                    assert lost <= lagging.count
+                    missing -= lost
+                case Message(data=int(number)):
+                    kept.append(number)
+                    missing -= 1
+                case Message(data=bytes()):
+                    missing -= 1
                 case _:
                     pass
-    assert lost > 50
-    assert len(kept) + lost == count
-    assert kept == sorted(kept)
+            if not missing:
+                break
+    assert kept == sorted(set(kept))

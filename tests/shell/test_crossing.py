@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thkmesh.crossing import EventBuffer, Mailbox
+from thkmesh.core.credit import READ_BYTES
+from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import Read
+from thkmesh.core.session_events import FromLink, SessionEvent
+from thkmesh.crossing import BUFFER_BYTES, EventBuffer, Ledger, Mailbox, Receipt
 from thkmesh.errors import InvalidMessage
 from thkmesh.events import Data, Event, Lost, Message, PeerJoined, Refused
 from thkmesh.peer import Peer
@@ -133,6 +137,11 @@ def test_a_closed_loop_takes_nothing() -> None:
 # --- the buffer -------------------------------------------------------------------
 
 
+def unread(limit_bytes: int) -> EventBuffer:
+    """Return a buffer that keeps so much for who is not waited for."""
+    return EventBuffer(Ledger(lambda _: None), 4 * limit_bytes)
+
+
 def drained(buffer: EventBuffer) -> list[Event]:
     """Take everything."""
     taken: list[Event] = []
@@ -154,7 +163,7 @@ def test_lost_stands_for_exactly_what_was_dropped(
     steps: list[tuple[Peer, int] | PeerJoined | None],
 ) -> None:
     """Each peer's messages come in order, and a ``Lost`` of its size stands for every gap."""
-    buffer = EventBuffer(limit_bytes=4_000)
+    buffer = unread(4_000)
     put = {ADA: 0, BOB: 0}
     others = 0
     taken: list[Event] = []
@@ -203,7 +212,7 @@ LIMIT_BYTES = 1024 * 1024
 )
 def test_what_waits_is_bounded_in_memory(make: Callable[[int], Data], count: int) -> None:
     """Messages that nobody takes hold no more memory than the limit, whatever is in them."""
-    buffer = EventBuffer(LIMIT_BYTES)
+    buffer = unread(LIMIT_BYTES)
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(count):
@@ -219,7 +228,7 @@ def test_depth_is_no_danger() -> None:
     data: list[Any] = []
     for _ in range(5_000):
         data = [data]
-    buffer = EventBuffer()
+    buffer = unread(BUFFER_BYTES)
     buffer.put(Message(ADA, data))
     (message,) = drained(buffer)
     assert isinstance(message, Message)
@@ -228,7 +237,7 @@ def test_depth_is_no_danger() -> None:
 
 def test_refusals_cannot_fill_it() -> None:
     """Who misbehaves all day does not make a room that nobody reads grow."""
-    buffer = EventBuffer(limit_bytes=10_000)
+    buffer = unread(10_000)
     for _ in range(10_000):
         buffer.put(Refused(InvalidMessage("nonsense"), ADA))
     assert len(buffer) < 100
@@ -236,7 +245,7 @@ def test_refusals_cannot_fill_it() -> None:
 
 def test_who_came_and_went_is_told_even_when_it_is_full() -> None:
     """Only messages and refusals are dropped; everything else is owed."""
-    buffer = EventBuffer(limit_bytes=1_000)
+    buffer = unread(1_000)
     buffer.put(Message(ADA, "x" * 500))
     buffer.put(Message(ADA, "x" * 500))
     buffer.put(PeerJoined(BOB))
@@ -251,7 +260,7 @@ def test_who_came_and_went_is_told_even_when_it_is_full() -> None:
 
 def test_a_copy_goes_its_own_way() -> None:
     """It begins with the same, lost messages and memory included; then each is its own."""
-    buffer = EventBuffer(limit_bytes=4096)
+    buffer = unread(4096)
     events: list[Event] = [PeerJoined(ADA), Message(ADA, "x" * 3000), Message(ADA, "y" * 3000)]
     for event in events:
         buffer.put(event)
@@ -261,3 +270,45 @@ def test_a_copy_goes_its_own_way() -> None:
     taken = [copy.take() for _ in range(5)]
     assert taken == [PeerJoined(ADA), Message(ADA, "x" * 3000), Lost(ADA, 1), PeerJoined(BOB), None]
     assert [buffer.take() for _ in range(3)] == [Message(ADA, "x" * 3000), Lost(ADA, 1), None]
+
+
+# --- receipts ---------------------------------------------------------------------------
+
+SOURCE = SessionKey("a" * 26, "0" * 16)
+
+
+def receipt(cost: int, stream: int = 0, readers: int = 1) -> Receipt:
+    """Return what is owed for a message."""
+    return Receipt(SOURCE, stream, cost, readers)
+
+
+def test_senders_hear_of_much_that_was_read_at_once() -> None:
+    """Not of every message, but of each stream; and what is dropped counts as read."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append), limit_bytes=4_000)
+    for number in range(5):
+        buffer.put(Message(ADA, "x" * 500), receipt(READ_BYTES // 4, number % 2))
+    while buffer.take() is not None and len(told) < 2:
+        pass
+    half = READ_BYTES // 2
+    assert told == [FromLink(SOURCE, Read(0, half)), FromLink(SOURCE, Read(1, half))]
+    buffer.put(Message(ADA, "x" * 5_000), receipt(READ_BYTES))
+    assert len(told) > 2
+
+
+def test_a_message_counts_as_read_once_the_last_reader_has_taken_it() -> None:
+    """Also of who began with what another had not taken; who lets go waits no longer."""
+    told: list[SessionEvent] = []
+    first = EventBuffer(Ledger(told.append))
+    second = EventBuffer(first._ledger)  # noqa: SLF001 - both are the room's
+    shared = receipt(READ_BYTES, readers=2)
+    first.put(Message(ADA, 1), shared)
+    second.put(Message(ADA, 1), shared)
+    third = second.copy()
+    first.take()
+    third.take()
+    assert told == []
+    second.let_go()
+    assert told == [FromLink(SOURCE, Read(0, READ_BYTES))]
+    assert second.take() == Message(ADA, 1)
+    assert len(told) == 1

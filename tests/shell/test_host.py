@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.shell.world import PATIENCE
+from thkmesh import sync
 from thkmesh.core.contact import RETRY_BASE
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
@@ -16,6 +17,7 @@ from thkmesh.core.session_events import SocketLost
 from thkmesh.engines.simulated import Behaviour
 from thkmesh.errors import InvalidArgument
 from thkmesh.host import Lease, forked, require_context
+from thkmesh.netwatch import NetworkWatch
 
 _T = TypeVar("_T")
 
@@ -44,6 +46,22 @@ def test_all_leases_share_one_thread() -> None:
     assert ended(three).wait(PATIENCE)
     three.host.join()
     assert "thkmesh" not in {thread.name for thread in threading.enumerate()}
+
+
+def watch(lease: Lease) -> NetworkWatch | None:
+    """Return what watches the network for those on the mesh thread."""
+    return lease.host._watch  # noqa: SLF001 - whether it is there is all that shows
+
+
+def test_the_network_is_watched_while_somebody_wants_it(url: str, room: str) -> None:
+    """From the first room that wants it to the last; a room may do without."""
+    lease = Lease()
+    with sync.join(url, room=room, watch_network=False):
+        assert watch(lease) is None
+        with sync.join(url, room=room), sync.join(url, room=room):
+            assert watch(lease) is not None
+        assert watch(lease) is None
+    assert ended(lease).wait(PATIENCE)
 
 
 def test_a_lease_is_given_back_once() -> None:

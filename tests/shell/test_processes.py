@@ -140,7 +140,7 @@ for event in joined:
 
 INTERRUPTED = [
     pytest.param("for event in joined: pass", id="iterating"),
-    pytest.param("joined.receive(60)", id="receiving"),
+    pytest.param("while True: joined.receive(60)", id="receiving"),
     pytest.param("time.sleep(60)", id="sleeping"),
     pytest.param("while True: joined.send('x')", id="sending"),
 ]

@@ -161,6 +161,11 @@ def changes_until_awake(reader: sync.Room) -> list[LinkState]:
                 pass
 
 
+def generations(reader: sync.Room) -> list[int]:
+    """Return how many connections there have been to each other peer."""
+    return [view.generation for peer in reader.peers if (view := reader.link(peer))]
+
+
 @pytest.mark.parametrize("sleep", [stop, hold])
 def test_a_short_sleep_is_not_noticed(
     url: str, room: str, sleep: Callable[[Program, float], None]
@@ -199,3 +204,4 @@ def test_after_a_long_sleep_links_recover_by_themselves(url: str, room: str) -> 
             assert changes[-1] is LinkState.CONNECTED
             assert LinkState.CLOSED not in changes
             assert len(each.peers) == 2
+            assert generations(each) == [1, 1], "R4: no healthy link is replaced"

@@ -123,7 +123,7 @@ def test_each_subscription_gets_everything(two: tuple[sync.Room, sync.Room]) -> 
         assert received(view, Message).data == "for all views"
     views[0].close()
     ada.send("too late for one")
-    assert list(views[0]) == []
+    assert not any(isinstance(event, Message) for event in views[0])
     with pytest.raises(thkmesh.RoomClosed):
         views[0].receive()
     assert received(views[1], Message).data == "too late for one"

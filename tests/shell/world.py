@@ -120,7 +120,7 @@ async def messages(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thk
 
 
 def received(
-    reader: sync.Room | sync.Subscription,
+    reader: sync.Room | sync.Subscription[thkmesh.Event],
     kind: type[_Event],
     where: Callable[[_Event], bool] = lambda _: True,
 ) -> _Event:

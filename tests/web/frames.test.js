@@ -25,14 +25,19 @@ test("what is sent is not changed by who goes on using it", () => {
 });
 
 test("frames come out of a datagram as they went in", () => {
-  const expected = new Map([[0, 2 ** 53 - 1], [1, 0]]);
+  const wants = new Map([[0, { number: 2 ** 53 - 1, limit: 0 }], [511, { number: 0, limit: 7 }]]);
+  const place = (/** @type {number} */ number) => ({ number, messages: 4, position: 2 ** 40 });
   const frames = [
     { type: "ping", n: 1 }, { type: "pong", n: 2 ** 40 }, { type: "bye" },
     { type: "fragment", stream: 1, number: 300, kind: 1, last: true, payload: new Uint8Array(200) },
     { type: "fragment", stream: 0, number: 2 ** 40, kind: 2, last: false, payload: new Uint8Array() },
-    { type: "ack", expected },
-    { type: "resume", begins: new Map([[1, { number: 5, messages: 4 }]]), expected },
-    { type: "skip", stream: 0, to: { number: 128, messages: 127 } },
+    { type: "ack", wants },
+    { type: "resume", wants },
+    { type: "skip", stream: 0, to: place(128) },
+    { type: "name", channel: 0, rule: 0, name: "", everybody: place(1), alone: place(2) },
+    { type: "name", channel: 255, rule: 9, name: "x".repeat(64), everybody: place(1), alone: place(2) },
+    { type: "listen", names: [] },
+    { type: "listen", names: ["a", "A.b_c-1"] },
   ];
   assert.deepEqual([...parse(datagram(...frames))], frames);
 });
@@ -54,4 +59,16 @@ test("nesting is bounded, a scalar inside the deepest list is not", () => {
 test("the limit is exact", () => {
   encode("x".repeat(MESSAGE_LIMIT_BYTES));
   assert.throws(() => encode("x".repeat(MESSAGE_LIMIT_BYTES + 1)), MessageTooLarge);
+});
+
+test("names that are none, and channels beyond the limit, are refused", () => {
+  const place = { number: 0, messages: 0, position: 0 };
+  const name = (/** @type {object} */ odd) => (
+    { type: "name", channel: 1, rule: 0, name: "x", everybody: place, alone: place, ...odd });
+  for (const frame of [
+    name({ name: "" }), name({ name: "x".repeat(65) }), name({ name: "a b" }), name({ name: "x\n" }),
+    name({ channel: 256 }), name({ channel: 0 }), name({ channel: 0, name: "", rule: 1 }),
+    { type: "listen", names: ["é"] }, { type: "listen", names: new Array(256).fill("x") },
+    { type: "skip", stream: 512, to: place },
+  ]) assert.throws(() => [...parse(datagram(/** @type {any} */ (frame)))], InvalidMessage);
 });

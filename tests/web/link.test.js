@@ -3,11 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Channels } from "../../src/thkmesh/web/core/channels.js";
+import { Budget } from "../../src/thkmesh/web/core/credit.js";
 import { Link } from "../../src/thkmesh/web/core/link.js";
+import { Traffic } from "../../src/thkmesh/web/core/traffic.js";
 import { BATCHING, FIRST_BATCHING } from "../../src/thkmesh/web/core/trickle.js";
 
 test("the first candidates wait less than later ones", () => {
-  const link = new Link("a/1", "b/1", { rollback: true, iceRestart: true }, () => 0.5);
+  const link = new Link("a/1", "b/1", { rollback: true, iceRestart: true }, () => 0.5,
+    new Traffic("b/1", new Channels(), new Budget()));
   let now = 0;
   /** @param {any} event */
   const signals = (event) => link.handle(event, now)

@@ -5,7 +5,9 @@ import { afterEach, test } from "node:test";
 
 import { Chat } from "../../src/thkmesh/web/chat.js";
 import { helloPayload, sessionKey } from "../../src/thkmesh/web/core/identity.js";
-import { EngineError, InvalidArgument, RoomClosed } from "../../src/thkmesh/web/errors.js";
+import {
+  ChannelClosed, EngineError, InvalidArgument, RoomClosed, UnknownPeer, WouldWait,
+} from "../../src/thkmesh/web/errors.js";
 import { Identity } from "../../src/thkmesh/web/keys.js";
 import { Room } from "../../src/thkmesh/web/room.js";
 
@@ -79,6 +81,8 @@ const reported = [];
 const reportError = (/** @type {unknown} */ error) => reported.push(error);
 const page = new Listened();
 const shown = Object.assign(new Listened(), { visibilityState: "visible" });
+const network = new Listened();
+Object.defineProperty(globalThis, "navigator", { value: { connection: network } });
 Object.assign(globalThis, {
   WebSocket: FakeServer,
   reportError,
@@ -102,7 +106,8 @@ while (bob.id < "i") bob = await Identity.generate(); // there are always lower 
 
 afterEach(() => {
   assert.deepEqual(reported.splice(0), []);
-  assert.deepEqual([page.listeners, shown.listeners], [0, 0], "somebody still listens");
+  const listeners = [page, shown, network].map((target) => target.listeners);
+  assert.deepEqual(listeners, [0, 0, 0], "somebody still listens");
   FakeServer.delay = 0;
   FakeServer.all = [];
   shown.visibilityState = "visible";
@@ -132,7 +137,8 @@ async function outside(options = {}, metadata = {}, identity = undefined) {
     name: "Ada", metadata, token: "",
   };
   return new Room(settings, {
-    iceServers: [], relayOnly: false, receive: true, timeout: 10, hasty: false, log: () => {},
+    iceServers: [], relayOnly: false, receive: true, watchNetwork: true, timeout: 10,
+    hasty: false, log: () => {},
     ...options,
   }, HOST);
 }
@@ -193,6 +199,135 @@ test("a chat that is made late has missed nothing", async () => {
   assert.deepEqual([value.type, value.peer.name], ["peer-joined", "Bob"]);
   await room.leave({ patience: 0 });
   assert.ok(!(await typesOf(reader)).includes("peer-joined"));
+});
+
+// --- channels ---------------------------------------------------------------------------
+
+const MEGABYTE = new Uint8Array(1024 * 1024);
+
+/** Send to who never connects until no more is taken; return how many megabytes that is. */
+function fill(channel, options = {}) {
+  for (let count = 0; count < 32; count += 1) {
+    try {
+      channel.sendNow(MEGABYTE, options);
+    } catch (error) {
+      assert.ok(error instanceof WouldWait, String(error));
+      return count;
+    }
+  }
+  throw new Error("it never ends");
+}
+
+/** Return what is said next under that type. */
+const next = (room, type) => new Promise((resolve) => {
+  room.addEventListener(type, ({ detail }) => resolve(detail), { once: true });
+});
+
+/** Have the peer leave. */
+function part({ peers: [{ id: userId, sid }] }) {
+  FakeServer.all[0].say({ type: "peer-left", roomId: ROOM, userId, sid, reason: "left" });
+}
+
+test("a channel has a name, and keeps what it was opened with", async () => {
+  const room = await inside();
+  for (const name of ["", "a b", "é", "x\n", "x".repeat(65), 7, undefined]) {
+    assert.throws(() => room.channel(name), InvalidArgument);
+  }
+  for (const options of [{ delivery: "perhaps" }, { priority: "top" }, { priority: "toString" }]) {
+    assert.throws(() => room.channel("x", options), InvalidArgument);
+  }
+  const channel = room.channel("x".repeat(64), { priority: "high" });
+  assert.equal(room.channel("x".repeat(64), { priority: "high" }), channel);
+  assert.throws(() => room.channel("x".repeat(64)), InvalidArgument);
+  for (let number = 1; number < 255; number += 1) room.channel(`number-${number}`);
+  assert.throws(() => room.channel("one-more"), InvalidArgument);
+  await room.channel("number-1").close();
+  assert.ok(!room.channel("number-1").closed);
+  await room.leave({ patience: 0 });
+  assert.ok(channel.closed);
+  assert.throws(() => room.channel("number-2"), RoomClosed);
+});
+
+test("what is sent on a closed channel is refused, and iterating over it ends", async () => {
+  const room = await inside();
+  const channel = room.channel("x");
+  const reading = Promise.all([typesOf(channel), typesOf(channel.subscribe())]);
+  await channel.close();
+  await channel.close();
+  assert.deepEqual(await reading, [[], []]);
+  await assert.rejects(channel.send("too late"), ChannelClosed);
+  assert.throws(() => channel.sendNow("too late"), ChannelClosed);
+  const other = room.channel("x");
+  assert.notEqual(other, channel);
+  const ending = typesOf(other);
+  await room.leave({ patience: 0 });
+  assert.deepEqual(await ending, []);
+  await assert.rejects(other.send("too late"), RoomClosed);
+  await assert.rejects(other.flush(), RoomClosed);
+  await other.close();
+});
+
+test("a channel that is still closing can be opened again", async () => {
+  const room = await inside();
+  const channel = room.channel("x");
+  await channel.send("to who never connects");
+  const closing = channel.close();
+  const again = room.channel("x", { priority: "low" });
+  assert.notEqual(again, channel);
+  assert.ok(!again.closed);
+  await again.send("accepted");
+  part(room);
+  await closing;
+  assert.ok(!again.closed);
+  await room.leave({ patience: 0 });
+});
+
+test("who does not want to wait is told, on each channel and for each peer", async () => {
+  const room = await inside();
+  const [peer] = room.peers;
+  const channel = room.channel("x");
+  assert.equal(fill(channel), 16);
+  assert.equal(fill(room), 16);
+  assert.equal(fill(channel, { to: peer }), 16);
+  assert.equal(fill(room, { to: peer.id }), 16);
+  assert.throws(() => room.sendNow("x", { to: { ...peer, sid: SID.replace("a", "b") } }), UnknownPeer);
+  assert.throws(() => room.sendNow("x", { to: "nobody" }), UnknownPeer);
+  assert.throws(() => room.sendNow(() => 1), InvalidArgument);
+  await room.leave({ patience: 0 });
+  assert.throws(() => room.sendNow("too late"), RoomClosed);
+});
+
+test("what a listener sends without waiting is told of if it cannot be", async () => {
+  const room = await inside();
+  const [peer] = room.peers;
+  room.addEventListener("peer-left", ({ detail }) => {
+    room.sendNow("goodbye", { to: detail.peer });
+    assert.throws(() => {
+      for (let count = 0; count <= 1024; count += 1) room.sendNow("to everybody");
+    }, WouldWait);
+  });
+  const undelivered = next(room, "undelivered");
+  part(room);
+  assert.deepEqual(
+    await undelivered, { type: "undelivered", peer, count: 1, channel: "" });
+  room.sendNow("and on it goes");
+  await room.leave({ patience: 0 });
+});
+
+test("flushing waits for what was sent before, and can be given up", async () => {
+  const room = await inside();
+  const channel = room.channel("x");
+  await room.send("to who never connects");
+  await channel.flush(); // nothing was sent on it
+  const [reason, given] = [new Error("no longer wanted"), new AbortController()];
+  const flushing = assert.rejects(room.flush({ signal: given.signal }), (each) => each === reason);
+  given.abort(reason);
+  await flushing;
+  await assert.rejects(room.flush({ signal: given.signal }), (each) => each === reason);
+  const flushed = room.flush();
+  part(room);
+  await flushed;
+  await room.leave({ patience: 0 });
 });
 
 // --- joining and leaving --------------------------------------------------------------
@@ -284,20 +419,26 @@ test("a log that throws loses nothing but its lines", async () => {
 /** @type {[EventTarget, string, string, boolean][]} */
 const NEWS = [
   [page, "online", "hidden", true],
+  [page, "offline", "visible", true],
   [page, "pageshow", "hidden", true],
   [shown, "visibilitychange", "visible", true],
   [shown, "visibilitychange", "hidden", false],
   [shown, "resume", "hidden", true],
+  [network, "change", "hidden", true],
 ];
-for (const [target, type, state, hurries] of NEWS) {
-  test(`a page that is ${state} after ${type} ${hurries ? "comes back at once" : "takes its time"}`,
+for (const [target, type, state, asks] of NEWS) {
+  test(`a page that is ${state} after ${type} ${asks ? "asks at once" : "takes its time"}`,
     async () => {
       const room = await inside();
+      const blind = await inside({ watchNetwork: false });
       told.length = 0;
       shown.visibilityState = state;
       target.dispatchEvent(new Event(type));
-      const hurried = told.includes("hurry");
-      await room.leave({ patience: 0 });
-      assert.equal(hurried, hurries);
+      const asked = told.filter((each) => each === "network-changed").length;
+      await Promise.all([room, blind].map((each) => each.leave({ patience: 0 })));
+      told.length = 0;
+      target.dispatchEvent(new Event(type));
+      assert.equal(asked, asks ? 1 : 0);
+      assert.deepEqual(told, []);
     });
 }

@@ -35,9 +35,9 @@ function revived(value) {
  * @param {string | (string | [number, number])[]} value
  */
 function revivedBytes(value) {
-  const numbers = [value].flat().flatMap((part) => (typeof part === "string"
-    ? Array.from(long(part), (each) => each.charCodeAt(0)) : new Array(part[1]).fill(part[0])));
-  return Uint8Array.from(numbers);
+  const parts = (typeof value === "string" ? [value] : value).map((part) => (
+    typeof part === "string" ? Buffer.from(long(part), "latin1") : Buffer.alloc(part[1], part[0])));
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /**

@@ -9,17 +9,19 @@ import { BUFFER_BYTES, Subscription } from "../../src/thkmesh/web/subscription.j
 const PEER = Object.freeze({ id: "a", sid: "b", name: "Ada", metadata: {} });
 const room = { unsubscribe() {} };
 
+const ledger = { read: () => {} };
+
 test("deep JSON is weighed like any other", () => {
-  const subscription = new Subscription(room);
+  const subscription = new Subscription(room, ledger);
   const data = JSON.parse("[".repeat(30_000) + "]".repeat(30_000));
-  subscription.put({ type: "message", peer: PEER, data, direct: false });
+  subscription.put({ type: "message", peer: PEER, data, direct: false, channel: "" });
   assert.equal(subscription.takeNow()?.type, "message");
 });
 
 test("refusals cannot fill the memory, and other events are kept", () => {
-  const subscription = new Subscription(room);
-  const data = new Uint8Array(BUFFER_BYTES - 256);
-  subscription.put({ type: "message", peer: PEER, data, direct: false });
+  const subscription = new Subscription(room, ledger);
+  const data = new Uint8Array(BUFFER_BYTES / 4 - 256);
+  subscription.put({ type: "message", peer: PEER, data, direct: false, channel: "" });
   for (let count = 0; count < 100; count += 1) {
     subscription.put({ type: "refused", peer: PEER, error: new InvalidMessage("no") });
   }
@@ -31,10 +33,10 @@ test("refusals cannot fill the memory, and other events are kept", () => {
 });
 
 test("reading what waits takes no longer for each the more there is", () => {
-  const subscription = new Subscription(room);
+  const subscription = new Subscription(room, ledger);
   const count = 50_000;
   for (let data = 0; data < count; data += 1) {
-    subscription.put({ type: "message", peer: PEER, data, direct: false });
+    subscription.put({ type: "message", peer: PEER, data, direct: false, channel: "" });
   }
   const began = performance.now();
   for (let data = 0; data < count; data += 1) assert.equal(subscription.takeNow()?.data, data);
@@ -43,11 +45,11 @@ test("reading what waits takes no longer for each the more there is", () => {
 });
 
 test("another reader can begin with what the first has not taken", async () => {
-  const first = new Subscription(room);
-  const said = (data) => ({ type: "message", peer: PEER, data, direct: false });
+  const first = new Subscription(room, ledger);
+  const said = (data) => ({ type: "message", peer: PEER, data, direct: false, channel: "" });
   for (let data = 0; data < 5000; data += 1) first.put(said(data));
   for (let data = 0; data < 3000; data += 1) first.takeNow();
-  const second = new Subscription(room, first);
+  const second = new Subscription(room, ledger, { other: first });
   second.put(said(5000));
   for (let data = 3000; data < 5000; data += 1) {
     assert.equal(second.takeNow()?.data, data);
@@ -58,21 +60,21 @@ test("another reader can begin with what the first has not taken", async () => {
 });
 
 test("another reader is told of what the first has lost", () => {
-  const first = new Subscription(room);
-  const data = new Uint8Array(BUFFER_BYTES - 128);
+  const first = new Subscription(room, ledger);
+  const data = new Uint8Array(BUFFER_BYTES / 4 - 128);
   for (let count = 0; count < 3; count += 1) {
-    first.put({ type: "message", peer: PEER, data, direct: false });
+    first.put({ type: "message", peer: PEER, data, direct: false, channel: "" });
   }
-  const second = new Subscription(room, first);
+  const second = new Subscription(room, ledger, { other: first });
   for (const reader of [first, second]) {
     assert.equal(reader.takeNow()?.type, "message");
-    assert.deepEqual(reader.takeNow(), { type: "lost", peer: PEER, count: 2 });
+    assert.deepEqual(reader.takeNow(), { type: "lost", peer: PEER, count: 2, channel: "" });
     assert.equal(reader.takeNow(), null);
   }
 });
 
 test("what a reader ended with does not change", async () => {
-  const closed = new Subscription(room);
+  const closed = new Subscription(room, ledger);
   closed.close();
   closed.end(new InvalidMessage("the room ended later"));
   assert.deepEqual(await closed.next(), { done: true, value: undefined });

@@ -239,7 +239,7 @@ class Chat:
         self.room = room
         self.malformed = 0
         self.forged = 0
-        self._own: Subscription | None = None
+        self._own: Subscription[Event] | None = None
         if events is None:
             events = self._own = room.subscribe(unread=True)
         self._events = events

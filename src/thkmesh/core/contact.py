@@ -4,6 +4,10 @@ One WebSocket at a time: open it, wait for the challenge, say hello, be welcomed
 ping. If it is lost, try again after a while chosen by full jitter, so that a
 thousand clients of a restarted server do not come back in the same moment; for
 as long as it takes, unless the close code says that coming back is of no use.
+
+When the network has changed, what was lost is tried again at once, and what seems to
+be there is asked whether it is: a WebSocket from an address that is gone would be
+missed half a minute later.
 """
 
 from collections.abc import Callable
@@ -12,7 +16,7 @@ from typing import Final, TypeAlias
 
 from thkmesh.core import wire
 from thkmesh.core.backoff import full_jitter
-from thkmesh.core.closing import UNTRUSTED, CloseCode
+from thkmesh.core.closing import ABNORMAL, UNTRUSTED, CloseCode
 from thkmesh.errors import (
     JoinError,
     MeshError,
@@ -43,6 +47,12 @@ PING_MOST: Final = 60.0
 
 PONG_TIMEOUT: Final = 10.0
 """Seconds that a ping may stay unanswered by anything."""
+
+DOUBT_TIMEOUT: Final = 1.5
+"""The same after the network has changed, unless the last answer took a quarter of it."""
+
+HUNG: Final = 1.0
+"""Seconds after which an attempt that is still under way as the network changes is begun anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,11 @@ class Contact:
         self._resume = ""
         self._failures = 0
         self._welcomed_at: float | None = None
+        self._opened_at = 0.0
         self._pings = 0
+        self._pinged_at = 0.0
+        self._trip = 0.0
+        """Seconds that the last answer to a ping took."""
         self._ping_interval = 20.0
         self._retry_at: float | None = None
         self._ping_at: float | None = None
@@ -109,7 +123,7 @@ class Contact:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         times = (self._retry_at, self._ping_at, self._silent_at)
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     def start(self, now: float) -> list[ContactOutput]:
         """Open the first WebSocket."""
@@ -136,6 +150,8 @@ class Contact:
                 self._silent_at = self._ping_at + PONG_TIMEOUT
             case _ if self._ping_at is not None:
                 self._silent_at = self._ping_at + PONG_TIMEOUT
+                if message == wire.Pong(self._pings):
+                    self._trip = now - self._pinged_at
             case _:
                 pass
         return []
@@ -158,27 +174,53 @@ class Contact:
         if self._welcomed_at is not None and now - self._welcomed_at >= STEADY:
             self._failures = 0
         self._welcomed_at = None
-        delay = full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
-        self._failures += 1
         self._known = False
         self._ping_at = self._silent_at = None
-        self._retry_at = now + delay
+        self._retry_at = now + self._delay()
+        self._failures += 1
         return []
+
+    def network_changed(self, now: float) -> list[ContactOutput]:
+        """Come back at once; or ask whether the WebSocket still leads to the server."""
+        self._failures = 0
+        if self._retry_at is not None:
+            self._retry_at = min(self._retry_at, now + self._delay())
+        elif self._ping_at is not None:
+            self._silent_at = self._doubt(now)
+            return [self._ping(now)]
+        elif self._silent_at is not None:
+            if now >= self._opened_at + HUNG:
+                return [CloseSocket(), *self.lost(ABNORMAL, "the network has changed", now)]
+            self._silent_at = min(self._silent_at, self._doubt(now))
+        return []
+
+    def _doubt(self, now: float) -> float:
+        """Return until when something must be heard after the network has changed."""
+        return now + min(max(DOUBT_TIMEOUT, 4 * self._trip), PONG_TIMEOUT)
+
+    def _delay(self) -> float:
+        return full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
 
     def settle(self, now: float) -> list[ContactOutput]:
         """Do what is due."""
         if self._silent_at is not None and now >= self._silent_at:
-            return [CloseSocket(), *self.lost(1006, "the server fell silent", now)]
+            return [CloseSocket(), *self.lost(ABNORMAL, "the server fell silent", now)]
         if self._retry_at is not None and now >= self._retry_at:
             return self._open(now)
         if self._ping_at is not None and now >= self._ping_at:
-            self._pings += 1
-            self._ping_at = now + self._ping_interval
-            return [SendToServer(wire.Ping(self._pings))]
+            return [self._ping(now)]
         return []
+
+    def _ping(self, now: float) -> ContactOutput:
+        self._pings += 1
+        self._pinged_at = now
+        self._ping_at = now + self._ping_interval
+        return SendToServer(wire.Ping(self._pings))
 
     def slept(self, duration: float) -> None:
         """Give back the time that we did not listen."""
+        self._opened_at += duration
+        self._pinged_at += duration
         if self._silent_at is not None:
             self._silent_at += duration
 
@@ -192,6 +234,7 @@ class Contact:
     def _open(self, now: float) -> list[ContactOutput]:
         self._retry_at = None
         self._known = False
+        self._opened_at = now
         self._silent_at = now + GREETING_TIMEOUT
         return [OpenSocket()]
 

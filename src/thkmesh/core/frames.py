@@ -10,23 +10,27 @@ first byte   the frame
              1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
              its last fragment
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``)
-0x41         acknowledgement: how many, and for each a stream and the number of
-             the fragment that is expected next
-0x42         resume: how many streams the sender has, and for each its id, the
-             number of the first fragment that is owed, and how many messages
-             came before that; then an acknowledgement
-0x43         skip: stream, the number of the next fragment that will come, and
-             how many messages came before it
+0x41         acknowledgement: how many, and for each a stream, the number of the
+             fragment that is expected next, and the position up to which
+             fragments may be sent
+0x42         resume: as an acknowledgement, of all streams of the other side
+0x43         skip: stream, and the place where it goes on
+0x44         name: channel, delivery rule, its name, and for each of its two
+             streams the place where what is owed begins
+0x45         listen: how many, and the names of all channels that are listened to
 0x80 - 0xFF  length, and what may be skipped by who does not know it
 ===========  ====================================================================
 
 Anything else, and what is cut off, is an error, and the connection is replaced.
-Streams are ``BROADCAST`` and ``DIRECT``; what they promise is in ``streams``.
+A channel has two streams, one to everybody and one to a single session, numbered
+``2 * channel`` and one more; those of the room itself are ``BROADCAST`` and ``DIRECT``.
+What they promise is in ``streams``. A place in a stream is three numbers (``Begin``).
 
 JSON here is what both languages agree on (I-JSON, RFC 7493): no NaN or infinity,
 no lone surrogates, integers within ±(2**53 - 1), string keys.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -41,9 +45,12 @@ from thkmesh.events import Data
 
 __all__ = [
     "BROADCAST",
+    "CHANNEL_LIMIT",
+    "CHANNEL_NAME",
     "DIRECT",
     "FRAGMENT_BYTES",
     "MESSAGE_LIMIT_BYTES",
+    "OVERHEAD_BYTES",
     "Ack",
     "Begin",
     "Bye",
@@ -51,27 +58,40 @@ __all__ = [
     "Fragment",
     "Frame",
     "Kind",
+    "Listen",
+    "Name",
     "Ping",
     "Pong",
     "Resume",
     "Skip",
+    "Want",
+    "Wants",
     "content",
     "datagram",
     "encode",
     "fragment",
     "parse",
+    "write",
 ]
 
 VERSION: Final = b"\x01"
 BROADCAST: Final = 0
 DIRECT: Final = 1
-_STREAMS: Final = 2
+
+CHANNEL_LIMIT: Final = 256
+"""So many channels a session has at most, that of the room itself included."""
+
+CHANNEL_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""What a channel's name looks like; the room's own has none."""
 
 MESSAGE_LIMIT_BYTES: Final = 8 * 1024 * 1024
 """The largest message."""
 
 FRAGMENT_BYTES: Final = 60 * 1024
 """The largest fragment: any way takes it, with what stands around it."""
+
+OVERHEAD_BYTES: Final = 64
+"""What an empty fragment counts, so that a million of them are not free."""
 
 DATAGRAM_LIMIT_BYTES: Final = 64 * 1024
 """The largest datagram."""
@@ -81,6 +101,8 @@ _CONTROL: Final = 0x40
 _ACK: Final = 0x41
 _RESUME: Final = 0x42
 _SKIP: Final = 0x43
+_NAME: Final = 0x44
+_LISTEN: Final = 0x45
 _SKIPPABLE: Final = 0x80
 
 
@@ -128,27 +150,48 @@ class Fragment(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """By stream, the number of the fragment that is expected next."""
+class Begin(msgspec.Struct, frozen=True, gc=False):
+    """A place in a stream.
 
-    expected: dict[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Where a stream begins for its receiver: a number, and the messages before it."""
+    Attributes:
+        number: that of the next fragment.
+        messages: how many end before it.
+        position: how many bytes lie before it, with ``OVERHEAD_BYTES`` for each fragment.
+    """
 
     number: int
     messages: int
+    position: int
+
+
+class Want(msgspec.Struct, frozen=True, gc=False):
+    """What a receiver wants of a stream: what comes next, and how far it may go.
+
+    Attributes:
+        number: that of the fragment which is expected next.
+        limit: no fragment may end behind this position.
+    """
+
+    number: int
+    limit: int
+
+
+Wants: TypeAlias = dict[int, Want]
+"""What is wanted, by stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What has arrived, and how much more may come."""
+
+    wants: Wants
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A new connection: where each stream began, and what is expected of yours."""
+    """A new connection: what is expected of yours."""
 
-    begins: dict[int, Begin]
-    expected: dict[int, int]
+    wants: Wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +202,25 @@ class Skip:
     to: Begin
 
 
-Frame: TypeAlias = Fragment | Control | Ack | Resume | Skip
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of a channel of the sender, and where its streams begin for its receiver."""
+
+    channel: int
+    rule: int
+    name: str
+    everybody: Begin
+    alone: Begin
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """All channels that the sender wants to hear of, beside the room's own."""
+
+    names: tuple[str, ...]
+
+
+Frame: TypeAlias = Fragment | Control | Ack | Resume | Skip | Name | Listen
 
 _control_encoder = msgspec.json.Encoder()
 _json: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
@@ -215,33 +276,46 @@ def content(kind: int, payload: bytes) -> Data:
 
 def fragment(stream: int, number: int, kind: int, payload: bytes, *, last: bool) -> bytes:
     """Return the frame of a fragment."""
-    head = bytes((kind | _LAST if last else kind, stream))
+    head = bytes((kind | _LAST if last else kind,)) + varint.write(stream)
     return b"".join((head, varint.write(number), varint.write(len(payload)), payload))
 
 
 def datagram(*frames: Frame) -> bytes:
     """Return a datagram of frames."""
-    return VERSION + b"".join(map(_frame, frames))
+    return VERSION + b"".join(map(write, frames))
 
 
-def _frame(frame: Frame) -> bytes:
+def write(frame: Frame) -> bytes:
+    """Return the bytes of a frame."""
     match frame:
         case Fragment(stream=stream, number=number, kind=kind, last=last, payload=payload):
             return fragment(stream, number, kind, payload, last=last)
-        case Ack(expected=expected):
-            return _numbers(_ACK, len(expected), *_flat(expected))
-        case Resume(begins=begins, expected=expected):
-            starts = [each for s, at in begins.items() for each in (s, at.number, at.messages)]
-            return _numbers(_RESUME, len(begins), *starts, len(expected), *_flat(expected))
+        case Ack(wants=wants):
+            return _numbers(_ACK, len(wants), *_flat(wants))
+        case Resume(wants=wants):
+            return _numbers(_RESUME, len(wants), *_flat(wants))
         case Skip(stream=stream, to=to):
-            return _numbers(_SKIP, stream, to.number, to.messages)
+            return _numbers(_SKIP, stream, *_place(to))
+        case Name(channel=channel, rule=rule, name=name, everybody=everybody, alone=alone):
+            places = b"".join(map(varint.write, (*_place(everybody), *_place(alone))))
+            return _numbers(_NAME, channel, rule) + _text(name) + places
+        case Listen(names=names):
+            return _numbers(_LISTEN, len(names)) + b"".join(map(_text, names))
         case _:
             text = _control_encoder.encode(frame)
             return _numbers(_CONTROL, len(text)) + text
 
 
-def _flat(expected: dict[int, int]) -> Iterable[int]:
-    return (each for pair in expected.items() for each in pair)
+def _flat(wants: Wants) -> Iterable[int]:
+    return (each for stream, want in wants.items() for each in (stream, want.number, want.limit))
+
+
+def _place(place: Begin) -> tuple[int, int, int]:
+    return place.number, place.messages, place.position
+
+
+def _text(name: str) -> bytes:
+    return varint.write(len(name)) + name.encode()
 
 
 def _numbers(head: int, *numbers: int) -> bytes:
@@ -283,7 +357,7 @@ def parse(data: bytes) -> Iterator[Frame]:
 
 def _stream(data: bytes, at: int) -> tuple[int, int]:
     stream, at = varint.read(data, at)
-    if stream >= _STREAMS:
+    if stream >= 2 * CHANNEL_LIMIT:
         raise InvalidMessage(f"an unknown stream, {stream}")
     return stream, at
 
@@ -299,41 +373,74 @@ def _sized(data: bytes, at: int) -> tuple[bytes, int]:
 def _bookkeeping(head: int, data: bytes, at: int) -> tuple[Frame, int]:
     match head:
         case 0x41:
-            expected, at = _expected(data, at)
-            return Ack(expected), at
+            wants, at = _wants(data, at)
+            return Ack(wants), at
         case 0x42:
-            begins: dict[int, Begin] = {}
-            count, at = varint.read(data, at)
-            if count > _STREAMS:
-                raise InvalidMessage(f"{count} streams")
-            for _ in range(count):
-                stream, at = _stream(data, at)
-                begins[stream], at = _begin(data, at)
-            expected, at = _expected(data, at)
-            return Resume(begins, expected), at
+            wants, at = _wants(data, at)
+            return Resume(wants), at
         case 0x43:
             stream, at = _stream(data, at)
             to, at = _begin(data, at)
             return Skip(stream, to), at
+        case 0x44:
+            return _naming(data, at)
+        case 0x45:
+            count, at = _count(data, at, CHANNEL_LIMIT - 1)
+            names: list[str] = []
+            for _ in range(count):
+                name, at = _name(data, at)
+                names.append(name)
+            return Listen(tuple(names)), at
         case _:
             raise InvalidMessage(f"a frame of unknown kind {head}")
+
+
+def _naming(data: bytes, at: int) -> tuple[Name, int]:
+    channel, at = _count(data, at, CHANNEL_LIMIT - 1)
+    rule, at = varint.read(data, at)
+    if channel:
+        name, at = _name(data, at)
+    else:
+        empty, at = _sized(data, at)
+        if empty or rule:
+            raise InvalidMessage("a name for the room itself")
+        name = ""
+    everybody, at = _begin(data, at)
+    alone, at = _begin(data, at)
+    return Name(channel, rule, name, everybody, alone), at
+
+
+def _name(data: bytes, at: int) -> tuple[str, int]:
+    text, at = _sized(data, at)
+    name = text.decode("latin-1")
+    if not CHANNEL_NAME.fullmatch(name):
+        raise InvalidMessage(f"{name!r:.80} is no name of a channel")
+    return name, at
 
 
 def _begin(data: bytes, at: int) -> tuple[Begin, int]:
     number, at = varint.read(data, at)
     messages, at = varint.read(data, at)
-    return Begin(number, messages), at
+    position, at = varint.read(data, at)
+    return Begin(number, messages, position), at
 
 
-def _expected(data: bytes, at: int) -> tuple[dict[int, int], int]:
-    expected: dict[int, int] = {}
+def _count(data: bytes, at: int, limit: int) -> tuple[int, int]:
     count, at = varint.read(data, at)
-    if count > _STREAMS:
-        raise InvalidMessage(f"{count} streams")
+    if count > limit:
+        raise InvalidMessage(f"{count}, where {limit} is the most")
+    return count, at
+
+
+def _wants(data: bytes, at: int) -> tuple[Wants, int]:
+    wants: Wants = {}
+    count, at = _count(data, at, 2 * CHANNEL_LIMIT)
     for _ in range(count):
         stream, at = _stream(data, at)
-        expected[stream], at = varint.read(data, at)
-    return expected, at
+        number, at = varint.read(data, at)
+        limit, at = varint.read(data, at)
+        wants[stream] = Want(number, limit)
+    return wants, at
 
 
 def _decode_control(payload: bytes) -> Control | None:

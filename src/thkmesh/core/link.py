@@ -3,23 +3,31 @@
 A link composes the machines that each know one thing: ``Negotiator`` (how to
 connect), ``Sequencer`` (signals once and in order), ``Trickle`` (candidates in
 batches), ``Heartbeat`` (is it alive), ``Retry`` (when to open the next connection),
-``Outbox`` and ``Inbox`` (messages once and in order). It adds what needs all of
+``Traffic`` (messages once and in order). It adds what needs all of
 them: when to give up a connection and open the next generation.
 
 ::
 
     connecting ──channel open──▶ connected ──failed, stalled──▶ reconnecting
-         ╰────────────── retry, full jitter ◀─── channel open ──────╯ │
-    any state ──peer gone, or we left──▶ closed                       ▼ retry
+         ╰────────────── retry, full jitter ◀─── heard again ───────╯ │
+    any state ──peer gone, or we left──▶ closed                       ▼ mend, retry
 
 Who leaves says goodbye after the last message and waits until all have arrived, as
 long as the other side is heard of.
 
-A connection is given up when the engine says failed, its control channel closes
-without a goodbye, a ping stays unanswered, an operation fails, or a negotiation
-does not settle in time. Retrying needs the server, so while it is away a link only
-waits. Until the retry a connection that has just fallen silent is kept and asked
-on: if it is heard again, all is well.
+A connection is given up when its control channel closes without a goodbye, an
+operation fails, a negotiation does not settle in time, or it fails before it was open.
+Then the next generation is opened. Retrying needs the server, so while it is away a
+link only waits.
+
+A connection that has fallen silent (a ping stays unanswered, or the engine says failed)
+is kept and asked on: if it is heard again, all is well. Where the engine can, its ICE is
+restarted, which costs nothing if the other side merely slept. Who answers that and is
+still not heard within ``RESTART_PATIENCE`` is beyond that help: the connection is given up.
+
+When the network has changed, or the server is back, an open connection is asked at
+once and has little time to answer; one that was silent before is replaced, for what its
+transport owes it sends again only after a time that has grown with the silence.
 
 The other side may want new connections too, but each costs us one: how many it
 may have is bounded (``Allowance``), whoever of the two opens them.
@@ -30,11 +38,13 @@ current one are inert: results of a discarded connection cannot touch its heir.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
+from thkmesh.core.channels import Channel
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
@@ -42,24 +52,25 @@ from thkmesh.core.link_events import (
     Appended,
     AskStats,
     CloseConnection,
-    ContentArrived,
     CutLoose,
     Depart,
     Enqueue,
     FromEngine,
     Graded,
-    Lagged,
     LinkEvent,
     LinkOutput,
+    Listening,
     MeasureBuffer,
     Measured,
-    MessagesLost,
     Misbehaved,
     Moved,
+    NetworkChanged,
     Offline,
     Online,
     OpenConnection,
+    Opened,
     Perform,
+    Read,
     Renew,
     SaidGoodbye,
     SendFrame,
@@ -79,11 +90,12 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
-from thkmesh.core.quality import Meter, Traffic
-from thkmesh.core.receiving import Inbox
+from thkmesh.core.quality import Meter
+from thkmesh.core.quality import Traffic as Counts
 from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
-from thkmesh.core.sending import LOW_WATER_BYTES, Outbox
+from thkmesh.core.sending import LOW_WATER_BYTES, Lane
 from thkmesh.core.sequencing import Sequencer
+from thkmesh.core.traffic import Traffic
 from thkmesh.core.trickle import Trickle
 from thkmesh.errors import InvalidMessage
 from thkmesh.events import LinkState, Quality
@@ -93,12 +105,23 @@ __all__ = ["Link", "LinkSettings"]
 DRAIN: Final = 2.0
 """Seconds that a closing connection has to get the goodbye out."""
 
+RESTART_PATIENCE: Final = 2.0
+"""Seconds from the answer to a restart of ICE until something must be heard, at least.
+
+What the transport owes it sends again within 3 s (libwebrtc), or much later (Firefox); a
+fresh connection has it after a few round trips.
+"""
+
 UNHEARD: Final = 4.0
 """Seconds that a leaver waits for who is not heard of, whatever its patience."""
 
 WISHES: Final = 16
 WISH_INTERVAL: Final = 2.0
 """New connections that the other side may ask for at once, and seconds for one more."""
+
+
+_FREQUENT: Final = (FromEngine, Appended, Enqueue, Read)
+"""Datagrams and messages are most of what happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +145,15 @@ class LinkSettings:
     failed_timeout: float = SETTLE_TIMEOUT
 
 
+class _Mending(Enum):
+    """What is done for a connection that has fallen silent."""
+
+    NOTHING = auto()
+    RESTART_DUE = auto()
+    """Its ICE is to be restarted, as soon as that can be signalled."""
+    RESTARTED = auto()
+
+
 class Link:
     """One remote session, from my side."""
 
@@ -131,7 +163,7 @@ class Link:
         to: SessionKey,
         settings: LinkSettings,
         dice: Callable[[], float],
-        outbox: Outbox,
+        traffic: Traffic,
     ) -> None:
         """Begin unconnected and offline.
 
@@ -140,7 +172,7 @@ class Link:
             to: the other session.
             settings: see there.
             dice: returns a random number in [0, 1) for the time of retries.
-            outbox: what the other session is owed.
+            traffic: what the other session is owed, and what came from it.
         """
         self._me = me
         self._settings = settings
@@ -164,13 +196,15 @@ class Link:
         self._meter = Meter()
         self._received_bytes = 0
         self._wishes = Allowance(WISHES, WISH_INTERVAL)
-        self._outbox = outbox
-        self._inbox = Inbox()
+        self._traffic = traffic
+        self._outbox, self._inbox = traffic.outbox, traffic.inbox
         self._number = 0
         self._open = False
         self._silent = False  # given up for its silence alone, and not replaced yet
+        self._mending = _Mending.NOTHING
         self._revived = False  # and then heard again, whatever has been asked for meanwhile
         self._online = False
+        self._cut_off = False  # one of us was away from the server since it was there
         self._leaving = False
         self._parted = False  # we have said goodbye
         self._heard_at: float | None = None
@@ -183,13 +217,13 @@ class Link:
         For the other side it may be the same link still: it has only been away. So
         signals and generations go on being counted, and the next one is opened.
         """
-        self._outbox.again()
-        heir = Link(self._me, self.to, self._settings, self._dice, self._outbox)
-        heir._inbox = self._inbox
+        self._traffic.again()
+        heir = Link(self._me, self.to, self._settings, self._dice, self._traffic)
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
         heir._number = self._number + 1
+        heir._cut_off = True
         if self.generation:
             heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
             heir._due = heir._next_due()
@@ -200,15 +234,13 @@ class Link:
         """Which attempt to connect this is; 0 before the first."""
         return self._negotiator.generation
 
-    @property
-    def has_room(self) -> bool:
-        """Tell whether another message to this session alone may be enqueued."""
-        return self._outbox.direct_log.has_room
+    def lane(self, channel: Channel) -> Lane:
+        """Return what the other session is owed on a channel."""
+        return self._outbox.lane(channel)
 
-    @property
-    def lagging(self) -> bool:
-        """Tell whether what goes to everybody waits for this session."""
-        return self._outbox.lagging
+    def listens(self, channel: Channel) -> bool | None:
+        """Tell whether the other session wants to hear of a channel; None if unknown."""
+        return self._outbox.listens(channel)
 
     @property
     def waiting_bytes(self) -> int:
@@ -221,8 +253,8 @@ class Link:
         return self._meter.quality
 
     @property
-    def unacknowledged(self) -> int:
-        """How many messages to the other session are not known to have arrived."""
+    def unacknowledged(self) -> dict[str, int]:
+        """How many messages are not known to have arrived, by channel; none is left out."""
         return self._outbox.unacknowledged
 
     @property
@@ -244,7 +276,7 @@ class Link:
             times.append(self._inbox.ack_due)
         if self._online:
             times.append(self._retry.deadline)
-        return min((time for time in times if time is not None), default=None)
+        return min([time for time in times if time is not None], default=None)
 
     @property
     def _unheard_at(self) -> float | None:
@@ -260,9 +292,8 @@ class Link:
         if self.state is LinkState.CLOSED:
             return []
         out: list[LinkOutput] = []
-        # Datagrams and messages are most of what happens, and mostly nothing is due.
-        frequent = isinstance(event, FromEngine | Appended)
-        if frequent and (self._due is None or now < self._due):
+        # Mostly nothing is due.
+        if isinstance(event, _FREQUENT) and (self._due is None or now < self._due):
             if isinstance(event, Appended) and not self._leaving:
                 self._pump(out)  # which changes no deadline
                 return out
@@ -271,10 +302,17 @@ class Link:
                 self._slept(event, now, out)
             self._settle(now, out)
         self._take(event, now, out)
-        settled = self._negotiator.settled or self._revived
-        self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
+        self._watch(now)
         self._due = self._next_due()
         return out
+
+    def _watch(self, now: float) -> None:
+        """Keep the time of what has to settle, and less of it for what must show that it works."""
+        settled = self._negotiator.settled or self._revived
+        self._retry.watch(now, settled=settled and self._open, begun=self.generation > 0)
+        if settled and self._mending is _Mending.RESTARTED:
+            patience = max(RESTART_PATIENCE, self._heartbeat.doubt_patience)
+            self._retry.hasten(now, patience)
 
     # --- events ---------------------------------------------------------------
 
@@ -291,13 +329,19 @@ class Link:
                 if number == self._number:
                     self._meter.reported(stats, now)
                     self._tell_quality(out)
-            case Enqueue(kind=kind, payload=payload):
-                self._outbox.direct_log.append(kind, payload)
+            case Enqueue(channel=channel, kind=kind, payload=payload):
+                self._traffic.append(channel, kind, payload)
                 self._pump(out)
             case Appended():
                 self._pump(out)
-            case CutLoose():
-                self._cut_loose(out)
+            case Read(stream=stream, size=size):
+                self._inbox.read(stream, size, now)
+            case CutLoose(channel=channel):
+                self._say_all(self._traffic.cut_loose(channel, out), out)
+            case Opened(channel=channel):
+                self._traffic.open(channel)
+            case Listening():
+                self._say(self._traffic.listening(), out)
             case SignalArrived(seq=seq, ack=ack, body=body):
                 self._heard_at = now
                 self._sequence(sequencing.Received(seq, ack, body), now, out)
@@ -305,11 +349,14 @@ class Link:
                 self._go_online(now, out)
             case Offline():
                 self._online = False
+                self._cut_off = True
                 self._sequence(sequencing.Pause(), now, out)
             case Begin() | Change():
                 self._negotiate(event, now, out)
             case Renew():
                 self._give_up(now, out, wanted=True)
+            case NetworkChanged():
+                self._network_changed(now)
             case Depart():
                 self._depart(now, out)
             case Abandon():
@@ -320,6 +367,12 @@ class Link:
     def _go_online(self, now: float, out: list[LinkOutput]) -> None:
         if not self._online:
             self._online = True
+            if self._cut_off:
+                self._network_changed(now)
+            if self._cut_off and self._silent:
+                # Neither way worked: it is not that the other side slept.
+                self._mending = _Mending.NOTHING
+                self._retry.failed(now, wanted=True)
             self._retry.resumed(now)
         self._sequence(sequencing.Resume(), now, out)
         if self.generation == 0:
@@ -342,7 +395,7 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
-            if self._meter.pinged(ping, self._traffic, now):
+            if self._meter.pinged(ping, self._counts, now):
                 out.append(AskStats(self.to, self._number))
             self._tell_quality(out)
         if self._open and self._inbox.ack_due is not None and now >= self._inbox.ack_due:
@@ -351,10 +404,12 @@ class Link:
             self._flush(now, out)
         if self._online:
             if self._retry.overdue(now):
-                self._give_up(now, out)
+                self._overdue(now, out)
             if self._retry.take(now):
-                self._negotiate(Replace(), now, out)
-        self._sequence(Tick(), now, out)
+                self._repair(now, out)
+        due = self._sequencer.deadline
+        if due is not None and now >= due:
+            self._sequence(Tick(), now, out)
 
     # --- negotiation and signals ------------------------------------------------
 
@@ -463,7 +518,9 @@ class Link:
             case engine.ChannelClosed(channel=engine.CONTROL):
                 self._give_up(now, out)
             case engine.StateChanged(state=engine.ConnectionState.FAILED):
-                self._give_up(now, out)
+                self._failed(now, out)
+            case engine.StateChanged(state=engine.ConnectionState.CONNECTED) if self._silent:
+                self._heartbeat.doubt(now)
             case engine.OperationFailed(operation=engine.ApplyRemote(), reason=reason):
                 # Only the other side's descriptions are applied: so the fault is not ours.
                 out.append(Misbehaved(self.to, InvalidMessage(reason)))
@@ -474,30 +531,63 @@ class Link:
                 pass
 
     def _connected(self, now: float, out: list[LinkOutput]) -> None:
-        self._say(self._outbox.begin(self._inbox.expected), out, at_once=True)
+        self._send(frames.datagram(*self._traffic.begin()), out)
         self._up(now, out)
 
     def _up(self, now: float, out: list[LinkOutput]) -> None:
         self._open = True
         self._silent = False
+        self._mending = _Mending.NOTHING
         self._retry.connected(now)
         self._heartbeat.start(now)
-        self._meter.start(now, self._traffic)
+        self._meter.start(now, self._counts)
         self._move(LinkState.CONNECTED, out)
         out.append(AskStats(self.to, self._number))
         self._pump(out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
-        """Give up a connection from which nothing comes, but go on asking until its heir."""
+        """Use a connection no more from which nothing comes, but go on asking until its heir."""
         if self._silent:
             self._heartbeat.start(now)
             return
         self._give_up(now, out)
         self._silent = True
+        if self._settings.capabilities.ice_restart:
+            self._mending = _Mending.RESTART_DUE
         self._heartbeat.start(now)
+
+    def _failed(self, now: float, out: list[LinkOutput]) -> None:
+        """Take the engine's word; while it is being mended, its past has failed and no more."""
+        if self._open:
+            self._stalled(now, out)
+        elif self._mending is _Mending.NOTHING:
+            self._give_up(now, out)
+
+    def _overdue(self, now: float, out: list[LinkOutput]) -> None:
+        """Give up what has not settled; after a restart in vain the next generation is due."""
+        if self._mending is _Mending.RESTARTED:
+            self._mending = _Mending.NOTHING
+            self._retry.failed(now, wanted=True)
+        else:
+            self._give_up(now, out)
+
+    def _repair(self, now: float, out: list[LinkOutput]) -> None:
+        """Restart the ICE of a connection that has just fallen silent; replace any other."""
+        if self._mending is _Mending.RESTART_DUE:
+            self._mending = _Mending.RESTARTED
+            self._negotiate(Change(ice_restart=True), now, out)
+        else:
+            self._negotiate(Replace(), now, out)
+
+    def _network_changed(self, now: float) -> None:
+        """Doubt what seems to work, and begin anew at once what did not."""
+        self._heartbeat.doubt(now)
+        if not self._open and (self._retry.hurry(now) or self._retry.at is not None):
+            self._mending = _Mending.NOTHING
 
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
+        self._mending = _Mending.NOTHING
         self._heartbeat.stop()
         self._meter.stop()
         if self.state is LinkState.CONNECTED:
@@ -524,9 +614,9 @@ class Link:
         out.append(Moved(self.to, state))
 
     @property
-    def _traffic(self) -> Traffic:
+    def _counts(self) -> Counts:
         outbox = self._outbox
-        return Traffic(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
+        return Counts(outbox.acknowledged_bytes, self._received_bytes, outbox.waiting_bytes)
 
     def _tell_quality(self, out: list[LinkOutput]) -> None:
         news = self._meter.news()
@@ -547,33 +637,26 @@ class Link:
     def _frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
         match frame:
             case frames.Fragment():
-                message = self._inbox.receive(frame, now)
-                if message is not None:
-                    out.append(ContentArrived(self.to, *message))
-            case frames.Ack(expected=expected):
-                self._outbox.acknowledge(expected)
-                self._pump(out)
+                self._traffic.heard(frame, now, out)
             case frames.Ping(n=n):
                 self._say(frames.Pong(n), out)
-            case frames.Resume(begins=begins, expected=expected):
-                self._inbox.begin(begins)
-                for skip in self._outbox.resume(expected):
-                    self._say(skip, out)
-                self._pump(out)
-            case frames.Skip():
-                lost = self._inbox.skip(frame, now)
-                if lost:
-                    out.append(MessagesLost(self.to, lost))
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Pong(n=n):  # pragma: no branch - the last
+            case frames.Pong(n=n):
+                self._heartbeat.answered(n, now)
                 self._meter.answered(n, now)
                 self._tell_quality(out)
+            case _:
+                self._say_all(self._traffic.heard(frame, now, out), out)
+                self._pump(out)
 
-    def _say(self, frame: frames.Frame, out: list[LinkOutput], *, at_once: bool = False) -> None:
-        """Send a small frame past what is queued; it cannot wait."""
-        if self._open or self._silent or at_once:
-            self._send(frames.datagram(frame), out)
+    def _say_all(self, said: list[frames.Frame], out: list[LinkOutput]) -> None:
+        """Send small frames past what is queued, in one datagram; they cannot wait."""
+        if said and (self._open or self._silent):
+            self._send(frames.datagram(*said), out)
+
+    def _say(self, frame: frames.Frame, out: list[LinkOutput]) -> None:
+        self._say_all([frame], out)
 
     def _send(self, datagram: bytes, out: list[LinkOutput]) -> None:
         out.append(SendFrame(self.to, self._number, engine.CONTROL, datagram))
@@ -607,12 +690,6 @@ class Link:
         if not self._outbox.unacknowledged:
             self._close(out, drain=DRAIN)
 
-    def _cut_loose(self, out: list[LinkOutput]) -> None:
-        count, skip = self._outbox.cut_loose()
-        out.append(Lagged(self.to, count))
-        if skip is not None:
-            self._say(skip, out)
-
     # --- the end ------------------------------------------------------------------
 
     def _depart(self, now: float, out: list[LinkOutput]) -> None:
@@ -629,6 +706,6 @@ class Link:
         self._open = False
         self._heartbeat.stop()
         self._meter.stop()
-        self._outbox.close()
+        self._traffic.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from thkmesh.core import engine, wire
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
@@ -17,21 +19,26 @@ __all__ = [
     "ContentArrived",
     "CutLoose",
     "Depart",
+    "Dropped",
     "Enqueue",
     "FromEngine",
     "Graded",
     "Lagged",
     "LinkEvent",
     "LinkOutput",
+    "Listening",
     "MeasureBuffer",
     "Measured",
     "MessagesLost",
     "Misbehaved",
     "Moved",
+    "NetworkChanged",
     "Offline",
     "Online",
     "OpenConnection",
+    "Opened",
     "Perform",
+    "Read",
     "Renew",
     "SaidGoodbye",
     "SendFrame",
@@ -93,23 +100,51 @@ class StatsArrived:
 class Enqueue:
     """A message to send to this session alone, now or when the link is up."""
 
+    channel: str
     kind: int
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """There is more in the log of what goes to everybody."""
+    """There is more in a log of what goes to everybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutLoose:
     """Give up what was sent to everybody and has not arrived: others wait for it."""
 
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """We have another channel."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """We want to hear of other channels than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The application has read so much of what came on a stream (see ``credit``)."""
+
+    stream: int
+    size: int
+
 
 @dataclass(frozen=True, slots=True)
 class Renew:
     """Give up this connection and make another (the seed's Reconnect button)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChanged:
+    """What we reach others by may be something else now: ask at once whether it still works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +167,13 @@ LinkEvent: TypeAlias = (
     | Enqueue
     | Appended
     | CutLoose
+    | Opened
+    | Listening
+    | Read
     | Begin
     | Change
     | Renew
+    | NetworkChanged
     | Depart
     | Abandon
 )
@@ -205,13 +244,19 @@ class TransmitSignal:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class ContentArrived:
-    """An application message came in."""
+class ContentArrived(Struct, frozen=True):
+    """An application message came in.
 
-    sender: SessionKey
+    Attributes:
+        channel: the name of its channel.
+        stream: what it came on; the odd ones are for us alone.
+        cost: what must be ``Read`` of the stream for its sender to send more.
+    """
+
+    channel: str
     data: Data
-    direct: bool
+    stream: int
+    cost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +264,7 @@ class MessagesLost:
     """So many messages of the other session will not come: it could not wait for us."""
 
     sender: SessionKey
+    channel: str
     count: int
 
 
@@ -227,6 +273,16 @@ class Lagged:
     """So many messages of ours are not known to have arrived, and were given up."""
 
     to: SessionKey
+    channel: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """So many messages to the other session alone: it does not listen to that channel."""
+
+    to: SessionKey
+    channel: str
     count: int
 
 
@@ -272,6 +328,7 @@ LinkOutput: TypeAlias = (
     | ContentArrived
     | MessagesLost
     | Lagged
+    | Dropped
     | Moved
     | Graded
     | SaidGoodbye

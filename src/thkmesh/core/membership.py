@@ -108,9 +108,12 @@ class Membership:
     @property
     def deadline(self) -> float | None:
         """When the time ends of the first that is forgiven, or parting."""
-        times = [m.forgiven_until for m in self._members.values() if m.forgiven_until is not None]
-        times += [m.parting_until for m in self._members.values() if m.parting_until is not None]
-        return min(times, default=None)
+        first: float | None = None
+        for member in self._members.values():
+            for due in (member.forgiven_until, member.parting_until):
+                if due is not None and (first is None or due < first):
+                    first = due
+        return first
 
     def welcome(self, epoch: str, peers: list[Peer], now: float) -> list[Change]:
         """Take the server's whole list; ``epoch`` names the server's life."""

@@ -1,69 +1,139 @@
 """What comes from one session: its streams, put together, and acknowledged in time."""
 
-from thkmesh.core.frames import DIRECT, Ack, Begin, Fragment, Skip, content
+from typing import Final
+
+from thkmesh.core.channels import Channels, Delivery
+from thkmesh.core.credit import Budget
+from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import Data
 
 __all__ = ["Inbox"]
+
+_RETRY: Final = 0.1
+"""Seconds after which a message that is too large for what is free is tried again."""
 
 
 class Inbox:
     """The receiving half of a link."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Channels, budget: Budget) -> None:
         """Know of no stream."""
+        self._channels = channels
+        self._budget = budget
         self._streams: dict[int, Incoming] = {}
+        self._names: dict[int, str] = {}
+        self._news: set[int] = set()
+        self.begun = False
+        """Whether the other side has ever sent anything, or could have."""
         self.ack_due: float | None = None
         """When to acknowledge what arrived; None when that is done."""
 
-    @property
-    def expected(self) -> dict[int, int]:
-        """By stream, the number of the fragment that is expected next."""
-        return {stream: incoming.expected for stream, incoming in self._streams.items()}
+    def begin(self) -> Wants:
+        """Return what is wanted of each stream, for a new connection."""
+        return {stream: incoming.want() for stream, incoming in self._streams.items()}
 
-    @property
-    def begun(self) -> bool:
-        """Tell whether the other side has ever sent anything, or could have."""
-        return bool(self._streams)
+    def name(self, name: Name, now: float) -> None:
+        """Take note of a channel, and where its streams begin.
 
-    def begin(self, begins: dict[int, Begin]) -> None:
-        """Take note of where streams begin; known ones go on where they are."""
-        for stream, begin in begins.items():
-            if stream not in self._streams:
-                self._streams[stream] = Incoming(begin)
+        Raises:
+            InvalidMessage: it had another name, or another channel has that name.
+        """
+        known = self._names.get(name.channel)
+        if known is None:
+            if name.name in self._names.values():
+                raise InvalidMessage(f"two channels of the name {name.name}")
+            if name.rule >= len(Delivery):
+                raise InvalidMessage(f"an unknown delivery rule, {name.rule}")
+            self._names[name.channel] = name.name
+        elif known != name.name:
+            raise InvalidMessage(f"the channel {known} has another name, {name.name}")
+        self._begin(2 * name.channel, name.everybody, now)
+        self._begin(2 * name.channel + 1, name.alone, now)
 
-    def receive(self, fragment: Fragment, now: float) -> tuple[Data, bool] | None:
-        """Take a fragment; return a message and whether it is for us alone, once complete.
+    def _begin(self, stream: int, begin: Begin, now: float) -> None:
+        incoming = self._streams.get(stream)
+        if incoming is None:
+            self._streams[stream] = Incoming(begin, self._budget)
+        elif incoming.pass_to(begin):
+            self._tell(stream, now)
+
+    def receive(self, fragment: Fragment, now: float) -> ContentArrived | None:
+        """Take a fragment; return the message that it completes, if we want to hear it.
 
         Raises:
             InvalidMessage: it makes no sense, here or at all.
         """
-        whole = self._stream(fragment.stream).receive(fragment)
-        if self.ack_due is None:
-            self.ack_due = now + ACK_DELAY
-        if whole is None:
+        stream = fragment.stream
+        incoming = self._streams.get(stream)
+        if incoming is None:
+            raise InvalidMessage(f"stream {stream} has not begun")
+        whole = incoming.receive(fragment)
+        self._tell(stream, now + ACK_DELAY)
+        name = self._names[stream >> 1]
+        heard = self._channels.listens(name)
+        if not heard:
+            incoming.discard()
+        credit = incoming.credit
+        if credit.position >= credit.due:
+            self._tell(stream, now)
+        if whole is None or not heard:
             return None
-        return content(whole.kind, whole.payload), whole.stream == DIRECT
+        try:
+            data = content(whole.kind, whole.payload)
+        except InvalidMessage:
+            credit.read(whole.cost)
+            raise
+        return ContentArrived(name, data, stream, whole.cost)
 
-    def skip(self, skip: Skip, now: float) -> int:
-        """Go to where the stream goes on; return how many messages that loses.
+    def read(self, stream: int, size: int, now: float) -> None:
+        """Take note that the application has read so much of a stream."""
+        incoming = self._streams.get(stream)
+        if incoming is not None:
+            incoming.credit.read(size)
+            if incoming.credit.position >= incoming.credit.due:
+                self._tell(stream, now)
+            else:
+                self._tell(stream, now + ACK_DELAY)
+
+    def skip(self, skip: Skip, now: float) -> tuple[str, int]:
+        """Go to where the stream goes on; return its channel, and how many messages that loses.
 
         Raises:
             InvalidMessage: it makes no sense.
         """
-        self.ack_due = now
-        return self._stream(skip.stream).skip(skip.to)
+        incoming = self._streams.get(skip.stream)
+        if incoming is None:  # What is not known cannot be missed; its name will say.
+            return "", 0
+        self._tell(skip.stream, now)
+        name = self._names[skip.stream >> 1]
+        lost = incoming.skip(skip.to)
+        return name, lost if self._channels.listens(name) else 0
 
     def acknowledge(self) -> Ack | None:
         """Return the acknowledgement that is owed, as if it was sent; None if none is."""
-        if self.ack_due is None:
+        due, self.ack_due = self.ack_due, None
+        if due is None:
             return None
-        self.ack_due = None
-        return Ack(self.expected)
+        wants = {stream: self._streams[stream].want() for stream in sorted(self._news)}
+        self._news = {stream for stream in self._news if self._streams[stream].credit.waiting}
+        if self._news:
+            self.ack_due = due + _RETRY
+        return Ack(wants)
 
-    def _stream(self, stream: int) -> Incoming:
-        incoming = self._streams.get(stream)
-        if incoming is None:
-            raise InvalidMessage(f"stream {stream} has not begun")
-        return incoming
+    def close(self) -> None:
+        """Hold no message that is whole; what is known of the streams remains, for ``again``."""
+        for incoming in self._streams.values():
+            incoming.credit.close(incoming.assembling)
+
+    def again(self) -> None:
+        """Go on with the same session."""
+        for incoming in self._streams.values():
+            incoming.credit.reopen()
+
+    def _tell(self, stream: int, due: float) -> None:
+        """Acknowledge a stream at that time, or sooner."""
+        self._news.add(stream)
+        if self.ack_due is None or due < self.ack_due:
+            self.ack_due = due

@@ -1,8 +1,13 @@
-"""What goes to one session: its places in two logs, and its engine's window.
+"""What goes to one session: its places in the logs, and its engine's window.
 
 An engine's buffer is lost with its connection, and it kills the channel at 16
 MiB. So fragments stay in their logs (see ``streams``) until they are acknowledged,
 and only a shallow window is handed on, small ones many to a datagram.
+
+Each channel of ours has a *lane* to the other session. Lanes that have something to
+send take turns, a datagram at a time, by what they have had so far over their
+priority (stride scheduling): so large messages of several channels interleave, a line
+of chat waits for one fragment of a file, and nobody starves.
 
 The engine tells us how much it still holds only when asked (``MeasureBuffer``)
 and when it falls to the low-water mark (``BufferLow``); ``take`` stops at
@@ -12,10 +17,13 @@ and when it falls to the low-water mark (``BufferLow``); ``take`` stops at
 from collections.abc import Iterator
 from typing import Final
 
-from thkmesh.core.frames import BROADCAST, DIRECT, VERSION, Resume, Skip
+from thkmesh.core import frames
+from thkmesh.core.channels import ROOM, Channel, Channels
+from thkmesh.core.frames import VERSION, Frame, Name, Skip, Wants
 from thkmesh.core.streams import Log, Outgoing
+from thkmesh.errors import InvalidMessage
 
-__all__ = ["BATCH_BYTES", "LOW_WATER_BYTES", "WINDOW_BYTES", "Outbox"]
+__all__ = ["BATCH_BYTES", "LOW_WATER_BYTES", "WINDOW_BYTES", "Lane", "Outbox"]
 
 WINDOW_BYTES: Final = 1024 * 1024
 """No more than this is in the engine's buffer."""
@@ -30,124 +38,260 @@ _OVERHEAD_BYTES: Final = 64
 """What an empty datagram counts, so that a million of them are not free."""
 
 
-class Outbox:
-    """The sending half of a link.
+class Lane:
+    """One of our channels, as far as the other session is concerned.
 
     Attributes:
-        direct_log: where messages to this session alone are put.
-        ready: what the other side has is known, so that sending may go on from there.
+        log: where messages to this session alone are put.
+        everybody: its place in the channel's log.
+        alone: its place in that log.
+        named: it has been told the channel's name on this connection.
+        passed: what the lane has had so far, over its priority.
     """
 
-    def __init__(self, broadcast: Log, order: Iterator[int]) -> None:
-        """Owe what is appended from now on; ``order`` as in ``Log``."""
-        self._broadcast = broadcast
-        self.direct_log = Log(order)
-        self.ready = True  # It has nothing, as nothing was ever sent.
-        self._held = 0
-        self._attach()
-
-    def _attach(self) -> None:
-        self._everybody = Outgoing(BROADCAST, self._broadcast)
-        self._direct = Outgoing(DIRECT, self.direct_log)
+    def __init__(self, channel: Channel, order: Iterator[int]) -> None:
+        """Owe nothing yet; ``order`` as in ``Log``."""
+        self.channel = channel
+        self.log = Log(order)
+        self.everybody = Outgoing(2 * channel.number, channel.log)
+        self.alone = Outgoing(2 * channel.number + 1, self.log)
+        self.named = False
+        self.passed = 0.0
 
     @property
-    def _all(self) -> tuple[Outgoing, Outgoing]:
-        return (self._everybody, self._direct)
+    def both(self) -> tuple[Outgoing, Outgoing]:
+        """Its two places."""
+        return (self.everybody, self.alone)
 
     @property
-    def waiting(self) -> bool:
-        """Tell whether there is something to send."""
-        return self._everybody.waiting or self._direct.waiting
+    def owed(self) -> bool:
+        """Tell whether the other session is owed what is sent on this channel."""
+        return self.everybody.owed
 
     @property
-    def waiting_bytes(self) -> int:
-        """Return how much is queued and not yet with the engine."""
-        return self._everybody.waiting_bytes + self._direct.waiting_bytes
+    def adrift(self) -> bool:
+        """Tell whether the other session was cut loose, and has taken in nothing since."""
+        return self.everybody.skip is not None
 
     @property
-    def acknowledged_bytes(self) -> int:
-        """Return how much the other side has said to have."""
-        return self._everybody.acked_bytes + self._direct.acked_bytes
+    def next(self) -> Outgoing | None:
+        """The stream of which the next fragment is sent; None if none can be."""
+        if not self.alone.sendable:
+            return self.everybody if self.everybody.sendable else None
+        if not self.everybody.sendable or self.alone.order < self.everybody.order:
+            return self.alone
+        return self.everybody
 
     @property
     def unacknowledged(self) -> int:
         """How many messages are not known to have arrived."""
-        return self._everybody.unacknowledged + self._direct.unacknowledged
+        return self.everybody.unacknowledged + self.alone.unacknowledged
+
+    def reached(self, everybody: int, alone: int) -> bool:
+        """Tell whether all before those numbers has arrived, or is not owed."""
+        wanted = zip(self.both, (everybody, alone), strict=True)
+        return all(not each.owed or each.acked >= number for each, number in wanted)
+
+    def owe(self, *, wanted: bool) -> int:
+        """Owe what is appended from now on, or no more; return what is not owed any longer.
+
+        That counts the messages to this session alone: those are told of.
+        """
+        if wanted:
+            for each in self.both:
+                each.attach()
+            return 0
+        lost = self.alone.unacknowledged
+        for each in self.both:
+            each.detach()
+        return lost
+
+    def name(self) -> Name:
+        """Return what is said before the first fragment on each connection."""
+        self.named = True
+        rule = list(type(self.channel.delivery)).index(self.channel.delivery)
+        channel = self.channel
+        return Name(channel.number, rule, channel.name, self.everybody.begin, self.alone.begin)
+
+    def skips(self) -> list[Frame]:
+        """Return what the other side must know before it goes on."""
+        missed = [(each.stream, each.missed) for each in self.both if each.missed]
+        skipped = [(each.stream, each.skip) for each in self.both if each.skip]
+        said: list[Frame] = [Skip(stream, place) for stream, place in missed]
+        if (missed or skipped) and not self.named:
+            said.append(self.name())
+        return said + [Skip(stream, place) for stream, place in skipped]
+
+
+class Outbox:
+    """The sending half of a link.
+
+    Attributes:
+        ready: what the other side has is known, so that sending may go on from there.
+    """
+
+    def __init__(self, channels: Channels) -> None:
+        """Owe what is appended from now on."""
+        self.ready = True  # It has nothing, as nothing was ever sent.
+        self._channels = channels
+        self._listening: frozenset[str] | None = None
+        self._held = 0
+        self._lanes: list[Lane] = []
+        self._turn = 0.0
+        for channel in channels:
+            self.open(channel)
+
+    # --- channels ---------------------------------------------------------------------
+
+    def open(self, channel: Channel) -> None:
+        """Have a lane for a new channel of ours."""
+        lane = Lane(channel, self._channels.order)
+        self._lanes.append(lane)
+        lane.owe(wanted=self.listens(channel) is not False)
+
+    def lane(self, channel: Channel) -> Lane:
+        """Return the lane of a channel."""
+        return self._lanes[channel.number]
+
+    def listens(self, channel: Channel) -> bool | None:
+        """Tell whether the other side wants to hear of a channel; None if that is not known."""
+        if channel.name == ROOM:
+            return True
+        return None if self._listening is None else channel.name in self._listening
+
+    def listening(self, names: tuple[str, ...]) -> list[tuple[str, int]]:
+        """Take the other side's word for what it wants to hear.
+
+        Returns:
+            the channels on which messages to it alone waited in vain, and how many.
+        """
+        self._listening = frozenset(names)
+        lost = [
+            (lane.channel.name, lane.owe(wanted=self.listens(lane.channel) is True))
+            for lane in self._lanes
+        ]
+        for lane in self._lanes:
+            lane.named = lane.named and lane.owed
+        return [(name, count) for name, count in lost if count]
 
     @property
-    def lagging(self) -> bool:
-        """Tell whether the log of broadcasts waits for this session."""
-        return self._everybody.last and self._everybody.unacknowledged > 0
+    def waiting(self) -> bool:
+        """Tell whether there is something to send."""
+        return any(each.waiting for lane in self._lanes for each in lane.both)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Return how much is queued and not yet with the engine."""
+        return sum(each.waiting_bytes for lane in self._lanes for each in lane.both)
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """Return how much the other side has said to have."""
+        return sum(each.acked_bytes for lane in self._lanes for each in lane.both)
+
+    @property
+    def unacknowledged(self) -> dict[str, int]:
+        """How many messages are not known to have arrived, by channel; none is left out."""
+        counts = {lane.channel.name: lane.unacknowledged for lane in self._lanes}
+        return {name: count for name, count in counts.items() if count}
 
     # --- connections ------------------------------------------------------------------
 
-    def begin(self, expected: dict[int, int]) -> Resume:
-        """Return what is said first on a new connection; ``expected`` is our inbox's."""
+    def begin(self) -> None:
+        """Begin with a new connection."""
         self._held = 0
-        begins = {each.stream: each.begin for each in self._all}
-        if any(each.sent > each.begin.number or each.skip for each in self._all):
-            self.ready = False
-        return Resume(begins, expected)
+        for lane in self._lanes:
+            lane.named = False
+            for each in lane.both:
+                if each.sent > each.begin.number or each.skip or each.missed:
+                    self.ready = False
 
-    def resume(self, expected: dict[int, int]) -> list[Skip]:
+    def resume(self, wants: Wants) -> list[Frame]:
         """Go on from what the other side expects; return what else it must know.
 
         Raises:
             InvalidMessage: it cannot expect that.
         """
         if not self.ready:
-            for each in self._all:
-                each.resume(expected.get(each.stream, each.begin.number))
+            for lane in self._lanes:
+                for each in lane.both:
+                    each.resume(wants.get(each.stream))
         self.ready = True
-        return [Skip(each.stream, each.skip) for each in self._all if each.skip is not None]
+        return [each for lane in self._lanes for each in lane.skips()]
 
-    def acknowledge(self, expected: dict[int, int]) -> None:
-        """Take the other side's word for what it has.
+    def acknowledge(self, wants: Wants) -> None:
+        """Take the other side's word for what it has, and how much it takes.
 
         Raises:
             InvalidMessage: it cannot have that.
         """
-        for each in self._all:
-            if each.stream in expected:
-                each.acknowledge(expected[each.stream])
+        for stream, want in wants.items():
+            if stream >= 2 * len(self._lanes):
+                raise InvalidMessage(f"stream {stream} was never begun")
+            self._lanes[stream >> 1].both[stream & 1].acknowledge(want)
 
-    def cut_loose(self) -> tuple[int, Skip | None]:
-        """Owe no broadcast any more; return how many that is, and what to say, if to anybody."""
-        count = self._everybody.cut_loose()
-        skip = self._everybody.skip
-        return count, Skip(BROADCAST, skip) if skip and self.ready else None
+    def cut_loose(self, channel: Channel) -> tuple[int, list[Frame]]:
+        """Owe nothing that was sent to everybody on a channel.
+
+        Returns:
+            how many messages that is, and what to say now.
+        """
+        lane = self.lane(channel)
+        count = lane.everybody.cut_loose()
+        return count, lane.skips() if self.ready else []
 
     # --- the engine's window ------------------------------------------------------------
 
     def take(self) -> list[bytes]:
         """Return the datagrams that fit the engine's window now."""
         taken: list[bytes] = []
-        while self.ready and self.waiting and self._held < WINDOW_BYTES:
+        while self.ready and self._held < WINDOW_BYTES:
             parts = [VERSION]
             size = 0
-            while self.waiting:
-                each = self._next()
-                if size and size + each.next_size() > BATCH_BYTES:
+            while (lane := self._next()) is not None:
+                took = self._serve(lane, parts, size)
+                size += took
+                if not took or size >= BATCH_BYTES:
                     break
-                frame = each.take()
-                parts.append(frame)
-                size += len(frame)
+            if not size:
+                break
             self._held += size + _OVERHEAD_BYTES
             taken.append(b"".join(parts))
         return taken
 
-    def _next(self) -> Outgoing:
-        """Return the stream whose next fragment was sent first."""
-        if not self._direct.waiting:
-            return self._everybody
-        if not self._everybody.waiting:
-            return self._direct
-        return min(self._all, key=lambda each: each.order)
+    def _serve(self, lane: Lane, parts: list[bytes], size: int) -> int:
+        """Add what a lane may send to a datagram of a size; return how much that is."""
+        room = BATCH_BYTES - size
+        first, other = lane.next, lane.both
+        assert first is not None, "it was found to have something"
+        if size and first.next_size() > room:
+            return 0
+        took = 0
+        if not lane.named:
+            parts.append(frames.write(lane.name()))
+            took = len(parts[-1])
+        second = other[1] if first is other[0] else other[0]
+        took += first.take(parts, room - took, second.order if second.sendable else None)
+        lane.passed += took / lane.channel.priority
+        return took
+
+    def _next(self) -> Lane | None:
+        """Return the lane whose turn it is; None if none can send."""
+        found = None
+        for lane in self._lanes:
+            if (lane.channel.number == 0 or self._listening is not None) and lane.next is not None:
+                # Who had nothing to send has no claim on what it did not use.
+                lane.passed = max(lane.passed, self._turn)
+                if found is None or lane.passed < found.passed:
+                    found = lane
+        if found is not None:
+            self._turn = found.passed
+        return found
 
     @property
     def must_measure(self) -> bool:
         """Tell whether fragments wait although the engine may have sent what it held."""
-        return self.waiting and self._held >= WINDOW_BYTES
+        return self._held >= WINDOW_BYTES and self._next() is not None
 
     def measured(self, held_bytes: int) -> None:
         """Take the engine's word for what it still holds."""
@@ -157,14 +301,17 @@ class Outbox:
 
     def close(self) -> None:
         """Forget everything; the peer is gone."""
-        for each in self._all:
-            each.detach()
+        for lane in self._lanes:
+            lane.owe(wanted=False)
 
     def again(self) -> None:
         """Begin again with the same session, which may not have noticed that it was gone.
 
         What was not sent to it meanwhile it has lost; it is told so if it had been here.
         """
-        self._attach()
-        for each in self._all:
-            each.skip = each.begin
+        self._listening = None
+        for channel in list(self._channels)[len(self._lanes) :]:
+            self._lanes.append(Lane(channel, self._channels.order))
+        for lane in self._lanes:
+            for each in lane.both:
+                each.again()

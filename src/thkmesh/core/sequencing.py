@@ -15,7 +15,7 @@ signal ``seq``       what the receiver does (``n`` = the last delivered)
 0                    a bare acknowledgement: nothing to deliver
 1 .. n               drops it, and acknowledges again
 n + 1                delivers it, and those that waited for it
-n + 2 .. n + WINDOW  lets it wait
+n + 2 .. n + WINDOW  lets it wait; the first of them it answers with where it stands
 beyond               refuses it: its sender may not have so many outstanding
 ===================  ==========================================================
 
@@ -24,6 +24,11 @@ while it stays open, after 2, 4, 8 ... at most 30 seconds: the server may have
 refused one, or lost it with a process. While it is closed (``Pause``) nothing is
 sent. A bare acknowledgement leaves 200 ms after the first delivery that nothing
 else has acknowledged; it is not numbered, so none answers another.
+
+The server may have sent signals on a connection that was dead, and only who comes back
+sees that some are missing. So an acknowledgement of nothing new, while something is
+owed, is answered with all that is owed: once, until there is progress or the time comes,
+and if it rides on a signal, which may have crossed ours, only a second after ours.
 
 The caller keeps lives apart: what is from or for another session never gets here.
 The sequencer keeps text and not signatures: signing again gives the same bytes
@@ -40,6 +45,7 @@ from thkmesh.core.wire import Ack, Signal
 
 __all__ = [
     "ACK_DELAY",
+    "CROSSING",
     "RESEND_FIRST",
     "RESEND_LAST",
     "WINDOW",
@@ -55,6 +61,9 @@ __all__ = [
     "Snapshot",
     "Transmit",
 ]
+
+CROSSING = 1.0
+"""Seconds that signals may cross each other on their way."""
 
 WINDOW = 256
 """How many signals may be unacknowledged, and how many may wait for an earlier one."""
@@ -147,14 +156,18 @@ class Sequencer(Generic[_Payload]):
         self._ack_due: float | None = None
         self._resend_due: float | None = None
         self._resend_delay = RESEND_FIRST
+        self._sent_at = 0.0  # when anything of what is owed was sent last
+        self._repeated = False  # since there was progress, because the other side missed some
 
     @property
     def deadline(self) -> float | None:
         """When to acknowledge or to resend, in seconds; None while paused or at rest."""
         if not self._online:
             return None
-        dues = [due for due in (self._ack_due, self._resend_due) if due is not None]
-        return min(dues, default=None)
+        ack, resend = self._ack_due, self._resend_due
+        if ack is None or resend is None:
+            return resend if ack is None else ack
+        return min(ack, resend)
 
     @property
     def unacknowledged(self) -> int:
@@ -177,6 +190,7 @@ class Sequencer(Generic[_Payload]):
             self._ack_due,
             self._resend_due,
             self._resend_delay,
+            self._repeated,
         )
 
     def handle(
@@ -194,7 +208,7 @@ class Sequencer(Generic[_Payload]):
             case Send():
                 yield from self._accept(event, now)
             case Received(seq=seq, ack=ack, payload=payload):
-                yield from self._acknowledge(ack, now)
+                yield from self._acknowledge(ack, now, bare=seq == 0)
                 yield from self._receive(seq, payload, now)
             case Resume():
                 yield from self._resume(now)
@@ -212,6 +226,7 @@ class Sequencer(Generic[_Payload]):
         self._sent += 1
         self._unacknowledged.append((self._sent, signal))
         if self._online:
+            self._sent_at = now
             yield self._transmit(self._sent, signal)
             if self._resend_due is None:
                 self._resend_due = now + self._resend_delay
@@ -222,19 +237,30 @@ class Sequencer(Generic[_Payload]):
 
     def _resend(self, now: float) -> Iterator[Transmit]:
         self._resend_due = now + self._resend_delay if self._unacknowledged else None
+        self._sent_at = now
         for seq, signal in self._unacknowledged:
             yield self._transmit(seq, signal)
 
-    def _acknowledge(self, ack: int, now: float) -> Iterator[Ignored]:
+    def _acknowledge(self, ack: int, now: float, *, bare: bool) -> Iterator[Ignored | Transmit]:
         if ack > self._sent:
             yield Ignored("acknowledged-unsent", violation=True)
             return
         before = len(self._unacknowledged)
+        nothing_new = bool(before) and ack == self._unacknowledged[0][0] - 1
         while self._unacknowledged and self._unacknowledged[0][0] <= ack:
             self._unacknowledged.popleft()
         if len(self._unacknowledged) < before:
+            self._repeated = False
             self._resend_delay = RESEND_FIRST
             self._resend_due = now + self._resend_delay if self._unacknowledged else None
+        elif (
+            nothing_new
+            and self._online
+            and not self._repeated
+            and (bare or now >= self._sent_at + CROSSING)
+        ):
+            self._repeated = True
+            yield from self._resend(now)
 
     # --- receiving ------------------------------------------------------------
 
@@ -251,6 +277,8 @@ class Sequencer(Generic[_Payload]):
             yield Ignored("duplicate")
             self._owe_ack(now)
         else:
+            if self._online and not self._early and seq > self._delivered + 1:
+                yield self._bare_ack()
             self._early[seq] = payload
             while self._delivered + 1 in self._early:
                 self._delivered += 1
@@ -266,6 +294,7 @@ class Sequencer(Generic[_Payload]):
     def _resume(self, now: float) -> Iterator[Transmit]:
         """Send all that is owed at once: the former way may have lost any of it."""
         self._online = True
+        self._repeated = False
         self._resend_delay = RESEND_FIRST
         yield from self._resend(now)
         if self._ack_due is not None:
@@ -275,6 +304,7 @@ class Sequencer(Generic[_Payload]):
         if not self._online:
             return
         if self._resend_due is not None and now >= self._resend_due:
+            self._repeated = False
             self._resend_delay = min(2 * self._resend_delay, RESEND_LAST)
             yield from self._resend(now)
         if self._ack_due is not None and now >= self._ack_due:

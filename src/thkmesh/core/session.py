@@ -14,31 +14,38 @@ session; any other loss is retried for as long as it takes.
 A message is accepted once its log has room (see ``streams``); until then its sender
 waits. A message to a single peer waits for that peer as long as it takes. One to
 everybody waits ``PATIENCE`` for the slowest of them, who is then cut loose: told how
-much it lost, as the sender is told who lags. Nobody halts a room.
+much it lost, as the sender is told who lags. Nobody waits for it again before it has
+taken in something. Nobody halts a room.
 """
 
-import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
+from thkmesh.core.channels import Channel, Channels
 from thkmesh.core.contact import Contact
+from thkmesh.core.credit import Budget
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
-from thkmesh.core.sending import Outbox
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    CloseChannel,
+    Deliver,
     Emit,
     Ended,
+    Flush,
     FromLink,
     Heard,
     Introduced,
     Leave,
+    NetworkChanged,
+    OpenChannel,
     Send,
     SendAll,
     SessionEvent,
@@ -50,9 +57,16 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
-from thkmesh.core.streams import Log
 from thkmesh.core.topology import Topology, links_wanted
-from thkmesh.errors import MeshError, PeerError, RoomClosed, ServerUnreachable, UnknownPeer
+from thkmesh.core.traffic import Traffic
+from thkmesh.errors import (
+    MeshError,
+    NotListening,
+    PeerError,
+    RoomClosed,
+    ServerUnreachable,
+    UnknownPeer,
+)
 from thkmesh.events import (
     LeaveReason,
     LinkChanged,
@@ -70,13 +84,37 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
-__all__ = ["PATIENCE", "Session"]
+__all__ = ["LONG_SLEEP", "PATIENCE", "Session"]
 
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
 
+_FREQUENT: Final = (FromLink, Send, SendAll)
+"""Messages and datagrams are most of what happens."""
+
+_BEGINS: Final = (link.OpenConnection, link.Perform)
+
+LONG_SLEEP: Final = 5.0
+"""Seconds of sleep after which we may have woken up in another network."""
+
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flushing:
+    """A flush that is not done: how far each link must have got, in its two streams."""
+
+    token: int
+    channel: Channel
+    places: tuple[tuple[Link, int, int], ...]
+
+    @property
+    def done(self) -> bool:
+        return all(
+            link.state is LinkState.CLOSED or link.lane(self.channel).reached(everybody, alone)
+            for link, everybody, alone in self.places
+        )
 
 
 class Session:
@@ -101,11 +139,12 @@ class Session:
         # The deadline of each link as it last was: asking all of them after every
         # event is what a session would spend most of its time on.
         self._due: dict[SessionKey, float] = {}
-        self._order = itertools.count()
-        self._broadcasts = Log(self._order)
-        self._waiting: deque[Send] = deque()
-        # Since when a message to everybody has waited for somebody to take in others.
-        self._stuck_since: float | None = None
+        self._channels = Channels()
+        self._budget = Budget()
+        self._waiting: deque[Send | Flush] = deque()
+        self._flushing: list[_Flushing] = []
+        # By channel, since when a message to everybody has waited for somebody.
+        self._stuck_since: dict[str, float] = {}
         self._leave_by: float | None = None
         # The deadline of all but the links, while nothing has happened to change it.
         self._other_due: float | None = None
@@ -124,9 +163,9 @@ class Session:
         return tuple(self._links.values())
 
     @property
-    def has_room(self) -> bool:
-        """Tell whether a message to everybody would be accepted at once."""
-        return self._leave_by is None and not self._waiting and self._broadcasts.has_room
+    def accepting(self) -> bool:
+        """Tell whether messages are accepted at all; safe to ask on any thread."""
+        return self._leave_by is None and not self._ended
 
     @property
     def deadline(self) -> float | None:
@@ -136,9 +175,8 @@ class Session:
         if not self._other_due_known:
             self._other_due_known = True
             times = [self._contact.deadline, self._members.deadline, self._leave_by]
-            if self._stuck_since is not None:
-                times.append(self._stuck_since + PATIENCE)
-            self._other_due = min((time for time in times if time is not None), default=None)
+            times += [since + PATIENCE for since in self._stuck_since.values()]
+            self._other_due = min([time for time in times if time is not None], default=None)
         due = self._other_due
         for each in self._due.values():
             if due is None or each < due:
@@ -150,18 +188,19 @@ class Session:
         if self._ended:
             return self._after_end(event)
         out: list[SessionOutput] = []
-        # Messages and datagrams are most of what happens, and mostly nothing is due.
-        frequent = isinstance(event, FromLink | Send | SendAll)
-        due = self.deadline if frequent else now
+        # Mostly nothing is due.
+        due = self.deadline if isinstance(event, _FREQUENT) else now
         if due is not None and due <= now:
             self._other_due_known = False
             if isinstance(event, Slept):
                 self._slept(event, now, out)
             self._settle(now, out)
         self._take(event, now, out)
-        if self._waiting or self._stuck_since is not None:
+        if self._waiting or self._stuck_since:
             self._other_due_known = False
             self._admit(now, out)
+        if self._flushing:
+            self._flushed(out)
         self._conclude(now, out)
         return out
 
@@ -175,15 +214,16 @@ class Session:
                 self._to_link(to, inner, now, out)
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
-            case Send():
-                if self._waiting or not self._accepted(event, now, out):
+            case Send() | Flush():
+                if self._waiting or not self._admitted(event, now, out):
                     self._waiting.append(event)
             case SendAll(messages=messages):
-                for kind, payload in messages:
-                    self._broadcasts.append(kind, payload)
-                self._appended(now, out)
+                for channel, kind, payload in messages:
+                    self._channels[channel].log.append(kind, payload)
+                self._to_all(link.Appended(), now, out)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
+                self._flushing = [each for each in self._flushing if each.token != token]
             case Introduced(peer=peer):
                 self._changed(self._members.ready(peer), now, out)
                 self._to_link(SessionKey(peer.id, peer.sid), link.Online(), now, out)
@@ -193,6 +233,10 @@ class Session:
             case Heard(message=message):
                 out += self._contact.heard(message, now)
                 self._heard(message, now, out)
+            case OpenChannel(name=name):
+                self._open_channel(event, now, out)
+            case CloseChannel(name=name):
+                self._listen(name, now, out, wanted=False)
             case Suspected(claimed=claimed, error=error):
                 out.append(_refused(error, self._members.peer(claimed) if claimed else None))
             case SocketLost(code=code, reason=reason):
@@ -203,9 +247,14 @@ class Session:
                         out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
             case Start():
                 out += self._contact.start(now)
+            case NetworkChanged():
+                self._network_changed(now, out)
             case Leave(patience=patience):
                 self._leave(patience, now, out)
-            case Tick() | Slept():  # pragma: no branch - the last
+            case Slept(duration=duration):
+                if duration >= LONG_SLEEP:
+                    self._network_changed(now, out)
+            case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
 
@@ -233,8 +282,12 @@ class Session:
     def _slept(self, event: Slept, now: float, out: list[SessionOutput]) -> None:
         self._contact.slept(event.duration)
         self._members.slept(event.duration)
-        for key in list(self._links):
-            self._to_link(key, event, now, out)
+        self._to_all(event, now, out)
+
+    def _network_changed(self, now: float, out: list[SessionOutput]) -> None:
+        """Ask everybody at once whether they can still be reached."""
+        out += self._contact.network_changed(now)
+        self._to_all(NetworkChanged(), now, out)
 
     def _settle(self, now: float, out: list[SessionOutput]) -> None:
         """Do all that ``now`` has made due."""
@@ -242,11 +295,11 @@ class Session:
         self._changed(self._members.settle(now), now, out)
         for key in [key for key, due in self._due.items() if due <= now]:
             self._to_link(key, Tick(), now, out)
-        if self._stuck_since is not None and now >= self._stuck_since + PATIENCE:
-            self._cut_loose(now, out)
+        for channel, since in list(self._stuck_since.items()):
+            if now >= since + PATIENCE:
+                self._cut_loose(channel, now, out)
         if self._leave_by is not None and now >= self._leave_by:
-            for key in list(self._links):
-                self._to_link(key, link.Abandon(), now, out)
+            self._to_all(link.Abandon(), now, out)
 
     # --- links and members ----------------------------------------------------------
 
@@ -272,24 +325,34 @@ class Session:
                 out.append(output)
                 continue
             # What one output leads to may have closed the link: nothing is begun any more.
-            begins = isinstance(output, link.OpenConnection | link.Perform)
-            if not begins or self._links.get(key) is target:
+            if self._links.get(key) is target or not isinstance(output, _BEGINS):
                 self._from_link(target, output, now, out)
+
+    def _to_all(
+        self, event: link.LinkEvent | Tick | Slept, now: float, out: list[SessionOutput]
+    ) -> None:
+        """Hand an event to all links."""
+        for key in list(self._links):
+            self._to_link(key, event, now, out)
 
     def _from_link(
         self, source: Link, output: link.LinkOutput, now: float, out: list[SessionOutput]
     ) -> None:
         peer = self._members.peer(source.to)
         match output:
-            case link.ContentArrived(data=data, direct=direct):
+            case link.ContentArrived(channel=channel, data=data, stream=stream, cost=cost):
                 if peer is not None:  # What stands behind a goodbye is nobody's.
-                    out.append(Emit(Message(peer, data, direct)))
-            case link.MessagesLost(count=count):
+                    message = Message(peer, data, bool(stream & 1), channel)
+                    out.append(Deliver(message, source.to, stream, cost))
+            case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:
-                    out.append(Emit(Lost(peer, count)))
-            case link.Lagged(count=count):
+                    out.append(Emit(Lost(peer, count, channel)))
+            case link.Lagged(channel=channel, count=count):
                 assert peer is not None, "only who is present lags"
-                out.append(Emit(PeerLagging(peer, count)))
+                out.append(Emit(PeerLagging(peer, count, channel)))
+            case link.Dropped(channel=channel, count=count):
+                if peer is not None:
+                    out.append(Emit(Undelivered(peer, count, channel)))
             case link.Moved(state=state):
                 self._other_due_known = False
                 if peer is not None:
@@ -337,15 +400,16 @@ class Session:
         self._to_link(former.to, link.Abandon(), now, out)
         if reason is not LeaveReason.LEFT and former.received:
             out.append(Emit(Lost(peer, None)))
-        if undelivered and self._leave_by is None:
-            out.append(Emit(Undelivered(peer, undelivered)))
+        if self._leave_by is None:
+            for channel, count in undelivered.items():
+                out.append(Emit(Undelivered(peer, count, channel)))
 
     def _new_link(self, key: SessionKey) -> Link:
         former = self._lost.pop(key, None)
         if former is not None:
             return former.heir()
-        outbox = Outbox(self._broadcasts, self._order)
-        return Link(self.me, key, self._settings, self._dice, outbox)
+        traffic = Traffic(key, self._channels, self._budget)
+        return Link(self.me, key, self._settings, self._dice, traffic)
 
     def _remember(self, former: Link) -> None:
         self._lost[former.to] = former
@@ -360,68 +424,112 @@ class Session:
         self._server = state
         out.append(Emit(ServerChanged(state, self._contact.error)))
         if state is not ServerState.CONNECTED:
-            for key in list(self._links):
-                self._to_link(key, link.Offline(), now, out)
+            self._to_all(link.Offline(), now, out)
 
     # --- sending ----------------------------------------------------------------------
 
+    def _open_channel(self, event: OpenChannel, now: float, out: list[SessionOutput]) -> None:
+        known = len(self._channels)
+        channel = self._channels.open(event.name, event.delivery, event.priority)
+        if len(self._channels) > known:
+            self._to_all(link.Opened(channel.name), now, out)
+        self._listen(event.name, now, out, wanted=event.listen)
+
+    def _listen(self, name: str, now: float, out: list[SessionOutput], *, wanted: bool) -> None:
+        if self._channels.listen(name, wanted=wanted):
+            self._to_all(link.Listening(), now, out)
+
+    def room_for(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message need not wait; to everybody, safe to ask on any thread."""
+        found, target = self._channels.get(channel), self._links.get(to) if to else None
+        if found is None or (to is not None and target is None):
+            return True
+        return (found.log if target is None else target.lane(found).log).has_room
+
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
-        if not self._waiting:
-            self._stuck_since = None
-            return
-        full: set[SessionKey | None] = set()
-        still: deque[Send] = deque()
-        for send in self._waiting:
-            if send.to in full or not self._accepted(send, now, out):
-                full.add(send.to)
-                still.append(send)
+        full: set[tuple[str, SessionKey | None]] = set()
+        still: deque[Send | Flush] = deque()
+        for each in self._waiting:
+            if _is_behind(each, full):
+                still.append(each)
+            elif not self._admitted(each, now, out):
+                assert isinstance(each, Send), "a flush waits for messages alone"
+                full.add((each.channel, each.to))
+                still.append(each)
         self._waiting = still
-        if None not in full:
-            self._stuck_since = None
-        elif self._stuck_since is None:
-            self._stuck_since = now
+        stuck = {channel for channel, to in full if to is None}
+        self._stuck_since = {each: self._stuck_since.get(each, now) for each in sorted(stuck)}
+        vain = [channel for channel in self._stuck_since if self._is_vain(channel)]
+        for channel in vain:
+            self._cut_loose(channel, now, out)
+        if vain:
+            self._admit(now, out)
 
-    def _accepted(self, send: Send, now: float, out: list[SessionOutput]) -> bool:
-        """Accept a message, or refuse it for good; False when it has to wait."""
-        refusal = self._refusal(send.to)
-        if refusal is not None:
-            out.append(Unsendable(send.token, refusal))
+    def _admitted(self, each: Send | Flush, now: float, out: list[SessionOutput]) -> bool:
+        """Do what is asked, or refuse it for good; False when it has to wait for room."""
+        if isinstance(each, Flush):
+            self._flush(each)
             return True
-        if not self._has_room(send.to):
+        refusal = self._refusal(each)
+        if refusal is not None:
+            out.append(Unsendable(each.token, refusal))
+            return True
+        if not self.room_for(each.channel, each.to):
             return False
-        self._accept(send, now, out)
+        self._accept(each, now, out)
         return True
 
-    def _refusal(self, to: SessionKey | None) -> MeshError | None:
+    def _slowest(self, channel: str) -> list[Link]:
+        """Return those for whom everybody waits on a channel."""
+        found = self._channels[channel]
+        return [each for each in self._links.values() if each.lane(found).everybody.last]
+
+    def _is_vain(self, channel: str) -> bool:
+        """Tell whether everybody waits for such alone as were waited for in vain."""
+        found = self._channels[channel]
+        slowest = self._slowest(channel)
+        return bool(slowest) and all(each.lane(found).adrift for each in slowest)
+
+    def _refusal(self, send: Send) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""
+        to = send.to
         if self._leave_by is not None:
             return RoomClosed("the room is being left")
-        if to is not None and to not in self._links:
+        if to is None:
+            return None
+        if to not in self._links:
             return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
+        if self._links[to].listens(self._channels[send.channel]) is False:
+            return NotListening(f"{to.id} does not listen to the channel {send.channel}")
         return None
-
-    def _has_room(self, to: SessionKey | None) -> bool:
-        return self._broadcasts.has_room if to is None else self._links[to].has_room
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
-            self._broadcasts.append(send.kind, send.payload)
-            self._appended(now, out)
+            self._channels[send.channel].log.append(send.kind, send.payload)
+            self._to_all(link.Appended(), now, out)
         else:
-            self._to_link(send.to, link.Enqueue(send.kind, send.payload), now, out)
+            enqueue = link.Enqueue(send.channel, send.kind, send.payload)
+            self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
 
-    def _appended(self, now: float, out: list[SessionOutput]) -> None:
-        """Have all links hand on what is new for everybody."""
-        for key in list(self._links):
-            self._to_link(key, link.Appended(), now, out)
-
-    def _cut_loose(self, now: float, out: list[SessionOutput]) -> None:
+    def _cut_loose(self, channel: str, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""
-        for key in [key for key, each in self._links.items() if each.lagging]:
-            self._to_link(key, link.CutLoose(), now, out)
-        self._stuck_since = None
+        for each in self._slowest(channel):
+            self._to_link(each.to, link.CutLoose(channel), now, out)
+        self._stuck_since.pop(channel, None)
+
+    def _flush(self, flush: Flush) -> None:
+        """Take note of how far everybody must have got."""
+        channel = self._channels[flush.channel]
+        places = (
+            (each, channel.log.next, each.lane(channel).log.next) for each in self._links.values()
+        )
+        self._flushing.append(_Flushing(flush.token, channel, tuple(places)))
+
+    def _flushed(self, out: list[SessionOutput]) -> None:
+        out += [Accepted(each.token) for each in self._flushing if each.done]
+        self._flushing = [each for each in self._flushing if not each.done]
 
     # --- the end ------------------------------------------------------------------------
 
@@ -430,8 +538,7 @@ class Session:
             self._leave_by = min(self._leave_by, now + patience)
             return
         self._leave_by = now + patience
-        for key in list(self._links):
-            self._to_link(key, link.Depart(), now, out)
+        self._to_all(link.Depart(), now, out)
 
     def _conclude(self, now: float, out: list[SessionOutput]) -> None:
         """End once every link has closed after ``Leave``, or the server said never."""
@@ -439,19 +546,26 @@ class Session:
             out += self._contact.leave()
         if self._contact.state is not ServerState.CLOSED:
             return
-        for key in list(self._links):
-            self._to_link(key, link.Abandon(), now, out)
+        self._to_all(link.Abandon(), now, out)
         self._ended = True
         error = self._contact.error
-        for send in self._waiting:
-            out.append(Unsendable(send.token, error or RoomClosed("the room was left")))
+        for each in (*self._waiting, *self._flushing):
+            out.append(Unsendable(each.token, error or RoomClosed("the room was left")))
         self._waiting.clear()
+        self._flushing.clear()
         out.append(Ended(error))
 
     def _after_end(self, event: SessionEvent | Tick | Slept) -> list[SessionOutput]:
-        if isinstance(event, Send):
+        if isinstance(event, Send | Flush):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
+
+
+def _is_behind(each: Send | Flush, full: set[tuple[str, SessionKey | None]]) -> bool:
+    """Tell whether it has to wait for messages before it, whose streams have no room."""
+    if isinstance(each, Flush):
+        return any(channel == each.channel for channel, _ in full)
+    return (each.channel, each.to) in full
 
 
 def _refused(error: PeerError, peer: Peer | None) -> Emit:

@@ -5,21 +5,28 @@ from typing import TypeAlias
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
+from thkmesh.core.channels import ROOM, Delivery, Priority
 from thkmesh.core.contact import ContactOutput
 from thkmesh.core.identity import SessionKey
+from thkmesh.core.link_events import NetworkChanged
 from thkmesh.errors import MeshError, PeerError
-from thkmesh.events import Event
+from thkmesh.events import Event, Message
 from thkmesh.peer import Peer
 
 __all__ = [
     "Accepted",
     "Cancel",
+    "CloseChannel",
+    "Deliver",
     "Emit",
     "Ended",
+    "Flush",
     "FromLink",
     "Heard",
     "Introduced",
     "Leave",
+    "NetworkChanged",
+    "OpenChannel",
     "Send",
     "SendAll",
     "SessionEvent",
@@ -102,17 +109,43 @@ class Send:
     to: SessionKey | None
     kind: int
     payload: bytes
+    channel: str = ROOM
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChannel:
+    """Have a channel; ``listen`` tells whether we want to hear of it, too."""
+
+    name: str
+    delivery: Delivery
+    priority: Priority
+    listen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseChannel:
+    """Hear of a channel no longer."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Accept that token once all that was sent on a channel has arrived, or cannot."""
+
+    token: int
+    channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class SendAll:
-    """Messages for everybody, kind and payload, that have been accepted already.
+    """Messages for everybody that have been accepted already: channel, kind and payload.
 
-    They came too fast, one behind the other, to be handled one by one; as ``has_room`` was
-    true before the first, and as they are little, they exceed no limit by much.
+    They came too fast, one behind the other, to be handled one by one; as there was room
+    for the first, and as they are little, they exceed no limit by much.
     """
 
-    messages: tuple[tuple[int, bytes], ...]
+    messages: tuple[tuple[str, int, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,10 @@ SessionEvent: TypeAlias = (
     | Send
     | SendAll
     | Cancel
+    | NetworkChanged
+    | OpenChannel
+    | CloseChannel
+    | Flush
     | Leave
 )
 
@@ -155,8 +192,21 @@ class Emit:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """Tell the application of a message; what it has read is reported to the link.
+
+    ``FromLink(source, Read(stream, cost))`` does that, for one or for many.
+    """
+
+    message: Message
+    source: SessionKey
+    stream: int
+    cost: int
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """The message of that token is now ours to deliver."""
+    """The message of that token is now ours to deliver; or the ``Flush`` is done."""
 
     token: int
 
@@ -186,4 +236,4 @@ _Inner: TypeAlias = (
     | link.TransmitSignal
 )
 
-SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Accepted | Unsendable | Ended
+SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Deliver | Accepted | Unsendable | Ended

@@ -6,21 +6,22 @@ until the other side has said that it has it, and the next connection goes on
 from there.
 
 The idea: a message is cut into fragments, and a **stream** numbers them, from 0,
-over the whole life of a session. Each session has one stream to everybody and one
-to each other session. What was sent lies in a ``Log``, once, however many are to
-have it; every recipient has an ``Outgoing``, a place in that log:
+over the whole life of a session. Each channel of a session has one stream to
+everybody and one to each other session. What was sent lies in a ``Log``, once,
+however many are to have it; every recipient has an ``Outgoing``, a place in that log:
 
 ::
 
     log      . . . . 17 18 19 20 21 22 23 24 25     next = 26
-    Ada          acked ──╯     ╰── sent                 what is before all is let go
-    Bob                           acked ──╯  ╰── sent
+    Ada          acked ──╯     ╰── sent    ╰── limit    what is before all is let go
+    Bob                           acked ──╯  ╰── sent, limit
 
 Their end is an ``Incoming``: it takes the fragment that it expects, drops what it
 has had, and refuses what would leave a gap. A connection is lossless and ordered
 while it lives, so nothing is sent twice over one connection; what is expected is
 acknowledged every ``ACK_DELAY``, for the log to be let go, and said anew at the
-beginning of the next connection (``Resume``), for the sender to start there.
+beginning of the next connection (``Resume``), for the sender to start there. With
+it goes how far the sender may go (see ``credit``).
 
 A newcomer is owed what follows its arrival: its sender names the place where that
 begins, and how many messages lie before it. Who cannot keep up is *cut loose*:
@@ -29,15 +30,20 @@ it (``Skip``). The receiver counts the messages it got, so it knows exactly how
 many it lost.
 """
 
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
 
 from thkmesh.core import frames
-from thkmesh.core.frames import FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, Begin
+from thkmesh.core.credit import WINDOW_BYTES, Budget, Credit
+from thkmesh.core.frames import (
+    FRAGMENT_BYTES,
+    MESSAGE_LIMIT_BYTES,
+    OVERHEAD_BYTES,
+    Begin,
+    Want,
+)
 from thkmesh.errors import InvalidMessage
 
 __all__ = ["ACK_DELAY", "LOG_BYTES", "Incoming", "Log", "Outgoing", "Whole"]
@@ -48,8 +54,8 @@ LOG_BYTES: Final = 16 * 1024 * 1024
 ACK_DELAY: Final = 0.025
 """Seconds after which what arrived is acknowledged, if nothing carries it before."""
 
-_OVERHEAD_BYTES: Final = 64
-"""What an empty fragment counts, so that a million of them are not free."""
+_COMPACT: Final = 64
+"""So many entries that were let go may at least stand before those that are held."""
 
 
 class _Entry(Struct, frozen=True, gc=False):
@@ -57,7 +63,7 @@ class _Entry(Struct, frozen=True, gc=False):
 
     Attributes:
         order: which of two streams' fragments came first.
-        start: how many bytes lie before it in the stream, overhead included.
+        start: its position.
     """
 
     order: int
@@ -67,38 +73,51 @@ class _Entry(Struct, frozen=True, gc=False):
     payload: bytes
 
 
+_GONE: Final = _Entry(0, 0, 0, last=False, payload=b"")
+
+
 class Log:
     """What was sent on one stream, as far as somebody may still need it."""
 
     def __init__(self, order: Iterator[int]) -> None:
         """Begin empty; ``order`` numbers fragments across streams."""
         self._order = order
-        self._written = 0
-        self._entries: deque[_Entry] = deque()
-        self._first = Begin(0, 0)
-        self._end = Begin(0, 0)
+        self._entries: list[_Entry] = []
+        self._gone = 0  # how many of the entries have been let go already
+        self._first = self._first_messages = 0
+        self.next = 0
+        """The number of the next fragment."""
+        self._messages = 0
+        self._written = self._freed = 0
         self._outgoing: list[Outgoing] = []
 
     @property
-    def begin(self) -> Begin:
-        """Where what is held begins."""
+    def first(self) -> int:
+        """The number of the first fragment that is held."""
         return self._first
 
     @property
     def end(self) -> Begin:
         """Where the next message will begin."""
-        return self._end
+        return Begin(self.next, self._messages, self._written)
+
+    @property
+    def held_bytes(self) -> int:
+        """How much is held; safe to ask on any thread."""
+        return self._written - self._freed
 
     @property
     def has_room(self) -> bool:
         """Tell whether another message may be accepted."""
-        return self.bytes_from(self._first.number) < LOG_BYTES
+        return self._written - self._freed < LOG_BYTES
 
     def bytes_from(self, number: int) -> int:
         """Return how much there is from a place that is still held to the end."""
-        if number == self._end.number:
-            return 0
-        return self._written - self.entry(number).start
+        return self._written - self.position(number)
+
+    def position(self, number: int) -> int:
+        """Return the position of a fragment that is still held, or the next one's."""
+        return self._written if number == self.next else self.entry(number).start
 
     def append(self, kind: int, payload: bytes) -> None:
         """Add a message, in fragments."""
@@ -107,22 +126,23 @@ class Log:
             last = start == starts[-1]
             part = payload if len(starts) == 1 else payload[start : start + FRAGMENT_BYTES]
             self._entries.append(_Entry(next(self._order), self._written, kind, last, part))
-            self._written += len(part) + _OVERHEAD_BYTES
-        self._end = Begin(self._end.number + len(starts), self._end.messages + 1)
+            self._written += len(part) + OVERHEAD_BYTES
+        self.next += len(starts)
+        self._messages += 1
         if not self._outgoing:
             self.trim()
 
     def entry(self, number: int) -> _Entry:
         """Return the fragment of a number that is still held."""
-        return self._entries[number - self._first.number]
+        return self._entries[number - self._first + self._gone]
 
     def messages_before(self, number: int) -> int:
         """Return how many messages end before a place that is still held."""
-        held = number - self._first.number
-        if held * 2 > len(self._entries):
-            after = (self._entries[each].last for each in range(held, len(self._entries)))
-            return self._end.messages - sum(after)
-        return self._first.messages + sum(self._entries[each].last for each in range(held))
+        held = number - self._first
+        if held * 2 > self.next - self._first:
+            return self._messages - sum(each.last for each in self._entries[self._gone + held :])
+        between = self._entries[self._gone : self._gone + held]
+        return self._first_messages + sum(each.last for each in between)
 
     def add(self, outgoing: "Outgoing") -> None:
         """Keep from now on what a recipient has not acknowledged."""
@@ -135,12 +155,19 @@ class Log:
 
     def trim(self) -> None:
         """Let go of what every recipient has."""
-        needed = min((each.acked for each in self._outgoing), default=self._end.number)
-        number, messages = self._first.number, self._first.messages
-        while number < needed:
-            messages += self._entries.popleft().last
-            number += 1
-        self._first = Begin(number, messages)
+        needed = min((each.acked for each in self._outgoing), default=self.next)
+        if needed <= self._first:
+            return
+        self._freed = self.position(needed)
+        for at in range(self._gone, self._gone + needed - self._first):
+            self._first_messages += self._entries[at].last
+            self._entries[at] = _GONE
+        self._gone += needed - self._first
+        self._first = needed
+        # To shift a list costs its length; so what is gone is cut off now and then.
+        if self._gone > _COMPACT and self._gone * 2 > len(self._entries):
+            del self._entries[: self._gone]
+            self._gone = 0
 
 
 class Outgoing:
@@ -150,24 +177,65 @@ class Outgoing:
         acked: the number before which the recipient has everything.
         acked_bytes: how much it has said to have, overhead included.
         sent: the number of the next fragment for the current connection.
+        limit: the position up to which the recipient lets us go.
         begin: where what it is owed begins.
         skip: where it was moved to when it was cut loose; None if it was not.
+        missed: where it goes on if it never knew that it was owed nothing; else None.
+        owed: whether it is owed anything at all.
     """
 
     def __init__(self, stream: int, log: Log) -> None:
-        """Owe what is appended from now on."""
+        """Owe nothing yet."""
         self.stream = stream
+        self.owed = False
         self.begin = log.end
         self.skip: Begin | None = None
-        self.acked = self.sent = log.end.number
+        self.missed: Begin | None = None
+        self.acked = self.sent = log.next
+        self.limit = 0
         self.acked_bytes = 0
         self._log = log
-        log.add(self)
+
+    def attach(self) -> None:
+        """Owe what is appended from now on."""
+        if self.owed:
+            return
+        self.owed = True
+        self.begin = self._log.end
+        self.skip = self.missed = None
+        self.acked = self.sent = self._log.next
+        self.limit = self.begin.position + WINDOW_BYTES
+        self._log.add(self)
+
+    def detach(self) -> None:
+        """Want nothing of the log any more, and be owed nothing."""
+        if self.owed:
+            self.owed = False
+            self._log.remove(self)
+            self.acked = self.sent = self._log.next
+            self.skip = self.missed = None
+
+    def again(self) -> None:
+        """Owe what is appended from now on, to who may not know that it was owed nothing."""
+        self.attach()
+        self.missed = self.begin
 
     @property
     def waiting(self) -> bool:
         """Tell whether there is something to send."""
-        return self.sent < self._log.end.number
+        return self.owed and self.sent < self._log.next
+
+    @property
+    def sendable(self) -> bool:
+        """Tell whether the next fragment may be sent."""
+        if not self.waiting:
+            return False
+        entry = self._log.entry(self.sent)
+        return entry.start + len(entry.payload) + OVERHEAD_BYTES <= self.limit
+
+    def next_size(self) -> int:
+        """Return the size of the next fragment's payload."""
+        return len(self._log.entry(self.sent).payload)
 
     @property
     def order(self) -> int:
@@ -177,89 +245,117 @@ class Outgoing:
     @property
     def waiting_bytes(self) -> int:
         """Return how much is still to be sent."""
-        return self._log.bytes_from(self.sent)
+        return self._log.bytes_from(self.sent) if self.owed else 0
 
     @property
     def last(self) -> bool:
-        """Tell whether the log could let go of more if this recipient had more."""
-        return self.acked == self._log.begin.number
+        """Tell whether the log could let go of more if this recipient had more of it."""
+        return self.owed and self.acked == self._log.first and self.acked < self._log.next
 
     @property
     def unacknowledged(self) -> int:
         """How many messages are not known to have arrived."""
+        if not self.owed or self.acked == self._log.next:
+            return 0
         return self._log.end.messages - self._log.messages_before(self.acked)
 
-    def next_size(self) -> int:
-        """Return the size of the next fragment's payload."""
-        return len(self._log.entry(self.sent).payload)
+    def take(self, parts: list[bytes], room: int, before: int | None) -> int:
+        """Add the frames of fragments that may be sent; they count as sent.
 
-    def take(self) -> bytes:
-        """Return the next fragment's frame; it counts as sent."""
-        entry = self._log.entry(self.sent)
-        frame = frames.fragment(self.stream, self.sent, entry.kind, entry.payload, last=entry.last)
-        self.sent += 1
-        return frame
+        Args:
+            parts: where to add them.
+            room: for how many bytes there is room; the first is added without.
+            before: only what came before that (an ``order``) is sent; None is all.
 
-    def acknowledge(self, expected: int) -> None:
-        """Take the receiver's word for what it expects next.
+        Returns:
+            how many bytes they have.
+        """
+        size = 0
+        while self.sent < self._log.next:
+            entry = self._log.entry(self.sent)
+            length = len(entry.payload)
+            if (
+                (size and size + length > room)
+                or entry.start + length + OVERHEAD_BYTES > self.limit
+                or (before is not None and entry.order > before)
+            ):
+                break
+            frame = frames.fragment(
+                self.stream, self.sent, entry.kind, entry.payload, last=entry.last
+            )
+            self.sent += 1
+            parts.append(frame)
+            size += len(frame)
+        return size
+
+    def acknowledge(self, want: Want) -> None:
+        """Take the receiver's word for what it expects next, and how much it takes.
 
         Raises:
             InvalidMessage: it cannot expect that.
         """
-        if expected > self.sent:
-            raise InvalidMessage(f"fragment {expected} of stream {self.stream} was not sent")
-        if self.skip is not None and expected >= self.skip.number:
+        if want.number > self.sent:
+            raise InvalidMessage(f"fragment {want.number} of stream {self.stream} was not sent")
+        if not self.owed:
+            return
+        self.limit = max(self.limit, want.limit)
+        if self.skip is not None and want.number >= self.skip.number:
             self.skip = None
-        if expected > self.acked:
-            self.acked_bytes += self._log.bytes_from(self.acked) - self._log.bytes_from(expected)
-            self.acked = expected
+        if self.missed is not None and want.number >= self.missed.number:
+            self.missed = None
+        if want.number > self.acked:
+            self.acked_bytes += self._log.position(want.number) - self._log.position(self.acked)
+            self.acked = want.number
             self._log.trim()
 
-    def resume(self, expected: int) -> None:
-        """Go on over a new connection, from what the receiver expects.
+    def resume(self, want: Want | None) -> None:
+        """Go on over a new connection, from what the receiver expects; None is the beginning.
 
         Raises:
             InvalidMessage: it cannot expect that.
         """
-        if expected < self.acked and self.skip is None:
-            raise InvalidMessage(f"fragment {expected} of stream {self.stream} had arrived")
-        self.acknowledge(expected)
+        if want is not None and want.number >= self.begin.number:
+            if want.number < self.acked and self.skip is None and self.owed:
+                number = f"fragment {want.number} of stream {self.stream}"
+                raise InvalidMessage(f"{number} had arrived")
+            self.acknowledge(want)
+        elif self.acked > self.begin.number and self.skip is None and self.owed:
+            raise InvalidMessage(f"stream {self.stream} is known no longer")
         self.sent = self.acked
 
     def cut_loose(self) -> int:
         """Move to the end of the log; return how many messages are not known to have arrived."""
         count = self.unacknowledged
         self.skip = self._log.end
-        self.acked = self.sent = self._log.end.number
+        self.acked = self.sent = self._log.next
         self._log.trim()
         return count
 
-    def detach(self) -> None:
-        """Want nothing of the log any more, and be owed nothing."""
-        self._log.remove(self)
-        self._log = Log(iter(()))
-        self.acked = self.sent = 0
 
+class Whole(Struct, frozen=True, gc=False):
+    """A message with all its fragments.
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A message with all its fragments."""
+    Attributes:
+        cost: the bytes of the stream that it took.
+    """
 
-    stream: int
     kind: int
     payload: bytes
+    cost: int
 
 
 class Incoming:
     """The receiving end of a stream."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, begin: Begin, budget: Budget) -> None:
         """Expect what begins there."""
         self.expected = begin.number
+        self.credit = Credit(budget, begin.position)
         self._messages = begin.messages
         self._parts: list[bytes] = []
         self._bytes = 0
-        self._kind = 0
+        self._kind: int = 0
+        self._torn = False  # the beginning of the message that is coming was thrown away
 
     def receive(self, fragment: frames.Fragment) -> Whole | None:
         """Take a fragment; return the message that it completes, if it does.
@@ -272,38 +368,85 @@ class Incoming:
         if fragment.number > self.expected:
             raise InvalidMessage(f"fragment {fragment.number} for {self.expected}")
         payload = fragment.payload
-        if self._parts or not fragment.last:
+        if self._parts or not (fragment.last or self._torn):
             if self._parts and fragment.kind != self._kind:
                 raise InvalidMessage("a message of two kinds")
-            self._bytes += len(payload)
-            if self._bytes > MESSAGE_LIMIT_BYTES:
+            if self._bytes + len(payload) > MESSAGE_LIMIT_BYTES:
                 raise InvalidMessage(f"a message of over {MESSAGE_LIMIT_BYTES} bytes")
-            self._parts.append(payload)
-            self._kind = fragment.kind
+        cost = len(payload) + OVERHEAD_BYTES
+        if not self.credit.take(cost):
+            raise InvalidMessage(f"more of stream {fragment.stream} than was granted")
         self.expected += 1
-        if not fragment.last:
+        if self._torn:
+            self.credit.read(cost)
+            self._torn = not fragment.last
+            self._messages += fragment.last
             return None
-        if self._parts:
+        if self._parts or not fragment.last:
+            self._parts.append(payload)
+            self._bytes += len(payload)
+            self._kind = fragment.kind
+            if not fragment.last:
+                return None
+            cost = self.assembling
             payload = b"".join(self._parts)
-            self._drop()
+            self._parts.clear()
+            self._bytes = 0
         self._messages += 1
-        return Whole(fragment.stream, fragment.kind, payload)
+        return Whole(fragment.kind, payload, cost)
+
+    @property
+    def assembling(self) -> int:
+        """What a message that is not whole yet has cost so far."""
+        return self._bytes + len(self._parts) * OVERHEAD_BYTES
+
+    def want(self) -> Want:
+        """Return what is wanted; that counts as told."""
+        return Want(self.expected, self.credit.grant(self.assembling))
+
+    def discard(self) -> None:
+        """Throw away what has come and was not read, half a message included."""
+        if self._parts:
+            self._parts.clear()
+            self._bytes = 0
+            self._torn = True
+        self.credit.read(self.credit.unread)
+
+    def pass_to(self, begin: Begin) -> bool:
+        """Go to where begins what is owed, if that lies ahead; what lies before is not lost.
+
+        Returns:
+            whether that is so.
+
+        Raises:
+            InvalidMessage: fewer bytes lie before it than have come already.
+        """
+        ahead = begin.number > self.expected
+        if ahead:
+            self._go(begin)
+        self.credit.begin(begin.position)
+        return ahead
 
     def skip(self, to: Begin) -> int:
         """Go to a place; return how many messages that loses.
 
         Raises:
-            InvalidMessage: fewer messages lie before it than have come already.
+            InvalidMessage: fewer messages or bytes lie before it than have come already.
         """
         if to.number <= self.expected:
             return 0
         lost = to.messages - self._messages
         if lost < 0:
             raise InvalidMessage("a place with fewer messages before it than came")
-        self._drop()
-        self.expected, self._messages = to.number, to.messages
+        self._go(to)
         return lost
 
-    def _drop(self) -> None:
+    def _go(self, to: Begin) -> None:
+        if to.position < self.credit.position:
+            raise InvalidMessage("a place with fewer bytes before it than came")
+        self.credit.read(self.assembling)
         self._parts.clear()
         self._bytes = 0
+        self._torn = False
+        self.credit.jump(to.position)
+        self.expected, self._messages = to.number, to.messages

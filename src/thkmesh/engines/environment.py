@@ -1,24 +1,16 @@
 """What an engine must know about the process and the machine it runs in."""
 
-import contextlib
 import os
-import socket
 
 from thkmesh.errors import WrongContext
+from thkmesh.netwatch import sources
 
 __all__ = ["ProcessGuard", "has_address"]
-
-_ELSEWHERE = ((socket.AF_INET, "198.51.100.1"), (socket.AF_INET6, "2001:db8::1"))
-"""Addresses that belong to nobody (RFC 5737, RFC 3849)."""
 
 
 def has_address() -> bool:
     """Return whether this machine has a route to anywhere but itself; sends nothing."""
-    for family, address in _ELSEWHERE:
-        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((address, 9))
-            return True
-    return False
+    return any(sources())
 
 
 class ProcessGuard:

@@ -65,6 +65,8 @@ class Flow:
         self._loop = asyncio.get_running_loop()
         self._waiting: list[deque[bytes]] = [deque() for _ in CHANNELS]
         self._buffered = [0 for _ in CHANNELS]
+        self._count = 0
+        """How many frames wait."""
         self._pipes = [
             Pipe[tuple[int, bytes | None]](self._land, ends.lands, ends.receiver) for _ in CHANNELS
         ]
@@ -78,6 +80,7 @@ class Flow:
         if self._finished or self._buffered[channel] + len(data) > BUFFER_BYTES:
             return False
         self._waiting[channel].append(data)
+        self._count += 1
         self._buffered[channel] += len(data)
         self.sent_bytes += len(data)
         self.drained.clear()
@@ -121,6 +124,7 @@ class Flow:
             self._timer = None
         for waiting in self._waiting:
             waiting.clear()
+        self._count = 0
         self._buffered = [0 for _ in CHANNELS]
         self.drained.set()
 
@@ -129,27 +133,29 @@ class Flow:
     def _pump(self) -> None:
         if self._timer is not None:
             return
-        while (channel := self._next()) is not None and self._ends.takes():
+        while self._count and self._ends.takes():
             now = self._loop.time()
             if self._wire_free > now + _BURST:
                 # It belongs to no process: an engine's own threads do this.
                 self._timer = self._loop.call_at(self._wire_free, self._wake, context=Context())
                 return
+            channel = self._next()
+            self._count -= 1
             self._depart(channel, self._waiting[channel].popleft(), now)
-        if channel is None:
+        if not self._count:
             self.drained.set()
 
     def _wake(self) -> None:
         self._timer = None
         self._pump()
 
-    def _next(self) -> int | None:
+    def _next(self) -> int:
         """Return the channel whose turn it is."""
-        for step in range(1, len(CHANNELS) + 1):
-            channel = (self._turn + step) % len(CHANNELS)
+        channel = self._turn
+        while True:
+            channel = (channel + 1) % len(CHANNELS)
             if self._waiting[channel]:
                 return channel
-        return None
 
     def _depart(self, channel: int, data: bytes, now: float) -> None:
         self._turn = channel

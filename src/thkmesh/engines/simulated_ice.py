@@ -318,6 +318,13 @@ class Association:
                 if end.gone:
                     flow.vanish()
 
+    def tear(self) -> None:
+        """Fail for good, at both ends and now; what is under way is lost."""
+        self._dead, self._alive = True, False
+        for end, flow in zip(self._ends, self._flows, strict=True):
+            flow.vanish()
+            self._loop.call_soon(end.distrust, context=end.context)
+
     def resume(self, delay: float = 0.0) -> None:
         """Let frames flow on."""
         for flow in self._flows:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["Conditions", "Pipe", "SimulatedNetwork"]
 
 _PACKET_BYTES = 1200
+
+_DETOUR = 0.005
+"""Seconds at least that a packet on a detour takes longer than others."""
+
 _T = TypeVar("_T")
 
 
@@ -33,12 +37,14 @@ class Conditions:
         jitter: up to so many seconds more, evenly spread.
         loss: the probability that a packet is lost.
         rate_bytes: bytes a second, for each connection.
+        reorder: the probability that a packet is held up until others overtake it.
     """
 
     delay: float = 0.02
     jitter: float = 0.005
     loss: float = 0.0
     rate_bytes: float = 12_500_000.0
+    reorder: float = 0.0
 
 
 class SimulatedNetwork:
@@ -106,7 +112,10 @@ class SimulatedNetwork:
     def transit(self, source: str, target: str) -> float:
         """Return how many seconds one packet travels."""
         conditions = self.conditions(source, target)
-        return conditions.delay + conditions.jitter * self._dice.random()
+        delay = conditions.delay + conditions.jitter * self._dice.random()
+        if conditions.reorder and self._dice.random() < conditions.reorder:
+            delay += _DETOUR + self._dice.random() * (conditions.delay + conditions.jitter)
+        return delay
 
     def reliable_transit(self, source: str, target: str, size_bytes: int) -> float:
         """Return how many seconds a message travels, resending what is lost."""
@@ -139,6 +148,17 @@ class SimulatedNetwork:
         self._routes[frozenset((a, b))] = self.route(a, b) + 1
         self._changed(f"move {a} {b}")
 
+    def tear(self, a: str, b: str) -> None:
+        """End every connection between two hosts; both ends see it fail at once.
+
+        What was under way is lost, as when an engine or what carries it has a fault.
+        """
+        self.trace(f"tear {a} {b}")
+        for agent in tuple(self.agents.values()):
+            association = agent.association
+            if association is not None and {agent.host, association.other(agent).host} == {a, b}:
+                association.tear()
+
     def detach(self, host: str) -> None:
         """Let a host reach nobody."""
         self._detached.add(host)
@@ -148,6 +168,11 @@ class SimulatedNetwork:
         """Undo ``detach``."""
         self._detached.discard(host)
         self._changed(f"attach {host}")
+
+    def attach_all(self) -> None:
+        """Undo every ``detach``."""
+        for host in sorted(self._detached):
+            self.attach(host)
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call ``watcher`` after each change; return what ends that."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -151,7 +151,10 @@ class NoCommonVersion(InvalidMessage):
     reason = "protocol-mismatch"
 
 
-def check_hello(hello: Hello, nonce: str) -> Introduction | PeerError:
+Verify: TypeAlias = Callable[[str, str, bytes], bool]
+
+
+def check_hello(hello: Hello, nonce: str, verify: Verify = verify) -> Introduction | PeerError:
     """Return what a genuine hello says, or what is wrong with it; never raises."""
     who = hello.session
     key = decode_bytes(hello.key, 32)
@@ -194,6 +197,7 @@ class RoomService:
         settings: ServerSettings | None = None,
         *,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
+        verify: Verify = verify,
     ) -> None:
         """Make a server without clients.
 
@@ -201,7 +205,9 @@ class RoomService:
             settings: None means the defaults.
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
+            verify: does what ``keys.verify`` does.
         """
+        self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
         self._rooms = Rooms(entropy(8).hex(), self.settings)
@@ -352,7 +358,7 @@ class Connection:
         self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
-        introduction = check_hello(hello, self._nonce)
+        introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
             self._refuse(introduction.reason, str(introduction), _code_of(introduction))
             return

@@ -73,7 +73,7 @@ class SignalingClient:
         self._settings = settings
         self._transport = transport
         self._feed = feed
-        self._verifier = Verifier(settings.room, settings.session)
+        self._verifier = Verifier(settings.room, settings.session, settings.identity.verify)
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()

@@ -5,6 +5,8 @@ key shown there. So a server can keep things from us, but not change them: not a
 DTLS fingerprint in an offer, not a name, not the order of signals.
 """
 
+from collections.abc import Callable
+
 from thkmesh.core import wire
 from thkmesh.core.identity import SessionKey, decode_bytes, hello_payload, id_of_key, signal_payload
 from thkmesh.core.link_events import SignalArrived
@@ -39,8 +41,14 @@ class MalformedBody(InvalidMessage):
 class Verifier:
     """Checks introductions and signals for one session."""
 
-    def __init__(self, room: str, me: SessionKey) -> None:
-        """Begin knowing nobody."""
+    def __init__(
+        self,
+        room: str,
+        me: SessionKey,
+        verify: Callable[[str, str, bytes], bool] = verify,
+    ) -> None:
+        """Begin knowing nobody; ``verify`` does what ``keys.verify`` does."""
+        self._verify = verify
         self._room = room
         self._me = me
         # Bounded: the oldest is forgotten, and introduced again by the next welcome.
@@ -61,7 +69,7 @@ class Verifier:
         if key is None or id_of_key(key) != ready.from_user_id:
             raise IdentityMismatch(f"the id {ready.from_user_id!r} is not the hash of its key")
         payload = hello_payload(self._room, ready.session, ready.key, ready.body)
-        if not verify(ready.key, ready.signature, payload):
+        if not self._verify(ready.key, ready.signature, payload):
             raise InvalidSignature(f"the introduction of {ready.from_user_id!r} is not its own")
         said = wire.decode_introduction(ready.body)
         low, high = said.protocol
@@ -94,7 +102,7 @@ class Verifier:
         if key is None:
             raise InvalidSignature(f"a signal from {signal.from_user_id!r}, not introduced")
         payload = signal_payload(self._room, signal.source, self._me, signal.seq, signal.body)
-        if not verify(key, signal.signature, payload):
+        if not self._verify(key, signal.signature, payload):
             raise InvalidSignature(f"a signal from {signal.from_user_id!r} was changed on its way")
         if signal.seq == 0:
             raise InvalidMessage("a signal without a sequence number")

@@ -21,11 +21,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from itertools import count
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
-__all__ = ["Stuck", "VirtualLoop", "present", "process", "run"]
+__all__ = ["Step", "Stuck", "VirtualLoop", "present", "process", "run"]
 
 _TURNS = 1_000_000
 """This many turns of the loop without a tick of the clock are a busy wait."""
@@ -56,6 +57,14 @@ def present() -> str:
 
 class Stuck(RuntimeError):
     """The program can make no progress; the text says what every task waits for."""
+
+
+class Step(Protocol):
+    """Runs a coroutine to its end and returns its result; see ``VirtualLoop.steps``."""
+
+    def __call__(self, work: Coroutine[Any, Any, _T], /) -> _T:
+        """Run it; what else is scheduled meanwhile runs, too."""
+        ...
 
 
 class _Task(asyncio.Task[Any]):
@@ -111,11 +120,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
             ExceptionGroup: callbacks or forgotten tasks raised, though ``main``
                 did not.
         """
+        with self.steps(limit=limit) as step:
+            return step(main)
+
+    @contextmanager
+    def steps(self, *, limit: float = 3600.0) -> Generator[Step]:
+        """Give what runs one coroutine after the other; end as ``run`` does.
+
+        Between two of them time stands still, so that a test that is no coroutine can
+        do one thing, look, and do the next. Raises what ``run`` raises.
+        """
         self._limit = self._now + limit
         try:
             with asyncio.Runner(loop_factory=lambda: self) as runner:
                 try:
-                    result = runner.run(main)
+                    yield runner.run
                 finally:
                     self._limit = self._now + _GRACE
                     for name in tuple(self._held):
@@ -128,7 +147,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise
         if self.errors:
             raise BaseExceptionGroup("raised on the virtual loop", self.errors)
-        return result
 
     # --- processes ---
 
@@ -178,17 +196,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """Make one turn: what is ready when it begins (``run_forever`` calls this)."""
-        if not self._ready and not self._stopping:
+        ready = self._ready
+        if not ready and not self._stopping:
             self._jump()
         self._turns += 1
         if self._turns > _TURNS:
             raise Stuck(f"{_TURNS:,} turns at {self._now} s: something spins\n{self._tasks()}")
-        ready = self._ready
-        while self._timers and self._timers[0][0] <= self._now:
-            ready.append(heapq.heappop(self._timers)[2])
+        timers, now = self._timers, self._now
+        while timers and timers[0][0] <= now:
+            ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle.cancelled() or (self._held and self._hold_back(handle)):
+            if handle._cancelled or (self._held and self._hold_back(handle)):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 continue
             handle._run()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 

@@ -8,17 +8,24 @@
         async def main() -> None:
             ada = await world.join("ada", room="lobby")
             bob = await world.join("bob", room="lobby")
-            world.network.partition("ada", "bob")
+            await world.linked(ada, bob)
+            heard = world.watch("bob", bob)
+            world.partition("ada", "bob")
             await ada.send("hello")
             await asyncio.sleep(8)
-            world.network.heal("ada", "bob")
-            async for event in bob:
-                ...
+            world.heal()
+            await asyncio.sleep(8)
+            assert heard.said_by(ada.me) == ["hello"]
 
         world.run(main())
 
 Time is virtual, so it costs nothing to wait; chance comes from the seed, so what
 went wrong once goes wrong again. ``trace_digest`` sums up all that happened.
+
+What can go wrong: ``partition`` and ``heal``, ``kill_path``, ``kill`` a process,
+``stall`` or ``suspend`` it, ``restart_server``, ``jump_clock``; an application that
+reads slowly, or never (``watch``); and whatever ``network`` (conditions of each path)
+and ``server`` (its WebSockets, and what they say) offer beside that.
 
 Each host runs one *process* at a time. What is scheduled in its context (see
 ``spawn``) belongs to it and can be suspended, stalled, or killed with it.
@@ -27,26 +34,36 @@ Each host runs one *process* at a time. What is scheduled in its context (see
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from contextvars import Context
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
 from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
+from thkmesh.events import LinkState
 from thkmesh.host import InlineHost, Mind
 from thkmesh.keys import Identity
+from thkmesh.peer import Peer
 from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
-from thkmesh.testing.clock import VirtualLoop, present, process
+from thkmesh.testing.clock import Step, VirtualLoop, present, process
 from thkmesh.testing.network import SERVER, SignalingServer
+from thkmesh.testing.notary import KnownIdentity, Notary
+from thkmesh.testing.witness import Witness
 
 __all__ = ["World"]
 
 _LINES = 20_000
+
+_GENESIS = datetime(2000, 1, 1, tzinfo=UTC)
+"""What every clock on a wall says when the world begins."""
+
 _T = TypeVar("_T")
 
 
@@ -61,6 +78,7 @@ class World:
         jitter: float = 0.005,
         loss: float = 0.0,
         rate_bytes: float = 12_500_000.0,
+        reorder: float = 0.0,
         disconnect_every: float | None = None,
         behaviour: Behaviour | None = None,
         settings: ServerSettings | None = None,
@@ -74,6 +92,7 @@ class World:
             jitter: up to so many seconds more.
             loss: the probability that a packet is lost.
             rate_bytes: bytes a second that a connection can send.
+            reorder: the probability that a packet is overtaken by others.
             disconnect_every: seconds after which a WebSocket breaks on average;
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
@@ -81,12 +100,13 @@ class World:
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
+        self._notary = Notary()
         self.network = SimulatedNetwork(
-            seed, Conditions(delay, jitter, loss, rate_bytes), trace=self.trace
+            seed, Conditions(delay, jitter, loss, rate_bytes, reorder), trace=self.trace
         )
         self.server = SignalingServer(
             self.network,
-            lambda: RoomService(settings, entropy=self.entropy),
+            lambda: RoomService(settings, entropy=self.entropy, verify=self._notary.verify),
             context=lambda: self.context(SERVER),
             disconnect_every=disconnect_every,
         )
@@ -100,23 +120,40 @@ class World:
         self._contexts: dict[str, Context] = {}
         self._lives: dict[str, int] = {}
         self._engines: list[SimulatedEngine] = []
+        self._cuts: set[tuple[str, str]] = set()
+        self._clocks: dict[str, timedelta] = {}
+        self._inlines: dict[str, list[InlineHost]] = {}
 
     def run(self, main: Coroutine[Any, Any, _T], *, limit: float = 3600.0) -> _T:
         """Start the server, run ``main`` on virtual time, and return its result.
+
+        Args:
+            main: what happens; what it leaves running is cancelled.
+            limit: virtual seconds it may take.
 
         Raises:
             Stuck: it comes to no end, or not within ``limit`` seconds.
             ExceptionGroup: ``main`` succeeded, but something else did not.
         """
+        with self.steps(limit=limit) as step:
+            return step(main)
+
+    @contextmanager
+    def steps(self, *, limit: float = 3600.0) -> Generator[Step]:
+        """Give what runs one coroutine after the other, for tests that are none themselves.
+
+        Between two of them time stands still. Raises what ``run`` raises.
+        """
         assert self._loop is None, "a world runs once"
         self._loop = VirtualLoop()
 
-        async def live() -> _T:
+        async def begin() -> None:
             self.server.start()
-            return await main
 
         try:
-            return self._loop.run(live(), limit=limit)
+            with self._loop.steps(limit=limit) as step:
+                step(begin())
+                yield step
         except BaseException as error:
             error.add_note(f"in World({self.seed!r}) after {self.time} s")
             raise
@@ -177,9 +214,30 @@ class World:
         inline = InlineHost(
             self.engine(host), self.dice("session").random, self._mind, lambda: present() == life
         )
+        self._inlines.setdefault(host, []).append(inline)
         room = Room(settings, inline, self.transport(host))
         await room.enter()
         return room
+
+    async def linked(self, *rooms: Room) -> None:
+        """Wait until each of these, in one room, is linked with all the others."""
+        while not all(  # noqa: ASYNC110 - what it looks at is no event
+            _is_linked(room, other.me) for room in rooms for other in rooms
+        ):
+            await asyncio.sleep(0.05)
+
+    def watch(self, host: str, room: Room, *, pause: float = 0.0) -> Witness:
+        """Read a room as an application on its host does, and remember all of it.
+
+        Args:
+            host: where the room was joined.
+            room: which one.
+            pause: seconds that the application takes for each event. One that never
+                reads is one that is not made: without this, nothing reads a room.
+        """
+        witness = Witness(room, pause)
+        self.spawn(host, witness.read())
+        return witness
 
     def engine(self, host: str, behaviour: Behaviour | None = None) -> SimulatedEngine:
         """Return a new WebRTC engine on a host, of its present process."""
@@ -198,7 +256,8 @@ class World:
 
     def identity(self, name: str) -> Identity:
         """Return the identity of that name: the same for a seed, whenever it is asked for."""
-        return Identity.from_seed(Random(f"{self.seed}/{name}").randbytes(32))  # noqa: S311
+        seed = Random(f"{self.seed}/{name}").randbytes(32)  # noqa: S311 - the point
+        return KnownIdentity(seed, self._notary)
 
     def entropy(self, size: int) -> bytes:
         """Return that many bytes, random but for the seed."""
@@ -208,7 +267,67 @@ class World:
         """Return seeded dice of their own; for a name, each call returns others."""
         return self.network.dice(name)
 
-    # --- processes ---
+    # --- what goes wrong: the network ---
+
+    def partition(self, host: str, other: str | None = None) -> None:
+        """Let no packet pass between two hosts; the server is one, called ``server``.
+
+        ``other`` None means all, so that the host is alone.
+        """
+        if other is None:
+            self.network.detach(host)
+        else:
+            self._cuts.add((host, other))
+            self.network.partition(host, other)
+
+    def heal(self, host: str | None = None, other: str | None = None) -> None:
+        """Undo ``partition``: of two hosts, of one that was alone, or whatever there is."""
+        if host is None:
+            for cut in sorted(self._cuts):
+                self.network.heal(*cut)
+            self._cuts.clear()
+            self.network.attach_all()
+        elif other is None:
+            self.network.attach(host)
+        else:
+            self._cuts -= {(host, other), (other, host)}
+            self.network.heal(host, other)
+
+    def kill_path(self, host: str, other: str, *, silently: bool = True) -> None:
+        """End the connections between two hosts, with all that is under way on them.
+
+        Silently, as when a NAT forgets them: packets do not arrive any more, and each
+        end finds out for itself. Else both see at once that they have failed.
+        """
+        if silently:
+            self.network.move(host, other)
+        else:
+            self.network.tear(host, other)
+
+    def restart_server(self, downtime: float = 1.0) -> None:
+        """Kill the server now; so many seconds later another begins, and knows nobody."""
+        self.kill(SERVER)
+        self.loop.call_later(downtime, self._start_server, context=Context())
+
+    def _start_server(self) -> None:
+        if self.server.service is None:
+            self.server.start()
+
+    # --- what goes wrong: clocks ---
+
+    def wall_clock(self, host: str) -> datetime:
+        """Return what the clock on a host's wall says: UTC, right or wrong.
+
+        What is measured with the loop's clock does not depend on it.
+        """
+        return _GENESIS + timedelta(seconds=self.time) + self._clocks.get(host, timedelta())
+
+    def jump_clock(self, host: str, seconds: float) -> None:
+        """Put a host's wall clock forward, or back."""
+        self.trace(f"{host} clock jumps {seconds}")
+        self._clocks[host] = self._clocks.get(host, timedelta()) + timedelta(seconds=seconds)
+
+    # --- what goes wrong: processes ---
 
     def context(self, host: str) -> Context:
         """Return the context of the present process of a host."""
@@ -244,6 +363,15 @@ class World:
         self.loop.call_later(duration, self.network.attach, host, context=Context())
         self.stall(host, duration)
 
+    def change_network(self, host: str) -> None:
+        """Tell a host's present process that its network has changed, as its system would.
+
+        That is all it does: what has changed is up to ``network``.
+        """
+        self.trace(f"{host} is told of another network")
+        for inline in self._inlines.get(host, ()):
+            self.loop.call_soon(inline.network_changed, context=self.context(host).copy())
+
     def kill(self, host: str) -> None:
         """End a host's process at once, as SIGKILL does.
 
@@ -262,6 +390,7 @@ class World:
             self.server.disconnect(host)
         self._lives[host] = self._lives.get(host, 0) + 1
         self._contexts.pop(host, None)
+        self._inlines.pop(host, None)
 
     def _process(self, host: str) -> str:
         """Return the name of a host's present process."""
@@ -273,8 +402,7 @@ class World:
         """Add a line to the trace."""
         line = f"{self.time!r} {what}"
         self.lines.append(line)
-        self._digest.update(line.encode())
-        self._digest.update(b"\n")
+        self._digest.update(f"{line}\n".encode())
 
     def trace_digest(self) -> str:
         """Return what differs if anything happened otherwise, or at another time."""
@@ -284,3 +412,10 @@ class World:
     def illegal(self) -> list[str]:
         """What engines were asked for in the wrong signaling state: bugs of ours."""
         return [line for engine in self._engines for line in engine.illegal]
+
+
+def _is_linked(room: Room, to: Peer) -> bool:
+    if to == room.me:
+        return True
+    view = room.link(to)
+    return view is not None and view.state is LinkState.CONNECTED

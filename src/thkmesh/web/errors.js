@@ -84,6 +84,21 @@ export class UnknownPeer extends MeshError {
   static label = "UnknownPeer";
 }
 
+/** The addressee has not opened that channel, so nothing on it reaches it. */
+export class NotListening extends MeshError {
+  static label = "NotListening";
+}
+
+/** The channel was closed; nothing more can be sent on it. */
+export class ChannelClosed extends MeshError {
+  static label = "ChannelClosed";
+}
+
+/** Too much is waiting already; `send` would wait until some of it has gone. */
+export class WouldWait extends MeshError {
+  static label = "WouldWait";
+}
+
 /** An argument has the wrong type or form; the text says what to pass. */
 export class InvalidArgument extends MeshError {
   static label = "InvalidArgument";

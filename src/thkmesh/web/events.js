@@ -62,15 +62,17 @@
 /**
  * @typedef {{ type: "peer-joined", peer: Peer }} PeerJoined a peer is in the room
  * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
- * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean }} Message
- *   `direct`: sent to us alone, not to the whole room
- * @typedef {{ type: "lost", peer: Peer, count: number | null }} Lost
- *   messages of a peer that will not come: nobody read them here, or we took in nothing for
- *   so long that it gave them up; null: it is gone without a goodbye, and may have sent more
- * @typedef {{ type: "peer-lagging", peer: Peer, count: number }} PeerLagging
+ * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean,
+ *   channel: string }} Message `direct`: sent to us alone, not to the whole room; `channel`:
+ *   the name of its channel, here and below, empty for that of the room itself
+ * @typedef {{ type: "lost", peer: Peer, count: number | null, channel: string }} Lost
+ *   messages of a peer that will not come: we took in nothing for so long that it gave them
+ *   up; null: it is gone without a goodbye, and may have sent more, on any channel
+ * @typedef {{ type: "peer-lagging", peer: Peer, count: number, channel: string }} PeerLagging
  *   everybody waited for a peer that takes in nothing, so messages to it were given up
- * @typedef {{ type: "undelivered", peer: Peer, count: number }} Undelivered
- *   a peer is gone, and so many messages to it are not known to have arrived
+ * @typedef {{ type: "undelivered", peer: Peer, count: number, channel: string }} Undelivered
+ *   so many messages to a peer are not known to have arrived: it is gone, or does not listen
+ *   to that channel, which was not known yet
  * @typedef {{ type: "link-changed", peer: Peer, state: LinkState }} LinkChanged
  * @typedef {{ type: "quality-changed", peer: Peer, quality: Quality }} QualityChanged
  *   a connected link has its first grade, or another one, or goes another kind of way

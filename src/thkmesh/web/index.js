@@ -18,11 +18,12 @@ import { unlessAborted } from "./patience.js";
 import { Room } from "./room.js";
 import { checked } from "./settings.js";
 
+export { Channel } from "./channel.js";
 export {
-  EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument, InvalidMessage,
-  InvalidSignature, JoinError, MeshError, MessageTooLarge, PeerError, ProtocolMismatch, Replaced,
-  RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer, UnknownType, Unsigned,
-  WrongContext,
+  ChannelClosed, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument, InvalidMessage,
+  InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
+  ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer,
+  UnknownType, Unsigned, WouldWait, WrongContext,
 } from "./errors.js";
 export { Identity } from "./keys.js";
 export { Room } from "./room.js";
@@ -51,6 +52,7 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").ServerState} ServerState */
 /** @typedef {import("./events.js").LeaveReason} LeaveReason */
 /** @typedef {import("./room.js").LinkView} LinkView */
+/** @typedef {import("./channel.js").ChannelOptions} ChannelOptions */
 
 /**
  * Join a room.

@@ -9,17 +9,21 @@
  * @module
  */
 
-import { encode } from "./core/frames.js";
+import { Channel, checkedChannel } from "./channel.js";
+import { Priority, ROOM } from "./core/channels.js";
+import { CHANNEL_LIMIT, encode } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
 import { LOW_WATER_BYTES } from "./core/sending.js";
 import { Session } from "./core/session.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
-import { EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer } from "./errors.js";
+import {
+  EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer, WouldWait,
+} from "./errors.js";
 import { frozenPeer } from "./events.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
+import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
-import { Subscription } from "./subscription.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -44,6 +48,7 @@ import { Subscription } from "./subscription.js";
  * @property {number | undefined} disconnectTimeout seconds; absent for the usual
  * @property {number | undefined} failedTimeout seconds; absent for the usual
  * @property {boolean} receive
+ * @property {boolean} watchNetwork
  * @property {number} timeout seconds
  * @property {AbortSignal} [signal]
  * @property {boolean} hasty offer first even where we should wait; for tests
@@ -65,6 +70,8 @@ const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
 const DRAIN_FIRST = 1.0;
 const CONTROL = 0;
+/** So many messages may be on their way to the session, sent without waiting. */
+const UNSURE = 1024;
 
 /**
  * A room we are in; made by `join`. Also an `EventTarget`: each event is dispatched as
@@ -100,6 +107,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Map<number, { resolve: (value: void) => void, reject: (e: Error) => void }>} */
   #sending = new Map();
   #tokens = 0;
+  /** How many were sent without waiting for an answer, and are still without. */
+  #unsure = 0;
   /** @type {import("./events.js").ServerState} */
   #server = "connecting";
   /** @type {Error | null} */
@@ -111,12 +120,16 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   #over = () => {};
   /** @type {Promise<void>} */
   #ended;
-  #main;
-  /** @type {Set<Subscription>} */
-  #subscriptions = new Set();
-  #wakeUp = () => this.#hurry();
+  #ledger;
+  /** @type {Readers<MeshEvent>} */
+  #readers;
+  /** @type {Map<string, { channel: Channel, asked: string }>} */
+  #channels = new Map();
+  /** Of all channels there ever were. @type {Set<string>} */
+  #names = new Set([ROOM]);
+  #changed = () => this.#driver.feed({ type: "network-changed" });
   #shown = () => {
-    if (document.visibilityState === "visible") this.#hurry();
+    if (document.visibilityState === "visible") this.#changed();
   };
 
   /**
@@ -144,8 +157,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#ended = new Promise((resolve) => {
       this.#over = resolve;
     });
-    this.#main = new Subscription(this);
-    if (options.receive) this.#subscriptions.add(this.#main);
+    this.#ledger = new Ledger(({ to, stream, cost: size }) => {
+      this.#driver.feed({ type: "from-link", to, event: { type: "read", stream, size } });
+    });
+    this.#readers = new Readers(this.#ledger, options.receive);
   }
 
   // --- looking --------------------------------------------------------------------
@@ -201,11 +216,161 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    *   id, else everybody
    * @returns {Promise<void>}
    */
-  async send(data, { to, signal } = {}) {
-    const { kind, payload } = encode(/** @type {import("./events.js").Data} */ (data));
+  async send(data, options = {}) {
+    await this.#sendOn(ROOM, /** @type {import("./events.js").Data} */ (data), options);
+  }
+
+  /**
+   * Send a message if that can be done without waiting; see `send`.
+   *
+   * Called by a listener, it may turn out only later that `to` is gone; then an
+   * `undelivered` says so.
+   * @template T
+   * @param {T & import("./events.js").Sendable<T>} data
+   * @param {{ to?: Peer | string }} [options]
+   * @throws {WouldWait} too much is waiting already; nothing was sent
+   */
+  sendNow(data, { to } = {}) {
+    this.#sendOnNow(ROOM, /** @type {import("./events.js").Data} */ (data), to);
+  }
+
+  /**
+   * Wait until all that was sent so far has arrived, wherever it is owed. Who goes away
+   * meanwhile, or is cut loose, is waited for no longer: events tell. What was sent on
+   * channels is not waited for; see `Channel.flush`.
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<void>}
+   * @throws {RoomClosed} the room was left before that
+   */
+  async flush({ signal } = {}) {
+    await this.#flush(ROOM, signal);
+  }
+
+  /**
+   * Open a channel: send on it, and hear what others send on it from now on. A channel
+   * that is open already is returned as it is.
+   * @param {string} name 1 to 64 of A-Z a-z 0-9 . _ -; the same for everybody
+   * @param {import("./channel.js").ChannelOptions} [options]
+   * @returns {Channel}
+   * @throws {InvalidArgument} no such name or option, or the channel is open with others; or
+   *   there have been 255 different names
+   * @throws {RoomClosed} the room was left, or has ended
+   */
+  channel(name, options = {}) {
+    const { delivery, priority, receive, keep } = checkedChannel(name, options);
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+    const asked = JSON.stringify([delivery, priority, receive]);
+    const found = this.#channels.get(name);
+    if (found !== undefined && !found.channel.closed) {
+      if (found.asked === asked) return found.channel;
+      throw new InvalidArgument(`the channel ${name} is open with other options`);
+    }
+    if (!this.#names.has(name) && this.#names.size === CHANNEL_LIMIT) {
+      throw new InvalidArgument(`a session has at most ${CHANNEL_LIMIT - 1} channels`);
+    }
+    this.#names.add(name);
+    const channel = new Channel(this.#forChannels, name, receive && keep);
+    this.#channels.set(name, { channel, asked });
+    const shares = Priority[priority];
+    this.#driver.feed({ type: "open-channel", name, delivery, priority: shares, listen: receive });
+    return channel;
+  }
+
+  /** @returns {import("./channel.js").ChannelRoom} */
+  get #forChannels() {
+    const closed = () => this.#closed;
+    return {
+      get closed() {
+        return closed();
+      },
+      ledger: this.#ledger,
+      send: (channel, data, options) => this.#sendOn(channel, data, options),
+      sendNow: (channel, data, to) => this.#sendOnNow(channel, data, to),
+      flush: (channel, signal) => this.#flush(channel, signal),
+      forget: (channel) => {
+        const { name } = channel;
+        if (this.#channels.get(name)?.channel !== channel) return; // it was opened again
+        this.#channels.delete(name);
+        this.#driver.feed({ type: "close-channel", name });
+      },
+    };
+  }
+
+  /**
+   * @param {string} channel
+   * @param {import("./events.js").Data} data
+   * @param {{ to?: Peer | string, signal?: AbortSignal }} options
+   */
+  async #sendOn(channel, data, { to, signal }) {
+    const { kind, payload } = encode(data);
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
+    await this.#settle(signal, (token) => (
+      { type: "send", token, to: key, kind, payload, channel }));
+  }
+
+  /**
+   * @param {string} channel
+   * @param {import("./events.js").Data} data
+   * @param {Peer | string | undefined} to
+   */
+  #sendOnNow(channel, data, to) {
+    const { kind, payload } = encode(data);
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+    const key = to === undefined ? null : this.#find(to);
+    if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
+      throw new WouldWait("too much is waiting to be sent");
+    }
+    const peer = typeof to === "string" ? this.peers.reverse().find(({ id }) => id === to) : to;
+    this.#tokens += 1;
+    const token = this.#tokens;
+    /** @type {Error | null} */
+    let refused = null;
+    const reject = (/** @type {Error} */ error) => {
+      refused = error;
+    };
+    this.#sending.set(token, { resolve: () => {}, reject });
+    this.#driver.feed({ type: "send", token, to: key, kind, payload, channel });
+    if (refused !== null) throw refused;
+    // Fed while outputs are performed, it waits until they are done.
+    if (this.#sending.has(token)) this.#doubt(token, channel, peer);
+  }
+
+  /**
+   * Tell of a message that was sent without waiting, should it turn out that it was not.
+   * @param {number} token
+   * @param {string} channel
+   * @param {Peer | undefined} peer to whom alone it goes
+   */
+  #doubt(token, channel, peer) {
+    this.#unsure += 1;
+    const resolve = () => {
+      this.#unsure -= 1;
+    };
+    const reject = () => {
+      resolve();
+      if (peer !== undefined) this.#emit({ type: "undelivered", peer, count: 1, channel });
+    };
+    this.#sending.set(token, { resolve, reject });
+  }
+
+  /**
+   * @param {string} channel
+   * @param {AbortSignal} [signal]
+   */
+  async #flush(channel, signal) {
+    signal?.throwIfAborted();
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+    await this.#settle(signal, (token) => ({ type: "flush", token, channel }));
+  }
+
+  /**
+   * Give the session a command with a token, and wait for what becomes of it.
+   * @param {AbortSignal | undefined} signal
+   * @param {(token: number) => SessionEvent} command
+   */
+  async #settle(signal, command) {
     this.#tokens += 1;
     const token = this.#tokens;
     /** @type {Promise<void>} */
@@ -218,7 +383,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       this.#sending.delete(token);
     };
     signal?.addEventListener("abort", abort, { once: true });
-    this.#driver.feed({ type: "send", token, to: key, kind, payload });
+    this.#driver.feed(command(token));
     try {
       await accepted;
     } finally {
@@ -242,7 +407,36 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /** Iterate over the events since the room was joined; ends when it is left. */
   [Symbol.asyncIterator]() {
-    return this.#main;
+    return this.#readers.main;
+  }
+
+  /**
+   * @template {keyof import("./events.js").DispatchedEvents} K
+   * @overload
+   * @param {K} type
+   * @param {(event: import("./events.js").DispatchedEvents[K]) => void} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type
+   * @param {EventListenerOrEventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * Hear of an event of that type. Who listens to messages and does not iterate over the
+   * room has read them then: nobody waits for anybody else.
+   * @param {string} type
+   * @param {any} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   */
+  addEventListener(type, listener, options) {
+    super.addEventListener(type, listener, options);
+    if (type !== "message" || this.#readers.taken) return;
+    this.#readers.taken = true;
+    this.#readers.countOut();
   }
 
   /**
@@ -251,18 +445,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    *   itself has not handed out yet
    */
   subscribe({ unread = false } = {}) {
-    const subscription = new Subscription(this, unread ? this.#main : null);
-    if (this.#closed) subscription.end(this.error);
-    else this.#subscriptions.add(subscription);
-    return subscription;
-  }
-
-  /**
-   * Stop filling a subscription.
-   * @param {Subscription} subscription
-   */
-  unsubscribe(subscription) {
-    this.#subscriptions.delete(subscription);
+    return this.#readers.subscribe(unread);
   }
 
   // --- links and leaving ------------------------------------------------------------
@@ -274,7 +457,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   reconnect(peer) {
     const to = sessionKey(peer.id, peer.sid);
     this.#driver.feed({ type: "from-link", to, event: { type: "renew" } });
-    this.#hurry();
+    this.#changed();
   }
 
   /**
@@ -325,21 +508,28 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left while joining");
   }
 
-  #hurry() {
-    this.#driver.feed({ type: "hurry" });
+  /**
+   * Heed, or no longer, what the page is told of its life and its network.
+   * @param {"addEventListener" | "removeEventListener"} change
+   */
+  #heedPage(change) {
+    globalThis[change]("pagehide", /** @type {EventListener} */ (this.#goodbye));
+    if (this.#options.watchNetwork) this.#heedNetwork(change);
   }
 
   /**
    * Heed, or no longer, what tells that the page or the network was away. Not every
-   * browser says all of it: an iPhone that wakes up may show the page and say no more.
+   * browser says all of it: an iPhone that wakes up may show the page and say no more,
+   * and only some know of `navigator.connection` (https://wicg.github.io/netinfo/).
    * @param {"addEventListener" | "removeEventListener"} change
    */
-  #heedPage(change) {
-    globalThis[change]("online", this.#wakeUp);
-    globalThis[change]("pageshow", this.#wakeUp);
-    globalThis[change]("pagehide", /** @type {EventListener} */ (this.#goodbye));
+  #heedNetwork(change) {
+    for (const type of ["online", "offline", "pageshow"]) globalThis[change](type, this.#changed);
     globalThis.document?.[change]("visibilitychange", this.#shown);
-    globalThis.document?.[change]("resume", this.#wakeUp);
+    globalThis.document?.[change]("resume", this.#changed);
+    const navigator = /** @type {{ connection?: EventTarget } | undefined} */ (
+      globalThis.navigator);
+    navigator?.connection?.[change]("change", this.#changed);
   }
 
   /**
@@ -372,6 +562,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         break;
       case "emit":
         this.#emit(output.event);
+        break;
+      case "deliver":
+        this.#deliver(output);
         break;
       case "accepted":
         this.#sending.get(output.token)?.resolve();
@@ -509,9 +702,23 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       this.#lastError = event.error;
       if (event.state === "connected") this.#joined();
     }
-    for (const subscription of this.#subscriptions) subscription.put(event);
+    this.#readers.put(event);
     this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
     this.#log(describe(event));
+  }
+
+  /** @param {Extract<SessionOutput, { type: "deliver" }>} output */
+  #deliver({ message, source: to, stream, cost }) {
+    const source = { to, stream, cost };
+    if (message.channel === ROOM) {
+      this.#readers.deliver(message, source);
+      this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+      this.#log(describe(message));
+      return;
+    }
+    const found = this.#channels.get(message.channel);
+    if (found === undefined) this.#ledger.read({ ...source, readers: 0 });
+    else found.channel.deliver(message, source);
   }
 
   /** @param {string} line */
@@ -537,7 +744,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       reject(error ?? new RoomClosed("the room was left"));
     }
     this.#sending.clear();
-    for (const subscription of [this.#main, ...this.#subscriptions]) subscription.end(error);
+    this.#readers.end(error);
+    for (const { channel } of this.#channels.values()) channel.end(error);
     this.#over();
   }
 }

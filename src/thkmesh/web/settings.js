@@ -45,6 +45,8 @@ const ICE_URL = /^(stuns?|turns?):/;
  *   failed and the next begins, 2 to 300; 15
  * @property {AbortSignal} [signal] gives up joining; of no effect once the room is joined
  * @property {boolean} [receive] false throws events away that nobody would read
+ * @property {boolean} [watchNetwork] false does without what the page is told of its
+ *   network; only silence then tells that it has changed
  * @property {(line: string) => void} [log] gets a line for each change; silent if absent
  */
 
@@ -56,7 +58,7 @@ const ICE_URL = /^(stuns?|turns?):/;
 export function checked(options) {
   if (!isObject(options)) throw new InvalidArgument('join wants options, like { room: "lobby" }');
   const { room, url, name = "", metadata = {}, token = "", identity = "tab" } = options;
-  const { timeout = JOIN_TIMEOUT, signal, receive = true, log = () => {} } = options;
+  const { timeout = JOIN_TIMEOUT, signal, receive = true, watchNetwork = true, log = () => {} } = options;
   if (typeof room !== "string" || !isRoom(room)) {
     throw new InvalidArgument(`${room} cannot name a room: use 1 to 64 of A-Z a-z 0-9 . _ -`);
   }
@@ -84,6 +86,7 @@ export function checked(options) {
     timeout,
     signal,
     receive: Boolean(receive),
+    watchNetwork: Boolean(watchNetwork),
     log,
   };
 }

@@ -7,9 +7,14 @@ import { Queue } from "./queue.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
 /** @typedef {import("./events.js").Peer} Peer */
+/** @typedef {import("./readers.js").Receipt} Receipt */
 
-/** What an application that does not read may leave lying around. */
-export const BUFFER_BYTES = 64 * 1024 * 1024;
+/**
+ * What an application that does not read may leave lying around. Credit stops senders long
+ * before (see `core/credit.js`), but it counts what came over the network: JSON may take
+ * many times as much here. For a reader for whom nobody waits, a quarter of it is kept.
+ */
+export const BUFFER_BYTES = 256 * 1024 * 1024;
 const OVERHEAD_BYTES = 64;
 
 /**
@@ -35,20 +40,25 @@ function sizeOf(data) {
 }
 
 /**
- * One reader's view of what happens in a room, in order.
+ * One reader's view of what happens in a room, or on a channel, in order.
  *
- * Iterating ends when the room is left, and throws if it ended otherwise. What is not
- * taken waits, up to 64 MiB; then messages are dropped and a `lost` says how many.
- * @implements {AsyncIterableIterator<MeshEvent, undefined>}
+ * Iterating ends when the room is left or the channel closed, and throws if the room ended
+ * otherwise. What is not taken waits, and so do, before long, those who send it: `close`
+ * one that is not read any more.
+ * @template {MeshEvent} [T=MeshEvent]
+ * @implements {AsyncIterableIterator<T, undefined>}
  */
 export class Subscription {
-  #room;
-  /** @type {Queue<{ size: number, event: MeshEvent }>} */
+  /** Whether somebody reads it, or is certain to. */
+  begun;
+  #source;
+  #ledger;
+  /** @type {Queue<{ size: number, event: T, receipt: Receipt | null }>} */
   #events = new Queue();
   #bytes = 0;
-  /** @type {Map<Peer, number>} */
+  /** @type {Map<string, { peer: Peer, channel: string, count: number }>} */
   #dropped = new Map();
-  /** @type {Queue<{ resolve: (result: IteratorResult<MeshEvent, undefined>) => void,
+  /** @type {Queue<{ resolve: (result: IteratorResult<T, undefined>) => void,
    *   reject: (error: Error) => void }>} */
   #readers = new Queue();
   #ended = false;
@@ -56,13 +66,18 @@ export class Subscription {
   #error = null;
 
   /**
-   * Use `Room.subscribe`.
-   * @param {{ unsubscribe(subscription: Subscription): void }} room
-   * @param {Subscription | null} [other] begin with what this one has not handed out yet
+   * Use `Room.subscribe` or `Channel.subscribe`.
+   * @param {{ unsubscribe(subscription: Subscription<T>): void }} source
+   * @param {{ read(receipt: Receipt): void }} ledger
+   * @param {{ begun?: boolean, other?: Subscription<T> | null }} [options] `other`: begin
+   *   with what this one has not handed out yet
    */
-  constructor(room, other = null) {
-    this.#room = room;
+  constructor(source, ledger, { begun = true, other = null } = {}) {
+    this.#source = source;
+    this.#ledger = ledger;
+    this.begun = begun;
     if (other === null) return;
+    for (const { receipt } of other.#events) if (receipt !== null) receipt.readers += 1;
     this.#events = new Queue(other.#events);
     this.#bytes = other.#bytes;
     this.#dropped = new Map(other.#dropped);
@@ -70,12 +85,13 @@ export class Subscription {
 
   /** Iterating takes each event once. */
   [Symbol.asyncIterator]() {
+    this.begun = true;
     return this;
   }
 
   /**
    * Return the next event.
-   * @returns {Promise<IteratorResult<MeshEvent, undefined>>}
+   * @returns {Promise<IteratorResult<T, undefined>>}
    */
   next() {
     const event = this.takeNow();
@@ -85,12 +101,14 @@ export class Subscription {
     return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
   }
 
-  /** Return the next event that is already here, else null. @returns {MeshEvent | null} */
+  /** Return the next event that is already here, else null. @returns {T | null} */
   takeNow() {
+    this.begun = true;
     if (this.#events.length === 0) this.#tellDropped();
     const first = this.#events.shift();
     if (first === undefined) return null;
     this.#bytes -= first.size;
+    if (first.receipt !== null) this.#ledger.read(first.receipt);
     return first.event;
   }
 
@@ -101,32 +119,50 @@ export class Subscription {
 
   /** Take no more events. */
   close() {
-    this.#room.unsubscribe(this);
+    this.#source.unsubscribe(this);
+    this.letGo();
     this.end(null);
+  }
+
+  /** Give the receipts for all that waits: it may never be taken. */
+  letGo() {
+    const events = [...this.#events];
+    for (const { receipt } of events) if (receipt !== null) this.#ledger.read(receipt);
+    this.#events = new Queue(events.map((each) => ({ ...each, receipt: null })));
   }
 
   /**
    * Add an event at the end; called by the room.
-   * @param {MeshEvent} event
+   * @param {T} event
+   * @param {Receipt | null} [receipt] what is owed to the sender of a message
    */
-  put(event) {
+  put(event, receipt = null) {
     const reader = this.#readers.shift();
     if (reader !== undefined) {
+      if (receipt !== null) this.#ledger.read(receipt);
       reader.resolve({ done: false, value: event });
       return;
     }
     const size = event.type === "message" ? sizeOf(event.data) : OVERHEAD_BYTES;
-    if (this.#bytes + size > BUFFER_BYTES) {
+    if (this.#bytes + size > (receipt === null ? BUFFER_BYTES / 4 : BUFFER_BYTES)) {
       if (event.type === "message") {
-        this.#dropped.set(event.peer, (this.#dropped.get(event.peer) ?? 0) + 1);
+        if (receipt !== null) this.#ledger.read(receipt);
+        this.#drop(event);
         return;
       }
       // Whoever misbehaves decides how often. Other events are few, and never dropped.
       if (event.type === "refused") return;
     }
     this.#tellDropped();
-    this.#events.push({ size, event });
+    this.#events.push({ size, event, receipt });
     this.#bytes += size;
+  }
+
+  /** @param {import("./events.js").Message} message */
+  #drop({ peer, channel }) {
+    const key = `${peer.sid} ${peer.id} ${channel}`;
+    const known = this.#dropped.get(key);
+    this.#dropped.set(key, { peer, channel, count: (known?.count ?? 0) + 1 });
   }
 
   /**
@@ -144,8 +180,9 @@ export class Subscription {
   }
 
   #tellDropped() {
-    for (const [peer, count] of this.#dropped) {
-      this.#events.push({ size: 0, event: { type: "lost", peer, count } });
+    for (const { peer, channel, count } of this.#dropped.values()) {
+      const event = /** @type {T} */ ({ type: "lost", peer, count, channel });
+      this.#events.push({ size: 0, event, receipt: null });
     }
     this.#dropped.clear();
   }

@@ -1,11 +1,12 @@
 // What a TypeScript program may say, and what its compiler must not let it say.
 
 import {
-  Identity, InvalidArgument, join, JoinError, MeshError, PeerError, Room, RoomFull, Subscription,
+  Channel, ChannelClosed, Identity, InvalidArgument, join, JoinError, MeshError, NotListening,
+  PeerError, Room, RoomFull, Subscription, WouldWait,
 } from "thkmesh";
 import type {
-  Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent, Message, Peer,
-  PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
+  ChannelOptions, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
+  Message, Peer, PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
 import type { ChatEntry, ChatMessage } from "thkmesh/chat";
@@ -90,6 +91,49 @@ export async function sending(
   await room.send("text", { to: 7 });
 }
 
+// --- channels -----------------------------------------------------------------------
+
+export async function channels(
+  room: Room, peer: Peer, signal: AbortSignal, position: Position,
+): Promise<void> {
+  const everything: ChannelOptions = {
+    delivery: "reliable", priority: "high", receive: true, keep: true,
+  };
+  const channel: Channel = room.channel("cursors", everything);
+  must<Same<ReturnType<Room["channel"]>, Channel>>();
+  room.channel("cursors");
+  // @ts-expect-error a channel has a name
+  room.channel();
+  // @ts-expect-error "perhaps" is no rule
+  room.channel("cursors", { delivery: "perhaps" });
+  // @ts-expect-error priorities have names
+  room.channel("cursors", { priority: 16 });
+  await channel.send(position, { to: peer, signal });
+  channel.sendNow(new Uint8Array(1), { to: peer.id });
+  room.sendNow("text");
+  must<Same<ReturnType<Channel["sendNow"]>, void>>();
+  // @ts-expect-error a date is not JSON
+  channel.sendNow(new Date());
+  // @ts-expect-error what is sent without waiting cannot be given up
+  room.sendNow("text", { signal });
+  await channel.flush({ signal });
+  await room.flush();
+  for await (const message of channel) {
+    must<Same<typeof message, Message>>();
+    must<Same<typeof message.channel, string>>();
+  }
+  const subscription: Subscription<Message> = channel.subscribe();
+  for await (const { peer: { name }, direct } of subscription) console.log(name, direct);
+  subscription.close();
+  must<Same<typeof channel.name, string>>();
+  must<Same<typeof channel.closed, boolean>>();
+  must<Same<ReturnType<Channel["close"]>, Promise<void>>>();
+  for (const Kind of [ChannelClosed, NotListening, WouldWait]) {
+    const above: MeshError = new Kind("text");
+    console.log(above.name);
+  }
+}
+
 // --- receiving ----------------------------------------------------------------------
 
 /** Every kind of event, and what each of them has. */
@@ -106,6 +150,7 @@ function told(event: MeshEvent): string {
       must<Same<typeof event, Message>>();
       must<Same<typeof event.data, Data>>();
       must<Same<typeof event.direct, boolean>>();
+      must<Same<typeof event.channel, string>>();
       // @ts-expect-error it may be bytes, or a number
       return event.data.toUpperCase();
     case "lost":
@@ -161,6 +206,9 @@ export async function receiving(room: Room): Promise<void> {
     must<Same<typeof detail.state, LinkState>>();
     // @ts-expect-error that is in a message
     console.log(detail.data);
+  });
+  room.addEventListener("anything", (event) => {
+    must<Same<typeof event, Event>>();
   });
   // @ts-expect-error the events of a room are in order, not in an array
   room[0];

@@ -24,6 +24,10 @@ export const PING_LEAST = 1.0;
 export const PING_MOST = 60.0;
 /** Seconds that a ping may stay unanswered by anything. */
 export const PONG_TIMEOUT = 10.0;
+/** The same after the network has changed, unless the last answer took a quarter of it. */
+export const DOUBT_TIMEOUT = 1.5;
+/** Seconds after which an attempt under way as the network changes is begun anew. */
+export const HUNG = 1.0;
 
 /**
  * @typedef {{ type: "open-socket" }
@@ -56,7 +60,11 @@ export class Contact {
   #failures = 0;
   /** @type {number | null} */
   #welcomedAt = null;
+  #openedAt = 0;
   #pings = 0;
+  #pingedAt = 0;
+  /** Seconds that the last answer to a ping took. */
+  #trip = 0;
   #pingInterval = 20.0;
   /** @type {number | null} */
   #retryAt = null;
@@ -111,6 +119,7 @@ export class Contact {
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
+    if (message.type === "pong" && message.n === this.#pings) this.#trip = now - this.#pingedAt;
     if (this.#pingAt !== null) this.#silentAt = this.#pingAt + PONG_TIMEOUT;
     return [];
   }
@@ -133,20 +142,44 @@ export class Contact {
     if (joined) this.state = "reconnecting";
     if (this.#welcomedAt !== null && now - this.#welcomedAt >= STEADY) this.#failures = 0;
     this.#welcomedAt = null;
-    const delay = fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
-    this.#failures += 1;
     this.#known = false;
     this.#pingAt = this.#silentAt = null;
-    this.#retryAt = now + delay;
+    this.#retryAt = now + this.#delay();
+    this.#failures += 1;
     return [];
   }
 
   /**
-   * Come back now: the network is there again, or somebody presses the button.
+   * Come back at once; or ask whether the WebSocket still leads to the server.
    * @param {number} now seconds
+   * @returns {ContactOutput[]}
    */
-  hurry(now) {
-    if (this.#retryAt !== null) this.#retryAt = Math.min(this.#retryAt, now);
+  networkChanged(now) {
+    this.#failures = 0;
+    if (this.#retryAt !== null) {
+      this.#retryAt = Math.min(this.#retryAt, now + this.#delay());
+    } else if (this.#pingAt !== null) {
+      this.#silentAt = this.#doubt(now);
+      return [this.#ping(now)];
+    } else if (this.#silentAt !== null) {
+      if (now >= this.#openedAt + HUNG) {
+        return [{ type: "close-socket" }, ...this.lost(ABNORMAL, "the network has changed", now)];
+      }
+      this.#silentAt = Math.min(this.#silentAt, this.#doubt(now));
+    }
+    return [];
+  }
+
+  /**
+   * Return until when something must be heard after the network has changed.
+   * @param {number} now
+   */
+  #doubt(now) {
+    return now + Math.min(Math.max(DOUBT_TIMEOUT, 4 * this.#trip), PONG_TIMEOUT);
+  }
+
+  #delay() {
+    return fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
   }
 
   /**
@@ -159,12 +192,19 @@ export class Contact {
       return [{ type: "close-socket" }, ...this.lost(ABNORMAL, "the server fell silent", now)];
     }
     if (this.#retryAt !== null && now >= this.#retryAt) return this.#open(now);
-    if (this.#pingAt !== null && now >= this.#pingAt) {
-      this.#pings += 1;
-      this.#pingAt = now + this.#pingInterval;
-      return [{ type: "send-to-server", message: { type: "ping", n: this.#pings } }];
-    }
+    if (this.#pingAt !== null && now >= this.#pingAt) return [this.#ping(now)];
     return [];
+  }
+
+  /**
+   * @param {number} now
+   * @returns {ContactOutput}
+   */
+  #ping(now) {
+    this.#pings += 1;
+    this.#pingedAt = now;
+    this.#pingAt = now + this.#pingInterval;
+    return { type: "send-to-server", message: { type: "ping", n: this.#pings } };
   }
 
   /**
@@ -172,6 +212,8 @@ export class Contact {
    * @param {number} duration seconds
    */
   slept(duration) {
+    this.#openedAt += duration;
+    this.#pingedAt += duration;
     if (this.#silentAt !== null) this.#silentAt += duration;
   }
 
@@ -192,6 +234,7 @@ export class Contact {
   #open(now) {
     this.#retryAt = null;
     this.#known = false;
+    this.#openedAt = now;
     this.#silentAt = now + GREETING_TIMEOUT;
     return [{ type: "open-socket" }];
   }

@@ -12,13 +12,18 @@ import { Reader, write } from "./varint.js";
 export const MESSAGE_LIMIT_BYTES = 8 * 1024 * 1024;
 /** The largest fragment: any way takes it, with what stands around it. */
 export const FRAGMENT_BYTES = 60 * 1024;
+/** What an empty fragment counts, so that a million of them are not free. */
+export const OVERHEAD_BYTES = 64;
+/** So many channels a session has at most, that of the room itself included. */
+export const CHANNEL_LIMIT = 256;
+/** What a channel's name looks like; the room's own has none. */
+export const CHANNEL_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 /** The largest datagram. */
 const DATAGRAM_LIMIT_BYTES = 64 * 1024;
 
-/** The stream to everybody, and that to us alone. */
+/** The room's stream to everybody, and that to us alone. */
 export const BROADCAST = 0;
 export const DIRECT = 1;
-const STREAMS = 2;
 
 const VERSION = 1;
 const LAST = 0x04;
@@ -26,6 +31,8 @@ const CONTROL = 0x40;
 const ACK = 0x41;
 const RESUME = 0x42;
 const SKIP = 0x43;
+const NAME = 0x44;
+const LISTEN = 0x45;
 const SKIPPABLE = 0x80;
 
 /** The kinds of message. */
@@ -35,15 +42,27 @@ export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
 /**
  * @typedef {{ type: "ping", n: number } | { type: "pong", n: number } | { type: "bye" }} Control
  */
-/** Where a stream begins for its receiver. @typedef {{ number: number, messages: number }} Begin */
-/** By stream, the number of the fragment expected next. @typedef {Map<number, number>} Expected */
+/**
+ * A place in a stream: the number of the next fragment, how many messages end before it,
+ * and how many bytes lie before it, `OVERHEAD_BYTES` for each fragment included.
+ * @typedef {{ number: number, messages: number, position: number }} Begin
+ */
+/**
+ * What a receiver wants of a stream: the fragment that is expected next, and the position
+ * up to which they may come.
+ * @typedef {{ number: number, limit: number }} Want
+ */
+/** What is wanted, by stream. @typedef {Map<number, Want>} Wants */
 /**
  * @typedef {{ type: "fragment", stream: number, number: number, kind: number, last: boolean,
  *   payload: Uint8Array }} Fragment
- * @typedef {{ type: "ack", expected: Expected }} Ack
- * @typedef {{ type: "resume", begins: Map<number, Begin>, expected: Expected }} Resume
+ * @typedef {{ type: "ack", wants: Wants }} Ack
+ * @typedef {{ type: "resume", wants: Wants }} Resume
  * @typedef {{ type: "skip", stream: number, to: Begin }} Skip
- * @typedef {Fragment | Control | Ack | Resume | Skip} Frame
+ * @typedef {{ type: "name", channel: number, rule: number, name: string, everybody: Begin,
+ *   alone: Begin }} Name
+ * @typedef {{ type: "listen", names: string[] }} Listen
+ * @typedef {Fragment | Control | Ack | Resume | Skip | Name | Listen} Frame
  */
 
 const encoder = new TextEncoder();
@@ -158,16 +177,24 @@ export class Writer {
         return;
       case "ack":
         head.push(ACK);
-        writeExpected(head, frame.expected);
+        writeWants(head, frame.wants);
         break;
       case "resume":
         head.push(RESUME);
-        write(head, frame.begins.size);
-        for (const [stream, begin] of frame.begins) {
-          write(head, stream);
-          writeBegin(head, begin);
-        }
-        writeExpected(head, frame.expected);
+        writeWants(head, frame.wants);
+        break;
+      case "name":
+        head.push(NAME);
+        write(head, frame.channel);
+        write(head, frame.rule);
+        writeText(head, frame.name);
+        writeBegin(head, frame.everybody);
+        writeBegin(head, frame.alone);
+        break;
+      case "listen":
+        head.push(LISTEN);
+        write(head, frame.names.length);
+        for (const name of frame.names) writeText(head, name);
         break;
       case "skip":
         head.push(SKIP);
@@ -209,20 +236,31 @@ export class Writer {
  * @param {number[]} out
  * @param {Begin} begin
  */
-function writeBegin(out, { number, messages }) {
+function writeBegin(out, { number, messages, position }) {
   write(out, number);
   write(out, messages);
+  write(out, position);
 }
 
 /**
  * @param {number[]} out
- * @param {Expected} expected
+ * @param {string} name
  */
-function writeExpected(out, expected) {
-  write(out, expected.size);
-  for (const [stream, number] of expected) {
+function writeText(out, name) {
+  write(out, name.length);
+  for (const byte of encoder.encode(name)) out.push(byte);
+}
+
+/**
+ * @param {number[]} out
+ * @param {Wants} wants
+ */
+function writeWants(out, wants) {
+  write(out, wants.size);
+  for (const [stream, { number, limit }] of wants) {
     write(out, stream);
     write(out, number);
+    write(out, limit);
   }
 }
 
@@ -278,54 +316,85 @@ function fragmentOf(head, reader) {
 function bookkeeping(head, reader) {
   switch (head) {
     case ACK:
-      return { type: "ack", expected: expectedIn(reader) };
-    case RESUME: {
-      /** @type {Map<number, Begin>} */
-      const begins = new Map();
-      for (let count = countOf(reader); count > 0; count -= 1) {
-        const stream = streamIn(reader);
-        begins.set(stream, beginIn(reader));
-      }
-      return { type: "resume", begins, expected: expectedIn(reader) };
-    }
+      return { type: "ack", wants: wantsIn(reader) };
+    case RESUME:
+      return { type: "resume", wants: wantsIn(reader) };
     case SKIP: {
       const stream = streamIn(reader);
       return { type: "skip", stream, to: beginIn(reader) };
+    }
+    case NAME:
+      return naming(reader);
+    case LISTEN: {
+      const names = [];
+      for (let count = countIn(reader, CHANNEL_LIMIT - 1); count > 0; count -= 1) {
+        names.push(nameIn(reader));
+      }
+      return { type: "listen", names };
     }
     default:
       throw new InvalidMessage(`a frame of unknown kind ${head}`);
   }
 }
 
-/** @param {Reader} reader */
-function streamIn(reader) {
-  const stream = reader.number();
-  if (stream >= STREAMS) throw new InvalidMessage(`an unknown stream, ${stream}`);
-  return stream;
+/**
+ * @param {Reader} reader
+ * @returns {Name}
+ */
+function naming(reader) {
+  const channel = countIn(reader, CHANNEL_LIMIT - 1);
+  const rule = reader.number();
+  let name = "";
+  if (channel > 0) {
+    name = nameIn(reader);
+  } else if (reader.sized().length > 0 || rule > 0) {
+    throw new InvalidMessage("a name for the room itself");
+  }
+  const everybody = beginIn(reader);
+  return { type: "name", channel, rule, name, everybody, alone: beginIn(reader) };
 }
 
 /** @param {Reader} reader */
-function countOf(reader) {
+function nameIn(reader) {
+  const name = String.fromCharCode(...reader.sized().subarray(0, 80));
+  if (!CHANNEL_NAME.test(name)) throw new InvalidMessage(`${name} is no name of a channel`);
+  return name;
+}
+
+/** @param {Reader} reader */
+function streamIn(reader) {
+  const stream = reader.number();
+  if (stream >= 2 * CHANNEL_LIMIT) throw new InvalidMessage(`an unknown stream, ${stream}`);
+  return stream;
+}
+
+/**
+ * @param {Reader} reader
+ * @param {number} limit
+ */
+function countIn(reader, limit) {
   const count = reader.number();
-  if (count > STREAMS) throw new InvalidMessage(`${count} streams`);
+  if (count > limit) throw new InvalidMessage(`${count}, where ${limit} is the most`);
   return count;
 }
 
 /** @param {Reader} reader */
 function beginIn(reader) {
   const number = reader.number();
-  return { number, messages: reader.number() };
+  const messages = reader.number();
+  return { number, messages, position: reader.number() };
 }
 
 /** @param {Reader} reader */
-function expectedIn(reader) {
-  /** @type {Expected} */
-  const expected = new Map();
-  for (let count = countOf(reader); count > 0; count -= 1) {
+function wantsIn(reader) {
+  /** @type {Wants} */
+  const wants = new Map();
+  for (let count = countIn(reader, 2 * CHANNEL_LIMIT); count > 0; count -= 1) {
     const stream = streamIn(reader);
-    expected.set(stream, reader.number());
+    const number = reader.number();
+    wants.set(stream, { number, limit: reader.number() });
   }
-  return expected;
+  return wants;
 }
 
 /**

@@ -11,15 +11,21 @@ import { datagram, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
-import { Inbox } from "./receiving.js";
 import { Retry } from "./retry.js";
 import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
 import { Trickle } from "./trickle.js";
 import { ENVELOPES } from "./wire.js";
 
+/**
+ * What is done for a connection that has fallen silent.
+ * @typedef {"nothing" | "restart-due" | "restarted"} Mending
+ */
+
 /** Seconds that a closing connection has to get the goodbye out. */
 export const DRAIN = 2.0;
+/** Seconds from the answer to a restart of ICE until something must be heard, at least. */
+export const RESTART_PATIENCE = 2.0;
 /** Seconds that a leaver waits for who is not heard of, whatever its patience. */
 export const UNHEARD = 4.0;
 /** New connections that the other side may ask for at once. */
@@ -52,11 +58,15 @@ const CONTROL = 0;
  *   | { type: "measured", number: number, heldBytes: number }
  *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
  *   | { type: "begin", force: boolean }
- *   | { type: "enqueue", kind: number, payload: Uint8Array }
+ *   | { type: "enqueue", channel: string, kind: number, payload: Uint8Array }
  *   | { type: "appended" }
- *   | { type: "cut-loose" }
+ *   | { type: "cut-loose", channel: string }
+ *   | { type: "opened", channel: string }
+ *   | { type: "listening" }
+ *   | { type: "read", stream: number, size: number }
  *   | { type: "change", iceRestart: boolean }
  *   | { type: "renew" }
+ *   | { type: "network-changed" }
  *   | { type: "depart" }
  *   | { type: "abandon" }
  *   | { type: "tick" }
@@ -71,10 +81,10 @@ const CONTROL = 0;
  *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
- *   | { type: "content-arrived", sender: string, data: import("../events.js").Data,
- *       direct: boolean }
- *   | { type: "messages-lost", sender: string, count: number }
- *   | { type: "lagged", to: string, count: number }
+ *   | import("./receiving.js").ContentArrived
+ *   | { type: "messages-lost", sender: string, channel: string, count: number }
+ *   | { type: "lagged", to: string, channel: string, count: number }
+ *   | { type: "dropped", to: string, channel: string, count: number }
  *   | { type: "moved", to: string, state: LinkState }
  *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
@@ -102,15 +112,20 @@ export class Link {
   #meter = new Meter();
   #receivedBytes = 0;
   #wishes = new Allowance(WISHES, WISH_INTERVAL);
+  #traffic;
   #outbox;
-  #inbox = new Inbox();
+  #inbox;
   #number = 0;
   #open = false;
   /** Given up for its silence alone, and not replaced yet. */
   #silent = false;
+  /** @type {Mending} */
+  #mending = "nothing";
   /** And then heard again, whatever has been asked for meanwhile. */
   #revived = false;
   #online = false;
+  /** One of us was away from the server since it was there. */
+  #cutOff = false;
   #leaving = false;
   /** We have said goodbye. */
   #parted = false;
@@ -125,9 +140,10 @@ export class Link {
    * @param {string} to the other session
    * @param {LinkSettings} settings
    * @param {() => number} dice returns a random number in [0, 1)
-   * @param {import("./sending.js").Outbox} outbox what the other session is owed
+   * @param {import("./traffic.js").Traffic} traffic what the other session is owed, and
+   *   what came from it
    */
-  constructor(me, to, settings, dice, outbox) {
+  constructor(me, to, settings, dice, traffic) {
     this.#me = me;
     this.#settings = settings;
     this.to = to;
@@ -135,7 +151,9 @@ export class Link {
     this.#dice = dice;
     this.#retry = new Retry(dice, null, settings.failedTimeout);
     this.#heartbeat = new Heartbeat(settings.heartbeatInterval, settings.disconnectTimeout);
-    this.#outbox = outbox;
+    this.#traffic = traffic;
+    this.#outbox = traffic.outbox;
+    this.#inbox = traffic.inbox;
     this.#hasty = settings.hasty ?? false;
     this.#negotiator = new Negotiator(this.polite, settings);
   }
@@ -147,13 +165,13 @@ export class Link {
    * and generations go on being counted, and the next one is opened.
    */
   heir() {
-    this.#outbox.again();
-    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#outbox);
-    heir.#inbox = this.#inbox;
+    this.#traffic.again();
+    const heir = new Link(this.#me, this.to, this.#settings, this.#dice, this.#traffic);
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
     heir.#number = this.#number + 1;
+    heir.#cutOff = true;
     if (this.generation > 0) {
       heir.#retry = new Retry(this.#dice, 0, this.#settings.failedTimeout);
     }
@@ -170,14 +188,20 @@ export class Link {
     return this.#number;
   }
 
-  /** Whether another message to this session alone may be enqueued. */
-  get hasRoom() {
-    return this.#outbox.directLog.hasRoom;
+  /**
+   * Return what the other session is owed on a channel.
+   * @param {import("./channels.js").Channel} channel
+   */
+  lane(channel) {
+    return this.#outbox.lane(channel);
   }
 
-  /** Whether what goes to everybody waits for this session. */
-  get lagging() {
-    return this.#outbox.lagging;
+  /**
+   * Return whether the other session wants to hear of a channel; null if unknown.
+   * @param {import("./channels.js").Channel} channel
+   */
+  listens(channel) {
+    return this.#outbox.listens(channel);
   }
 
   /** How much is queued and not yet with the engine. */
@@ -190,7 +214,7 @@ export class Link {
     return this.#meter.quality;
   }
 
-  /** How many messages to the other session are not known to have arrived. */
+  /** How many messages are not known to have arrived, by channel; none is left out. */
   get unacknowledged() {
     return this.#outbox.unacknowledged;
   }
@@ -232,9 +256,20 @@ export class Link {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
+    this.#watch(now);
+    return out;
+  }
+
+  /**
+   * Keep the time of what has to settle, and less of it for what must show that it works.
+   * @param {number} now
+   */
+  #watch(now) {
     const settled = this.#negotiator.settled || this.#revived;
     this.#retry.watch(now, settled && this.#open, this.generation > 0);
-    return out;
+    if (settled && this.#mending === "restarted") {
+      this.#retry.hasten(now, Math.max(RESTART_PATIENCE, this.#heartbeat.doubtPatience));
+    }
   }
 
   // --- events -------------------------------------------------------------------
@@ -262,14 +297,23 @@ export class Link {
         }
         break;
       case "enqueue":
-        this.#outbox.directLog.append(event.kind, event.payload);
+        this.#traffic.append(event.channel, event.kind, event.payload);
         this.#pump(out);
         break;
       case "appended":
         this.#pump(out);
         break;
       case "cut-loose":
-        this.#cutLoose(out);
+        this.#sayAll(this.#traffic.cutLoose(event.channel, out), out);
+        break;
+      case "opened":
+        this.#traffic.open(event.channel);
+        break;
+      case "listening":
+        this.#say(this.#traffic.listening(), out);
+        break;
+      case "read":
+        this.#inbox.read(event.stream, event.size, now);
         break;
       case "signal-arrived": {
         const { seq, ack, body } = event;
@@ -282,6 +326,7 @@ export class Link {
         break;
       case "offline":
         this.#online = false;
+        this.#cutOff = true;
         this.#sequence({ type: "pause" }, now, out);
         break;
       case "begin":
@@ -290,6 +335,9 @@ export class Link {
         break;
       case "renew":
         this.#giveUp(now, out, true);
+        break;
+      case "network-changed":
+        this.#networkChanged(now);
         break;
       case "depart":
         this.#depart(now, out);
@@ -308,6 +356,12 @@ export class Link {
   #goOnline(now, out) {
     if (!this.#online) {
       this.#online = true;
+      if (this.#cutOff) this.#networkChanged(now);
+      if (this.#cutOff && this.#silent) {
+        // Neither way worked: it is not that the other side slept.
+        this.#mending = "nothing";
+        this.#retry.failed(now, true);
+      }
       this.#retry.resumed(now);
     }
     this.#sequence({ type: "resume" }, now, out);
@@ -341,15 +395,15 @@ export class Link {
     const n = this.#heartbeat.ping(now);
     if (n !== null) {
       this.#say({ type: "ping", n }, out);
-      if (this.#meter.pinged(n, this.#traffic, now)) this.#askStats(out);
+      if (this.#meter.pinged(n, this.#counts, now)) this.#askStats(out);
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
     if (this.#open && ackDue !== null && now >= ackDue) this.#acknowledge(out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
-      if (this.#retry.overdue(now)) this.#giveUp(now, out);
-      if (this.#retry.take(now)) this.#negotiate({ type: "replace" }, now, out);
+      if (this.#retry.overdue(now)) this.#overdue(now, out);
+      if (this.#retry.take(now)) this.#repair(now, out);
     }
     this.#sequence({ type: "tick" }, now, out);
   }
@@ -541,7 +595,8 @@ export class Link {
         if (event.channel === CONTROL) this.#giveUp(now, out);
         break;
       case "state-changed":
-        if (event.state === "failed") this.#giveUp(now, out);
+        if (event.state === "failed") this.#failed(now, out);
+        else if (event.state === "connected" && this.#silent) this.#heartbeat.doubt(now);
         break;
       case "operation-failed":
         // Only the other side's descriptions are applied: so the fault is not ours.
@@ -558,7 +613,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #connected(now, out) {
-    this.#say(this.#outbox.begin(this.#inbox.expected), out, true);
+    this.#send(datagram(...this.#traffic.begin()), out);
     this.#up(now, out);
   }
 
@@ -569,16 +624,17 @@ export class Link {
   #up(now, out) {
     this.#open = true;
     this.#silent = false;
+    this.#mending = "nothing";
     this.#retry.connected(now);
     this.#heartbeat.start(now);
-    this.#meter.start(now, this.#traffic);
+    this.#meter.start(now, this.#counts);
     this.#move("connected", out);
     this.#askStats(out);
     this.#pump(out);
   }
 
   /**
-   * Give up a connection from which nothing comes, but go on asking until its heir.
+   * Use a connection no more from which nothing comes, but go on asking until its heir.
    * @param {number} now
    * @param {LinkOutput[]} out
    */
@@ -589,7 +645,57 @@ export class Link {
     }
     this.#giveUp(now, out);
     this.#silent = true;
+    if (this.#settings.iceRestart) this.#mending = "restart-due";
     this.#heartbeat.start(now);
+  }
+
+  /**
+   * Take the engine's word; while it is being mended, its past has failed and no more.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #failed(now, out) {
+    if (this.#open) this.#stalled(now, out);
+    else if (this.#mending === "nothing") this.#giveUp(now, out);
+  }
+
+  /**
+   * Give up what has not settled; after a restart in vain the next generation is due.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #overdue(now, out) {
+    if (this.#mending === "restarted") {
+      this.#mending = "nothing";
+      this.#retry.failed(now, true);
+    } else {
+      this.#giveUp(now, out);
+    }
+  }
+
+  /**
+   * Restart the ICE of a connection that has just fallen silent; replace any other.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #repair(now, out) {
+    if (this.#mending === "restart-due") {
+      this.#mending = "restarted";
+      this.#negotiate({ type: "change", iceRestart: true }, now, out);
+    } else {
+      this.#negotiate({ type: "replace" }, now, out);
+    }
+  }
+
+  /**
+   * Doubt what seems to work, and begin anew at once what did not.
+   * @param {number} now
+   */
+  #networkChanged(now) {
+    this.#heartbeat.doubt(now);
+    if (!this.#open && (this.#retry.hurry(now) || this.#retry.at !== null)) {
+      this.#mending = "nothing";
+    }
   }
 
   /** @param {LinkOutput[]} out */
@@ -597,6 +703,7 @@ export class Link {
     this.#open = false;
     this.#silent = false;
     this.#revived = false;
+    this.#mending = "nothing";
     this.#heartbeat.stop();
     this.#meter.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
@@ -661,38 +768,27 @@ export class Link {
    */
   #frame(frame, now, out) {
     switch (frame.type) {
-      case "fragment": {
-        const message = this.#inbox.receive(frame, now);
-        if (message !== null) out.push({ type: "content-arrived", sender: this.to, ...message });
-        break;
-      }
-      case "ack":
-        this.#outbox.acknowledge(frame.expected);
-        this.#pump(out);
+      case "fragment":
+        this.#traffic.heard(frame, now, out);
         break;
       case "ping":
         this.#say({ type: "pong", n: frame.n }, out);
         break;
-      case "resume":
-        this.#inbox.begin(frame.begins);
-        for (const skip of this.#outbox.resume(frame.expected)) this.#say(skip, out);
-        this.#pump(out);
-        break;
-      case "skip": {
-        const count = this.#inbox.skip(frame, now);
-        if (count > 0) out.push({ type: "messages-lost", sender: this.to, count });
-        break;
-      }
       case "bye":
         out.push({ type: "said-goodbye", sender: this.to });
         break;
-      default: // a pong
+      case "pong":
+        this.#heartbeat.answered(frame.n, now);
         this.#meter.answered(frame.n, now);
         this.#tellQuality(out);
+        break;
+      default:
+        this.#sayAll(this.#traffic.heard(frame, now, out), out);
+        this.#pump(out);
     }
   }
 
-  get #traffic() {
+  get #counts() {
     const { acknowledgedBytes: acknowledged, waitingBytes: waiting } = this.#outbox;
     return { acknowledged, received: this.#receivedBytes, waiting };
   }
@@ -709,13 +805,20 @@ export class Link {
   }
 
   /**
-   * Send a small frame past what is queued; it cannot wait.
+   * Send small frames past what is queued, in one datagram; they cannot wait.
+   * @param {import("./frames.js").Frame[]} said
+   * @param {LinkOutput[]} out
+   */
+  #sayAll(said, out) {
+    if (said.length > 0 && (this.#open || this.#silent)) this.#send(datagram(...said), out);
+  }
+
+  /**
    * @param {import("./frames.js").Frame} frame
    * @param {LinkOutput[]} out
-   * @param {boolean} [atOnce]
    */
-  #say(frame, out, atOnce = false) {
-    if (this.#open || this.#silent || atOnce) this.#send(datagram(frame), out);
+  #say(frame, out) {
+    this.#sayAll([frame], out);
   }
 
   /**
@@ -759,14 +862,7 @@ export class Link {
       this.#acknowledge(out);
       this.#say({ type: "bye" }, out);
     }
-    if (this.#outbox.unacknowledged === 0) this.#close(out, DRAIN);
-  }
-
-  /** @param {LinkOutput[]} out */
-  #cutLoose(out) {
-    const { count, skip } = this.#outbox.cutLoose();
-    out.push({ type: "lagged", to: this.to, count });
-    if (skip !== null) this.#say(skip, out);
+    if (this.#outbox.unacknowledged.size === 0) this.#close(out, DRAIN);
   }
 
   // --- the end ------------------------------------------------------------------------
@@ -796,7 +892,7 @@ export class Link {
     this.#open = false;
     this.#heartbeat.stop();
     this.#meter.stop();
-    this.#outbox.close();
+    this.#traffic.close();
     this.#sequencer.rest();
     this.#move("closed", out);
   }

@@ -5,62 +5,145 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { content, DIRECT } from "./frames.js";
+import { DELIVERIES } from "./channels.js";
+import { content } from "./frames.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
+
+/** Seconds after which a message that is too large for what is free is tried again. */
+const RETRY = 0.1;
+
+/** @typedef {import("./frames.js").Begin} Begin */
+/** @typedef {import("./frames.js").Wants} Wants */
+/**
+ * A message that is whole: the name of its channel, what it came on, and what must be read
+ * of the stream for its sender to send more.
+ * @typedef {{ type: "content-arrived", channel: string, data: import("../events.js").Data,
+ *   stream: number, cost: number }} ContentArrived
+ */
 
 /** The receiving half of a link. */
 export class Inbox {
+  /** Whether the other side has ever sent anything, or could have. */
+  begun = false;
   /** When to acknowledge what arrived; null when that is done. @type {number | null} */
   ackDue = null;
+  #channels;
+  #budget;
   /** @type {Map<number, Incoming>} */
   #streams = new Map();
+  /** @type {Map<number, string>} */
+  #names = new Map();
+  /** @type {Set<number>} */
+  #news = new Set();
 
   /**
-   * By stream, the number of the fragment that is expected next.
-   * @returns {import("./frames.js").Expected}
+   * @param {import("./channels.js").Channels} channels
+   * @param {import("./credit.js").Budget} budget
    */
-  get expected() {
-    return new Map([...this.#streams].map(([stream, { expected }]) => [stream, expected]));
-  }
-
-  /** Whether the other side has ever sent anything, or could have. */
-  get begun() {
-    return this.#streams.size > 0;
+  constructor(channels, budget) {
+    this.#channels = channels;
+    this.#budget = budget;
   }
 
   /**
-   * Take note of where streams begin; known ones go on where they are.
-   * @param {Map<number, import("./frames.js").Begin>} begins
+   * Return what is wanted of each stream, for a new connection.
+   * @returns {Wants}
    */
-  begin(begins) {
-    for (const [stream, begin] of begins) {
-      if (!this.#streams.has(stream)) this.#streams.set(stream, new Incoming(begin));
+  begin() {
+    return new Map([...this.#streams].map(([stream, incoming]) => [stream, incoming.want()]));
+  }
+
+  /**
+   * Take note of a channel, and where its streams begin.
+   * @param {import("./frames.js").Name} frame
+   * @param {number} now
+   * @throws {InvalidMessage} it had another name, or another channel has that name
+   */
+  name({ channel, rule, name, everybody, alone }, now) {
+    const known = this.#names.get(channel);
+    if (known === undefined) {
+      if ([...this.#names.values()].includes(name)) {
+        throw new InvalidMessage(`two channels of the name ${name}`);
+      }
+      if (rule >= DELIVERIES.length) {
+        throw new InvalidMessage(`an unknown delivery rule, ${rule}`);
+      }
+      this.#names.set(channel, name);
+    } else if (known !== name) {
+      throw new InvalidMessage(`the channel ${known} has another name, ${name}`);
+    }
+    this.#begin(2 * channel, everybody, now);
+    this.#begin(2 * channel + 1, alone, now);
+  }
+
+  /**
+   * @param {number} stream
+   * @param {Begin} begin
+   * @param {number} now
+   */
+  #begin(stream, begin, now) {
+    const incoming = this.#streams.get(stream);
+    if (incoming === undefined) this.#streams.set(stream, new Incoming(begin, this.#budget));
+    else if (incoming.passTo(begin)) this.#tell(stream, now);
+  }
+
+  /**
+   * Take a fragment; return the message that it completes, if we want to hear it.
+   * @param {import("./frames.js").Fragment} fragment
+   * @param {number} now
+   * @returns {ContentArrived | null}
+   * @throws {InvalidMessage} it makes no sense, here or at all
+   */
+  receive(fragment, now) {
+    const { stream } = fragment;
+    const incoming = this.#streams.get(stream);
+    if (incoming === undefined) throw new InvalidMessage(`stream ${stream} has not begun`);
+    const whole = incoming.receive(fragment);
+    this.#tell(stream, now + ACK_DELAY);
+    const channel = this.#nameOf(stream);
+    const heard = this.#channels.listens(channel);
+    if (!heard) incoming.discard();
+    const { credit } = incoming;
+    if (credit.position >= credit.due) this.#tell(stream, now);
+    if (whole === null || !heard) return null;
+    const { kind, payload, cost } = whole;
+    try {
+      return { type: "content-arrived", channel, data: content(kind, payload), stream, cost };
+    } catch (error) {
+      credit.read(cost);
+      throw error;
     }
   }
 
   /**
-   * Take a fragment; return a message and whether it is for us alone, once complete.
-   * @param {import("./frames.js").Fragment} fragment
+   * Take note that the application has read so much of a stream.
+   * @param {number} stream
+   * @param {number} size
    * @param {number} now
-   * @returns {{ data: import("../events.js").Data, direct: boolean } | null}
-   * @throws {InvalidMessage} it makes no sense, here or at all
    */
-  receive(fragment, now) {
-    const whole = this.#stream(fragment.stream).receive(fragment);
-    this.ackDue ??= now + ACK_DELAY;
-    if (whole === null) return null;
-    return { data: content(whole.kind, whole.payload), direct: fragment.stream === DIRECT };
+  read(stream, size, now) {
+    const incoming = this.#streams.get(stream);
+    if (incoming === undefined) return;
+    const { credit } = incoming;
+    credit.read(size);
+    this.#tell(stream, credit.position >= credit.due ? now : now + ACK_DELAY);
   }
 
   /**
-   * Go to where the stream goes on; return how many messages that loses.
+   * Go to where the stream goes on; return its channel, and how many messages that loses.
    * @param {import("./frames.js").Skip} skip
    * @param {number} now
+   * @returns {{ channel: string, lost: number }}
    * @throws {InvalidMessage} it makes no sense
    */
   skip({ stream, to }, now) {
-    this.ackDue = now;
-    return this.#stream(stream).skip(to);
+    const incoming = this.#streams.get(stream);
+    // What is not known cannot be missed; its name will say.
+    if (incoming === undefined) return { channel: "", lost: 0 };
+    this.#tell(stream, now);
+    const channel = this.#nameOf(stream);
+    const lost = incoming.skip(to);
+    return { channel, lost: this.#channels.listens(channel) ? lost : 0 };
   }
 
   /**
@@ -68,15 +151,44 @@ export class Inbox {
    * @returns {import("./frames.js").Ack | null}
    */
   acknowledge() {
-    if (this.ackDue === null) return null;
+    const due = this.ackDue;
     this.ackDue = null;
-    return { type: "ack", expected: this.expected };
+    if (due === null) return null;
+    /** @type {Wants} */
+    const wants = new Map();
+    const waiting = new Set();
+    for (const stream of [...this.#news].sort((a, b) => a - b)) {
+      const incoming = /** @type {Incoming} */ (this.#streams.get(stream));
+      wants.set(stream, incoming.want());
+      if (incoming.credit.waiting) waiting.add(stream);
+    }
+    this.#news = waiting;
+    if (waiting.size > 0) this.ackDue = due + RETRY;
+    return { type: "ack", wants };
+  }
+
+  /** Hold no message that is whole; what is known of the streams remains, for `again`. */
+  close() {
+    for (const { credit, assembling } of this.#streams.values()) credit.close(assembling);
+  }
+
+  /** Go on with the same session. */
+  again() {
+    for (const { credit } of this.#streams.values()) credit.reopen();
   }
 
   /** @param {number} stream */
-  #stream(stream) {
-    const incoming = this.#streams.get(stream);
-    if (incoming === undefined) throw new InvalidMessage(`stream ${stream} has not begun`);
-    return incoming;
+  #nameOf(stream) {
+    return /** @type {string} */ (this.#names.get(stream >> 1));
+  }
+
+  /**
+   * Acknowledge a stream at that time, or sooner.
+   * @param {number} stream
+   * @param {number} due
+   */
+  #tell(stream, due) {
+    this.#news.add(stream);
+    if (this.ackDue === null || due < this.ackDue) this.ackDue = due;
   }
 }

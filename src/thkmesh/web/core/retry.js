@@ -14,6 +14,13 @@ export const RETRY_BASE = 1.0;
 export const RETRY_CAP = 15.0;
 /** A connection that lived this long was a good one: the next retry is immediate. */
 export const STEADY = 2.0;
+/** Seconds after which what is pending as the network changes is begun anew. */
+export const HUNG = 1.0;
+/**
+ * Seconds to settle for what had just begun as the network changed, and for the first
+ * attempt after that.
+ */
+export const HASTE = 3.0;
 
 /** The times of one link's attempts to connect. */
 export class Retry {
@@ -26,6 +33,8 @@ export class Retry {
   #timeout;
   /** @type {number | null} */
   #pendingSince = null;
+  #limit;
+  #hurried = false;
   #attempts = 0;
   /** @type {number | null} */
   #connectedAt = null;
@@ -37,6 +46,7 @@ export class Retry {
    */
   constructor(dice, at = null, timeout = SETTLE_TIMEOUT) {
     this.#timeout = timeout;
+    this.#limit = timeout;
     this.#dice = dice;
     this.at = at;
   }
@@ -44,7 +54,7 @@ export class Retry {
   /** When a retry is due, or else what is pending has failed; null for neither. */
   get deadline() {
     if (this.at !== null || this.#pendingSince === null) return this.at;
-    return this.#pendingSince + this.#timeout;
+    return this.#pendingSince + this.#limit;
   }
 
   /**
@@ -52,7 +62,7 @@ export class Retry {
    * @param {number} now seconds
    */
   overdue(now) {
-    return this.#pendingSince !== null && now >= this.#pendingSince + this.#timeout;
+    return this.#pendingSince !== null && now >= this.#pendingSince + this.#limit;
   }
 
   /**
@@ -62,8 +72,14 @@ export class Retry {
   take(now) {
     if (this.at === null || now < this.at) return false;
     this.at = null;
-    this.#pendingSince = now;
+    this.#begin(now);
     return true;
+  }
+
+  /** @param {number} now */
+  #begin(now) {
+    this.#pendingSince = now;
+    this.#limit = this.#hurried ? Math.min(HASTE, this.#timeout) : this.#timeout;
   }
 
   /**
@@ -74,7 +90,7 @@ export class Retry {
    */
   watch(now, settled, begun) {
     if (settled) this.#pendingSince = null;
-    else if (begun) this.#pendingSince ??= now;
+    else if (this.#pendingSince === null && begun) this.#begin(now);
   }
 
   /**
@@ -83,6 +99,7 @@ export class Retry {
    */
   connected(now) {
     this.at = null;
+    this.#hurried = false;
     this.#connectedAt = now;
   }
 
@@ -101,6 +118,7 @@ export class Retry {
     this.#pendingSince = null;
     if (wanted) this.at = now;
     if (this.at !== null) return;
+    this.#hurried = false;
     if (this.#connectedAt !== null && now - this.#connectedAt >= STEADY) this.#attempts = 0;
     this.#connectedAt = null;
     const delay = this.#attempts
@@ -108,6 +126,37 @@ export class Retry {
       : 0;
     this.#attempts += 1;
     this.at = now + delay;
+  }
+
+  /**
+   * Retry now; return whether what was pending is given up for that.
+   * @param {number} now seconds
+   */
+  hurry(now) {
+    this.#attempts = 0;
+    this.#hurried = true;
+    if (this.at !== null) {
+      this.at = Math.min(this.at, now);
+    } else if (this.#pendingSince !== null) {
+      if (now >= this.#pendingSince + HUNG) {
+        this.failed(now, true);
+        return true;
+      }
+      this.hasten(now, HASTE);
+    }
+    return false;
+  }
+
+  /**
+   * Give what is pending no longer than `patience` from now; it may have less already.
+   * @param {number} now seconds
+   * @param {number} patience seconds
+   */
+  hasten(now, patience) {
+    if (this.#pendingSince !== null && now + patience < this.#pendingSince + this.#limit) {
+      this.#pendingSince = now;
+      this.#limit = patience;
+    }
   }
 
   /**

@@ -1,10 +1,12 @@
 /**
- * What goes to one session: its places in two logs, and its engine's window.
+ * What goes to one session: its places in the logs, and its engine's window.
  * See `core/sending.py`.
  * @module
  */
 
-import { BROADCAST, DIRECT, Writer } from "./frames.js";
+import { InvalidMessage } from "../errors.js";
+import { DELIVERIES, ROOM } from "./channels.js";
+import { Writer } from "./frames.js";
 import { Log, Outgoing } from "./streams.js";
 
 /** No more than this is in the engine's buffer. */
@@ -16,117 +18,261 @@ export const BATCH_BYTES = 16 * 1024;
 /** What an empty datagram counts, so that a million of them are not free. */
 const OVERHEAD_BYTES = 64;
 
-/** @typedef {import("./frames.js").Expected} Expected */
-/** @typedef {import("./frames.js").Resume} Resume */
-/** @typedef {import("./frames.js").Skip} Skip */
+/** @typedef {import("./channels.js").Channel} Channel */
+/** @typedef {import("./frames.js").Frame} Frame */
+/** @typedef {import("./frames.js").Name} Name */
+/** @typedef {import("./frames.js").Wants} Wants */
 
-/** The sending half of a link. */
-export class Outbox {
+/** One of our channels, as far as the other session is concerned. */
+export class Lane {
+  channel;
   /** Where messages to this session alone are put. */
-  directLog;
-  /** Whether what the other side has is known, so that sending may go on from there. */
-  ready = true; // It has nothing, as nothing was ever sent.
-  #broadcast;
-  #held = 0;
-  /** @type {Outgoing} */
-  #everybody;
-  /** @type {Outgoing} */
-  #direct;
+  log;
+  /** Its place in the channel's log. */
+  everybody;
+  /** Its place in `log`. */
+  alone;
+  /** Its two places. @type {[Outgoing, Outgoing]} */
+  both;
+  /** Whether it has been told the channel's name on this connection. */
+  named = false;
+  /** What the lane has had so far, over its priority. */
+  passed = 0;
 
   /**
-   * Owe what is appended from now on.
-   * @param {Log} broadcast
+   * Owe nothing yet.
+   * @param {Channel} channel
    * @param {() => number} order as in `Log`
    */
-  constructor(broadcast, order) {
-    this.#broadcast = broadcast;
-    this.directLog = new Log(order);
-    this.#everybody = new Outgoing(BROADCAST, broadcast);
-    this.#direct = new Outgoing(DIRECT, this.directLog);
+  constructor(channel, order) {
+    this.channel = channel;
+    this.log = new Log(order);
+    this.everybody = new Outgoing(2 * channel.number, channel.log);
+    this.alone = new Outgoing(2 * channel.number + 1, this.log);
+    this.both = [this.everybody, this.alone];
   }
 
-  get #all() {
-    return [this.#everybody, this.#direct];
+  /** Whether the other session is owed what is sent on this channel. */
+  get owed() {
+    return this.everybody.owed;
   }
 
-  /** Whether there is something to send. */
-  get waiting() {
-    return this.#everybody.waiting || this.#direct.waiting;
+  /** Whether the other session was cut loose, and has taken in nothing since. */
+  get adrift() {
+    return this.everybody.skip !== null;
   }
 
-  /** How much is queued and not yet with the engine. */
-  get waitingBytes() {
-    return this.#everybody.waitingBytes + this.#direct.waitingBytes;
-  }
-
-  /** How much the other side has said to have. */
-  get acknowledgedBytes() {
-    return this.#everybody.ackedBytes + this.#direct.ackedBytes;
+  /** The stream of which the next fragment is sent; null if none can be. */
+  get next() {
+    const { everybody, alone } = this;
+    if (!alone.sendable) return everybody.sendable ? everybody : null;
+    return !everybody.sendable || alone.order < everybody.order ? alone : everybody;
   }
 
   /** How many messages are not known to have arrived. */
   get unacknowledged() {
-    return this.#everybody.unacknowledged + this.#direct.unacknowledged;
+    return this.everybody.unacknowledged + this.alone.unacknowledged;
   }
 
-  /** Whether the log of broadcasts waits for this session. */
-  get lagging() {
-    return this.#everybody.last && this.#everybody.unacknowledged > 0;
+  /**
+   * Return whether all before those numbers has arrived, or is not owed.
+   * @param {number} everybody
+   * @param {number} alone
+   */
+  reached(everybody, alone) {
+    const numbers = [everybody, alone];
+    return this.both.every(
+      ({ owed, acked }, each) => !owed || acked >= /** @type {number} */ (numbers[each]));
+  }
+
+  /**
+   * Owe what is appended from now on, or no more; return what is not owed any longer.
+   * That counts the messages to this session alone: those are told of.
+   * @param {boolean} wanted
+   */
+  owe(wanted) {
+    const lost = wanted ? 0 : this.alone.unacknowledged;
+    for (const each of this.both) {
+      if (wanted) each.attach();
+      else each.detach();
+    }
+    return lost;
+  }
+
+  /**
+   * Return what is said before the first fragment on each connection.
+   * @returns {Name}
+   */
+  name() {
+    this.named = true;
+    const { number: channel, name, delivery } = this.channel;
+    const [everybody, alone] = [this.everybody.begin, this.alone.begin];
+    return { type: "name", channel, rule: DELIVERIES.indexOf(delivery), name, everybody, alone };
+  }
+
+  /**
+   * Return what the other side must know before it goes on.
+   * @returns {Frame[]}
+   */
+  skips() {
+    /** @type {Frame[]} */
+    const missed = [];
+    /** @type {Frame[]} */
+    const skipped = [];
+    for (const each of this.both) {
+      const { stream } = each;
+      if (each.missed !== null) missed.push({ type: "skip", stream, to: each.missed });
+      if (each.skip !== null) skipped.push({ type: "skip", stream, to: each.skip });
+    }
+    const said = missed.length + skipped.length > 0;
+    return [...missed, ...(said && !this.named ? [this.name()] : []), ...skipped];
+  }
+}
+
+/** The sending half of a link. */
+export class Outbox {
+  /** Whether what the other side has is known, so that sending may go on from there. */
+  ready = true; // It has nothing, as nothing was ever sent.
+  #channels;
+  /** @type {Set<string> | null} */
+  #listening = null;
+  #held = 0;
+  /** @type {Lane[]} */
+  #lanes = [];
+  #turn = 0;
+
+  /**
+   * Owe what is appended from now on.
+   * @param {import("./channels.js").Channels} channels
+   */
+  constructor(channels) {
+    this.#channels = channels;
+    for (const channel of channels) this.open(channel);
+  }
+
+  // --- channels ---------------------------------------------------------------------
+
+  /**
+   * Have a lane for a new channel of ours.
+   * @param {Channel} channel
+   */
+  open(channel) {
+    const lane = new Lane(channel, this.#channels.order);
+    this.#lanes.push(lane);
+    lane.owe(this.listens(channel) !== false);
+  }
+
+  /**
+   * Return the lane of a channel.
+   * @param {Channel} channel
+   */
+  lane({ number }) {
+    return /** @type {Lane} */ (this.#lanes[number]);
+  }
+
+  /**
+   * Return whether the other side wants to hear of a channel; null if that is not known.
+   * @param {Channel} channel
+   */
+  listens({ name }) {
+    if (name === ROOM) return true;
+    return this.#listening === null ? null : this.#listening.has(name);
+  }
+
+  /**
+   * Take the other side's word for what it wants to hear; return the channels on which
+   * messages to it alone waited in vain, and how many.
+   * @param {string[]} names
+   */
+  listening(names) {
+    this.#listening = new Set(names);
+    const lost = [];
+    for (const lane of this.#lanes) {
+      const count = lane.owe(this.listens(lane.channel) === true);
+      if (count > 0) lost.push({ channel: lane.channel.name, count });
+      lane.named &&= lane.owed;
+    }
+    return lost;
+  }
+
+  get #outgoing() {
+    return this.#lanes.flatMap(({ both }) => both);
+  }
+
+  /** Whether there is something to send. */
+  get waiting() {
+    return this.#outgoing.some(({ waiting }) => waiting);
+  }
+
+  /** How much is queued and not yet with the engine. */
+  get waitingBytes() {
+    return this.#outgoing.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0);
+  }
+
+  /** How much the other side has said to have. */
+  get acknowledgedBytes() {
+    return this.#outgoing.reduce((sum, { ackedBytes }) => sum + ackedBytes, 0);
+  }
+
+  /** How many messages are not known to have arrived, by channel; none is left out. */
+  get unacknowledged() {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const { channel, unacknowledged } of this.#lanes) {
+      if (unacknowledged > 0) counts.set(channel.name, unacknowledged);
+    }
+    return counts;
   }
 
   // --- connections ------------------------------------------------------------------
 
-  /**
-   * Return what is said first on a new connection.
-   * @param {Expected} expected our inbox's
-   * @returns {Resume}
-   */
-  begin(expected) {
+  /** Begin with a new connection. */
+  begin() {
     this.#held = 0;
-    const begins = new Map(this.#all.map(({ stream, begin }) => [stream, begin]));
-    if (this.#all.some(({ sent, begin, skip }) => sent > begin.number || skip !== null)) {
-      this.ready = false;
+    for (const lane of this.#lanes) {
+      lane.named = false;
+      for (const { sent, begin, skip, missed } of lane.both) {
+        if (sent > begin.number || skip !== null || missed !== null) this.ready = false;
+      }
     }
-    return { type: "resume", begins, expected };
   }
 
   /**
    * Go on from what the other side expects; return what else it must know.
-   * @param {Expected} expected
-   * @returns {Skip[]}
+   * @param {Wants} wants
+   * @returns {Frame[]}
    * @throws {InvalidMessage} it cannot expect that
    */
-  resume(expected) {
+  resume(wants) {
     if (!this.ready) {
-      for (const each of this.#all) each.resume(expected.get(each.stream) ?? each.begin.number);
+      for (const each of this.#outgoing) each.resume(wants.get(each.stream));
     }
     this.ready = true;
-    return this.#all.flatMap(({ stream, skip }) => (
-      skip === null ? [] : [{ type: /** @type {const} */ ("skip"), stream, to: skip }]));
+    return this.#lanes.flatMap((lane) => lane.skips());
   }
 
   /**
-   * Take the other side's word for what it has.
-   * @param {Expected} expected
+   * Take the other side's word for what it has, and how much it takes.
+   * @param {Wants} wants
    * @throws {InvalidMessage} it cannot have that
    */
-  acknowledge(expected) {
-    for (const each of this.#all) {
-      const number = expected.get(each.stream);
-      if (number !== undefined) each.acknowledge(number);
+  acknowledge(wants) {
+    for (const [stream, want] of wants) {
+      const lane = this.#lanes[stream >> 1];
+      if (lane === undefined) throw new InvalidMessage(`stream ${stream} was never begun`);
+      (stream & 1 ? lane.alone : lane.everybody).acknowledge(want);
     }
   }
 
   /**
-   * Owe no broadcast any more; return how many that is, and what to say, if to anybody.
-   * @returns {{ count: number, skip: Skip | null }}
+   * Owe nothing that was sent to everybody on a channel; return how many messages that is,
+   * and what to say now.
+   * @param {Channel} channel
    */
-  cutLoose() {
-    const count = this.#everybody.cutLoose();
-    const to = this.#everybody.skip;
-    const skip = to !== null && this.ready
-      ? { type: /** @type {const} */ ("skip"), stream: BROADCAST, to } : null;
-    return { count, skip };
+  cutLoose(channel) {
+    const lane = this.lane(channel);
+    const count = lane.everybody.cutLoose();
+    return { count, said: this.ready ? lane.skips() : [] };
   }
 
   // --- the engine's window ------------------------------------------------------------
@@ -134,29 +280,51 @@ export class Outbox {
   /** Return the datagrams that fit the engine's window now. */
   take() {
     const taken = [];
-    while (this.ready && this.waiting && this.#held < WINDOW_BYTES) {
+    while (this.ready && this.#held < WINDOW_BYTES) {
       const writer = new Writer();
-      while (this.waiting) {
-        const each = this.#next;
-        if (writer.size > 0 && writer.size + each.nextSize > BATCH_BYTES) break;
-        writer.put(each.take());
+      for (let lane = this.#next; lane !== null; lane = this.#next) {
+        if (!this.#serve(lane, writer) || writer.size >= BATCH_BYTES) break;
       }
+      if (writer.size === 0) break;
       this.#held += writer.size + OVERHEAD_BYTES;
       taken.push(writer.finish());
     }
     return taken;
   }
 
-  /** The stream whose next fragment was sent first. */
+  /**
+   * Add what a lane may send to a datagram; return whether that is anything.
+   * @param {Lane} lane
+   * @param {Writer} writer
+   */
+  #serve(lane, writer) {
+    const before = writer.size;
+    const first = /** @type {Outgoing} */ (lane.next);
+    if (before > 0 && first.nextSize > BATCH_BYTES - before) return false;
+    if (!lane.named) writer.put(lane.name());
+    const second = first === lane.everybody ? lane.alone : lane.everybody;
+    first.take(writer, BATCH_BYTES - writer.size, second.sendable ? second.order : Infinity);
+    lane.passed += (writer.size - before) / lane.channel.priority;
+    return true;
+  }
+
+  /** The lane whose turn it is; null if none can send. */
   get #next() {
-    if (!this.#direct.waiting) return this.#everybody;
-    if (!this.#everybody.waiting) return this.#direct;
-    return this.#everybody.order < this.#direct.order ? this.#everybody : this.#direct;
+    /** @type {Lane | null} */
+    let found = null;
+    for (const lane of this.#lanes) {
+      if ((lane.channel.number > 0 && this.#listening === null) || lane.next === null) continue;
+      // Who had nothing to send has no claim on what it did not use.
+      lane.passed = Math.max(lane.passed, this.#turn);
+      if (found === null || lane.passed < found.passed) found = lane;
+    }
+    if (found !== null) this.#turn = found.passed;
+    return found;
   }
 
   /** Whether fragments wait although the engine may have sent what it held. */
   get mustMeasure() {
-    return this.waiting && this.#held >= WINDOW_BYTES;
+    return this.#held >= WINDOW_BYTES && this.#next !== null;
   }
 
   /**
@@ -171,7 +339,7 @@ export class Outbox {
 
   /** Forget everything; the peer is gone. */
   close() {
-    for (const each of this.#all) each.detach();
+    for (const lane of this.#lanes) lane.owe(false);
   }
 
   /**
@@ -179,8 +347,10 @@ export class Outbox {
    * What was not sent to it meanwhile it has lost; it is told so if it had been here.
    */
   again() {
-    this.#everybody = new Outgoing(BROADCAST, this.#broadcast);
-    this.#direct = new Outgoing(DIRECT, this.directLog);
-    for (const each of this.#all) each.skip = each.begin;
+    this.#listening = null;
+    for (const channel of [...this.#channels].slice(this.#lanes.length)) {
+      this.#lanes.push(new Lane(channel, this.#channels.order));
+    }
+    for (const each of this.#outgoing) each.again();
   }
 }

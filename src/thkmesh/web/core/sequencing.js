@@ -5,6 +5,8 @@
 
 /** How many signals may be unacknowledged, and how many may wait for an earlier one. */
 export const WINDOW = 256;
+/** Seconds that signals may cross each other on their way. */
+export const CROSSING = 1.0;
 /** Seconds after which a delivery is acknowledged on its own. */
 export const ACK_DELAY = 0.2;
 /** Seconds to the first resend, doubled for each further one ... */
@@ -42,6 +44,10 @@ export class Sequencer {
   /** @type {number | null} */
   #resendDue = null;
   #resendDelay = RESEND_FIRST;
+  /** When anything of what is owed was sent last. */
+  #sentAt = 0;
+  /** Since there was progress, because the other side missed some. */
+  #repeated = false;
 
   /** @param {boolean} [online] false: it waits for Resume */
   constructor(online = true) {
@@ -76,7 +82,7 @@ export class Sequencer {
         this.#accept(event, now, out);
         break;
       case "received":
-        this.#acknowledge(event.ack, now, out);
+        this.#acknowledge(event.ack, event.seq === 0, now, out);
         this.#receive(event.seq, event.payload, now, out);
         break;
       case "resume":
@@ -104,6 +110,7 @@ export class Sequencer {
     const signal = { seq: this.#sent, envelope, body };
     this.#unacknowledged.push(signal);
     if (this.#online) {
+      this.#sentAt = now;
       out.push(this.#transmit(signal));
       this.#resendDue ??= now + this.#resendDelay;
     }
@@ -124,24 +131,32 @@ export class Sequencer {
    */
   #resend(now, out) {
     this.#resendDue = this.#unacknowledged.length ? now + this.#resendDelay : null;
+    this.#sentAt = now;
     for (const signal of this.#unacknowledged) out.push(this.#transmit(signal));
   }
 
   /**
    * @param {number} ack
+   * @param {boolean} bare
    * @param {number} now
    * @param {SequencingOutput[]} out
    */
-  #acknowledge(ack, now, out) {
+  #acknowledge(ack, bare, now, out) {
     if (ack > this.#sent) {
       out.push({ type: "ignored", reason: "acknowledged-unsent", violation: true });
       return;
     }
     const before = this.#unacknowledged.length;
+    const nothingNew = ack + 1 === this.#unacknowledged[0]?.seq;
     this.#unacknowledged = this.#unacknowledged.filter(({ seq }) => seq > ack);
     if (this.#unacknowledged.length < before) {
+      this.#repeated = false;
       this.#resendDelay = RESEND_FIRST;
       this.#resendDue = this.#unacknowledged.length ? now + this.#resendDelay : null;
+    } else if (nothingNew && this.#online && !this.#repeated
+        && (bare || now >= this.#sentAt + CROSSING)) {
+      this.#repeated = true;
+      this.#resend(now, out);
     }
   }
 
@@ -159,6 +174,9 @@ export class Sequencer {
       out.push({ type: "ignored", reason: "duplicate", violation: false });
       if (seq <= this.#delivered) this.#ackDue ??= now + ACK_DELAY;
     } else {
+      if (this.#online && this.#early.size === 0 && seq > this.#delivered + 1) {
+        out.push(this.#bareAck());
+      }
       this.#early.set(seq, payload);
       while (this.#early.has(this.#delivered + 1)) {
         this.#delivered += 1;
@@ -176,6 +194,7 @@ export class Sequencer {
    */
   #resume(now, out) {
     this.#online = true;
+    this.#repeated = false;
     this.#resendDelay = RESEND_FIRST;
     this.#resend(now, out);
     if (this.#ackDue !== null) out.push(this.#bareAck());
@@ -187,6 +206,7 @@ export class Sequencer {
     const out = [];
     if (!this.#online) return out;
     if (this.#resendDue !== null && now >= this.#resendDue) {
+      this.#repeated = false;
       this.#resendDelay = Math.min(2 * this.#resendDelay, RESEND_LAST);
       this.#resend(now, out);
     }

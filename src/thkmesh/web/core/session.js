@@ -3,14 +3,15 @@
  * @module
  */
 
-import { RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { NotListening, RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
+import { Budget } from "./credit.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
-import { Outbox } from "./sending.js";
-import { counter, Log } from "./streams.js";
 import { linksWanted, Topology } from "./topology.js";
+import { Traffic } from "./traffic.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -27,20 +28,27 @@ import { linksWanted, Topology } from "./topology.js";
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
  *   | { type: "from-link", to: string, event: LinkEvent }
- *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array }
- *   | { type: "send-all", messages: [kind: number, payload: Uint8Array][] }
+ *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
+ *       channel: string }
+ *   | { type: "send-all", messages: [channel: string, kind: number, payload: Uint8Array][] }
+ *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
+ *       priority: number, listen: boolean }
+ *   | { type: "close-channel", name: string }
+ *   | { type: "flush", token: number, channel: string }
  *   | { type: "cancel", token: number }
  *   | { type: "leave", patience: number }
- *   | { type: "hurry" }
+ *   | { type: "network-changed" }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} SessionEvent
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "moved" | "graded"
+ *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "graded"
  *       | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
+ *   | { type: "deliver", message: import("../events.js").Message, source: string,
+ *       stream: number, cost: number }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -48,8 +56,33 @@ import { linksWanted, Topology } from "./topology.js";
 
 /** Seconds that everybody waits for the slowest. */
 export const PATIENCE = 5.0;
+/** Seconds of sleep after which we may have woken up in another network. */
+export const LONG_SLEEP = 5.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
+
+/** @typedef {import("./channels.js").Channel} Channel */
+/**
+ * @typedef {{ token: number, channel: Channel,
+ *   places: { link: Link, everybody: number, alone: number }[] }} Flushing
+ */
+
+/**
+ * Return whether all that a flush waits for has arrived, or is not owed.
+ * @param {Flushing} flush
+ */
+function done({ channel, places }) {
+  return places.every(({ link, everybody, alone }) => (
+    link.state === "closed" || link.lane(channel).reached(everybody, alone)));
+}
+
+/**
+ * Return what tells the streams of messages apart.
+ * @param {Extract<SessionEvent, { type: "send" }>} send
+ */
+function streamOf({ channel, to }) {
+  return `${to ?? ""} ${channel}`;
+}
 
 /** My life in one room. */
 export class Session {
@@ -72,15 +105,17 @@ export class Session {
    * @type {Map<string, number>}
    */
   #due = new Map();
-  #order = counter();
-  #broadcasts = new Log(this.#order);
-  /** @type {Extract<SessionEvent, { type: "send" }>[]} */
+  #channels = new Channels();
+  #budget = new Budget();
+  /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
   #waiting = [];
+  /** Flushes that are not done: how far each link must have got. @type {Flushing[]} */
+  #flushing = [];
   /**
-   * Since when a message to everybody has waited for somebody to take in others.
-   * @type {number | null}
+   * By channel, since when a message to everybody has waited for somebody.
+   * @type {Map<string, number>}
    */
-  #stuckSince = null;
+  #stuckSince = new Map();
   /** @type {number | null} */
   #leaveBy = null;
   /** @type {import("../events.js").ServerState} */
@@ -106,11 +141,6 @@ export class Session {
     return this.#members.peers;
   }
 
-  /** Tell whether a message to everybody would be accepted at once. */
-  get hasRoom() {
-    return this.#leaveBy === null && this.#waiting.length === 0 && this.#broadcasts.hasRoom;
-  }
-
   /**
    * Return the link to a session, for looking at.
    * @param {string} key
@@ -124,7 +154,7 @@ export class Session {
     if (this.#ended) return null;
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
-    if (this.#stuckSince !== null) times.push(this.#stuckSince + PATIENCE);
+    for (const since of this.#stuckSince.values()) times.push(since + PATIENCE);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -139,7 +169,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send") {
+      if (event.type === "send" || event.type === "flush") {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -148,7 +178,8 @@ export class Session {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
-    this.#admit(now, out);
+    if (this.#waiting.length > 0 || this.#stuckSince.size > 0) this.#admit(now, out);
+    if (this.#flushing.length > 0) this.#flushed(out);
     this.#conclude(now, out);
     return out;
   }
@@ -169,14 +200,24 @@ export class Session {
         this.#toLink(event.source, event.signal, now, out);
         break;
       case "send":
-        this.#waiting.push(event);
+      case "flush":
+        if (this.#waiting.length > 0 || !this.#admitted(event, now, out)) this.#waiting.push(event);
         break;
       case "send-all":
-        for (const [kind, payload] of event.messages) this.#broadcasts.append(kind, payload);
-        this.#appended(now, out);
+        for (const [channel, kind, payload] of event.messages) {
+          this.#channels.get(channel).log.append(kind, payload);
+        }
+        this.#toAll({ type: "appended" }, now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
+        this.#flushing = this.#flushing.filter(({ token }) => token !== event.token);
+        break;
+      case "open-channel":
+        this.#openChannel(event, now, out);
+        break;
+      case "close-channel":
+        this.#listen(event.name, false, now, out);
         break;
       case "introduced": {
         const { peer } = event;
@@ -200,8 +241,11 @@ export class Session {
       case "socket-lost":
         this.#socketLost(event.code, event.reason, now, out);
         break;
-      case "hurry":
-        this.#contact.hurry(now);
+      case "network-changed":
+        this.#networkChanged(now, out);
+        break;
+      case "slept":
+        if (event.duration >= LONG_SLEEP) this.#networkChanged(now, out);
         break;
       case "start":
         out.push(...this.#contact.start(now));
@@ -209,7 +253,7 @@ export class Session {
       case "leave":
         this.#leave(event.patience, now, out);
         break;
-      default: // Tick, Slept: settled already
+      default: // Tick: settled already
     }
     this.#reportServer(now, out);
   }
@@ -272,6 +316,18 @@ export class Session {
   }
 
   /**
+   * Ask everybody at once whether they can still be reached.
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #networkChanged(now, out) {
+    out.push(...this.#contact.networkChanged(now));
+    for (const key of [...this.#links.keys()]) {
+      this.#toLink(key, { type: "network-changed" }, now, out);
+    }
+  }
+
+  /**
    * Do all that `now` has made due.
    * @param {number} now
    * @param {SessionOutput[]} out
@@ -282,7 +338,9 @@ export class Session {
     for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
       this.#toLink(key, { type: "tick" }, now, out);
     }
-    if (this.#stuckSince !== null && now >= this.#stuckSince + PATIENCE) this.#cutLoose(now, out);
+    for (const [channel, since] of [...this.#stuckSince]) {
+      if (now >= since + PATIENCE) this.#cutLoose(channel, now, out);
+    }
     if (this.#leaveBy !== null && now >= this.#leaveBy) this.#abandonAll(now, out);
   }
 
@@ -329,17 +387,20 @@ export class Session {
       case "content-arrived":
         // What stands behind a goodbye is nobody's.
         if (peer !== null) {
-          const { data, direct } = output;
-          out.push({ type: "emit", event: { type: "message", peer, data, direct } });
+          const { channel, data, stream, cost } = output;
+          const direct = (stream & 1) === 1;
+          const message = /** @type {const} */ ({ type: "message", peer, data, direct, channel });
+          out.push({ type: "deliver", message, source: source.to, stream, cost });
         }
         break;
       case "messages-lost":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "lost", peer, count: output.count } });
+        this.#tell("lost", peer, output, out);
         break;
       case "lagged":
-        if (peer === null) break;
-        out.push({ type: "emit", event: { type: "peer-lagging", peer, count: output.count } });
+        this.#tell("peer-lagging", peer, output, out);
+        break;
+      case "dropped":
+        this.#tell("undelivered", peer, output, out);
         break;
       case "moved":
         if (peer !== null) {
@@ -399,15 +460,26 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const count = former.unacknowledged;
+    const undelivered = former.unacknowledged;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
-      out.push({ type: "emit", event: { type: "lost", peer, count: null } });
+      out.push({ type: "emit", event: { type: "lost", peer, count: null, channel: "" } });
     }
-    if (count > 0 && this.#leaveBy === null) {
-      out.push({ type: "emit", event: { type: "undelivered", peer, count } });
+    if (this.#leaveBy !== null) return;
+    for (const [channel, count] of undelivered) {
+      out.push({ type: "emit", event: { type: "undelivered", peer, count, channel } });
     }
+  }
+
+  /**
+   * @param {"lost" | "peer-lagging" | "undelivered"} type
+   * @param {Peer | null} peer
+   * @param {{ channel: string, count: number }} what
+   * @param {SessionOutput[]} out
+   */
+  #tell(type, peer, { channel, count }, out) {
+    if (peer !== null) out.push({ type: "emit", event: { type, peer, count, channel } });
   }
 
   /** @param {string} key */
@@ -415,8 +487,8 @@ export class Session {
     const former = this.#lost.get(key);
     this.#lost.delete(key);
     if (former !== undefined) return former.heir();
-    const outbox = new Outbox(this.#broadcasts, this.#order);
-    return new Link(this.me, key, this.#settings, this.#dice, outbox);
+    const traffic = new Traffic(key, this.#channels, this.#budget);
+    return new Link(this.me, key, this.#settings, this.#dice, traffic);
   }
 
   /** @param {Link} former */
@@ -444,47 +516,147 @@ export class Session {
   // --- sending --------------------------------------------------------------------------
 
   /**
+   * @param {Extract<SessionEvent, { type: "open-channel" }>} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #openChannel({ name, delivery, priority, listen }, now, out) {
+    const known = this.#channels.size;
+    this.#channels.open(name, delivery, priority);
+    if (this.#channels.size > known) {
+      this.#toAll({ type: "opened", channel: name }, now, out);
+    }
+    this.#listen(name, listen, now, out);
+  }
+
+  /**
+   * @param {string} name
+   * @param {boolean} wanted
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #listen(name, wanted, now, out) {
+    if (this.#channels.listen(name, wanted)) this.#toAll({ type: "listening" }, now, out);
+  }
+
+  /**
+   * @param {LinkEvent} event
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #toAll(event, now, out) {
+    for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
+  }
+
+  /**
+   * Return whether a message would be accepted at once.
+   * @param {string} channel
+   * @param {string | null} to
+   */
+  roomFor(channel, to) {
+    const found = this.#channels.find(channel);
+    const waits = this.#waiting.some((each) => (
+      each.type === "send" && each.channel === channel && each.to === to));
+    if (waits || found === undefined) return !waits;
+    return to === null ? found.log.hasRoom : this.#links.get(to)?.lane(found).log.hasRoom ?? true;
+  }
+
+  /**
    * Accept the messages whose logs have room, in order for each stream.
    * @param {number} now
    * @param {SessionOutput[]} out
    */
   #admit(now, out) {
-    /** @type {Set<string | null>} */
+    /** Streams that are full. @type {Set<string>} */
     const full = new Set();
+    /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
+    const slow = new Set();
+    /** @type {Set<string>} */
+    const stuck = new Set();
     const still = [];
-    for (const send of this.#waiting) {
-      const refusal = this.#refusal(send.to);
-      if (refusal !== null) {
-        out.push({ type: "unsendable", token: send.token, error: refusal });
-      } else if (full.has(send.to) || !this.#hasRoom(send.to)) {
-        full.add(send.to);
-        still.push(send);
-      } else {
-        this.#accept(send, now, out);
+    for (const each of this.#waiting) {
+      const behind = each.type === "flush" ? slow.has(each.channel) : full.has(streamOf(each));
+      if (behind) {
+        still.push(each);
+      } else if (!this.#admitted(each, now, out)) {
+        if (each.type === "send") {
+          full.add(streamOf(each));
+          slow.add(each.channel);
+          if (each.to === null) stuck.add(each.channel);
+        }
+        still.push(each);
       }
     }
     this.#waiting = still;
-    if (full.has(null)) this.#stuckSince ??= now;
-    else this.#stuckSince = null;
+    const before = this.#stuckSince;
+    this.#stuckSince = new Map([...stuck].sort().map((each) => [each, before.get(each) ?? now]));
+    const vain = [...this.#stuckSince.keys()].filter((channel) => this.#isVain(channel));
+    for (const channel of vain) this.#cutLoose(channel, now, out);
+    if (vain.length > 0) this.#admit(now, out);
+  }
+
+  /**
+   * Do what is asked, or refuse it for good; false when it has to wait for room.
+   * @param {Extract<SessionEvent, { type: "send" | "flush" }>} each
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #admitted(each, now, out) {
+    if (each.type === "flush") {
+      this.#flush(each);
+      return true;
+    }
+    const refusal = this.#refusal(each);
+    if (refusal !== null) {
+      out.push({ type: "unsendable", token: each.token, error: refusal });
+      return true;
+    }
+    if (!this.#hasRoom(each)) return false;
+    this.#accept(each, now, out);
+    return true;
+  }
+
+  /**
+   * Return those for whom everybody waits on a channel.
+   * @param {string} channel
+   */
+  #slowest(channel) {
+    const found = this.#channels.get(channel);
+    return [...this.#links.values()].filter((each) => each.lane(found).everybody.last);
+  }
+
+  /**
+   * Return whether everybody waits for such alone as were waited for in vain.
+   * @param {string} channel
+   */
+  #isVain(channel) {
+    const found = this.#channels.get(channel);
+    const slowest = this.#slowest(channel);
+    return slowest.length > 0 && slowest.every((each) => each.lane(found).adrift);
   }
 
   /**
    * Return why a message cannot be sent at all, null if it can.
-   * @param {string | null} to
+   * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal(to) {
+  #refusal({ to, channel }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (to !== null && !this.#links.has(to)) {
-      const { id, sid } = partsOf(to);
-      return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (to === null) return null;
+    const { id, sid } = partsOf(to);
+    const link = this.#links.get(to);
+    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (link.listens(this.#channels.get(channel)) === false) {
+      return new NotListening(`${id} does not listen to the channel ${channel}`);
     }
     return null;
   }
 
-  /** @param {string | null} to */
-  #hasRoom(to) {
-    return to === null ? this.#broadcasts.hasRoom : this.#links.get(to)?.hasRoom === true;
+  /** @param {Extract<SessionEvent, { type: "send" }>} send */
+  #hasRoom({ to, channel: name }) {
+    const channel = this.#channels.get(name);
+    if (to === null) return channel.log.hasRoom;
+    return /** @type {Link} */ (this.#links.get(to)).lane(channel).log.hasRoom;
   }
 
   /**
@@ -492,34 +664,45 @@ export class Session {
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #accept({ token, to, kind, payload }, now, out) {
+  #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
-      this.#broadcasts.append(kind, payload);
-      this.#appended(now, out);
+      this.#channels.get(channel).log.append(kind, payload);
+      this.#toAll({ type: "appended" }, now, out);
     } else {
-      this.#toLink(to, { type: "enqueue", kind, payload }, now, out);
+      this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
   }
 
   /**
-   * Have all links hand on what is new for everybody.
+   * Let those go without for whom everybody has waited long enough.
+   * @param {string} channel
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #appended(now, out) {
-    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "appended" }, now, out);
+  #cutLoose(channel, now, out) {
+    for (const { to } of this.#slowest(channel)) this.#toLink(to, { type: "cut-loose", channel }, now, out);
+    this.#stuckSince.delete(channel);
   }
 
   /**
-   * Let those go without for whom everybody has waited long enough.
-   * @param {number} now
-   * @param {SessionOutput[]} out
+   * Take note of how far everybody must have got.
+   * @param {Extract<SessionEvent, { type: "flush" }>} flush
    */
-  #cutLoose(now, out) {
-    const slowest = [...this.#links.values()].filter(({ lagging }) => lagging);
-    for (const { to } of slowest) this.#toLink(to, { type: "cut-loose" }, now, out);
-    this.#stuckSince = null;
+  #flush({ token, channel: name }) {
+    const channel = this.#channels.get(name);
+    const everybody = channel.log.end.number;
+    const places = [...this.#links.values()].map((link) => (
+      { link, everybody, alone: link.lane(channel).log.end.number }));
+    this.#flushing.push({ token, channel, places });
+  }
+
+  /** @param {SessionOutput[]} out */
+  #flushed(out) {
+    for (const each of this.#flushing) {
+      if (done(each)) out.push({ type: "accepted", token: each.token });
+    }
+    this.#flushing = this.#flushing.filter((each) => !done(each));
   }
 
   // --- the end ----------------------------------------------------------------------------
@@ -551,11 +734,12 @@ export class Session {
     this.#abandonAll(now, out);
     this.#ended = true;
     const { error } = this.#contact;
-    for (const { token } of this.#waiting) {
+    for (const { token } of [...this.#waiting, ...this.#flushing]) {
       const reason = error ?? new RoomClosed("the room was left");
       out.push({ type: "unsendable", token, error: reason });
     }
     this.#waiting = [];
+    this.#flushing = [];
     out.push({ type: "ended", error });
   }
 }

@@ -5,20 +5,20 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES } from "./frames.js";
+import { Credit, WINDOW_BYTES } from "./credit.js";
+import { FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
 
 /** A sender waits while a log holds more than this. */
 export const LOG_BYTES = 16 * 1024 * 1024;
 /** Seconds after which what arrived is acknowledged, if nothing carries it before. */
 export const ACK_DELAY = 0.025;
-/** What an empty fragment counts, so that a million of them are not free. */
-const OVERHEAD_BYTES = 64;
 
 /** @typedef {import("./frames.js").Begin} Begin */
 /** @typedef {import("./frames.js").Fragment} Fragment */
+/** @typedef {import("./frames.js").Want} Want */
 /**
- * One fragment in a log. `order` tells which of two streams' came first, `start` how many
- * bytes lie before it in the stream, overhead included.
+ * One fragment in a log. `order` tells which of two streams' came first, `start` is its
+ * position.
  * @typedef {{ order: number, start: number, kind: number, last: boolean,
  *   payload: Uint8Array }} Entry
  */
@@ -38,11 +38,10 @@ export function counter() {
 /** What was sent on one stream, as far as somebody may still need it. */
 export class Log {
   /** Where what is held begins. @type {Begin} */
-  begin = { number: 0, messages: 0 };
+  begin = { number: 0, messages: 0, position: 0 };
   /** Where the next message will begin. @type {Begin} */
-  end = { number: 0, messages: 0 };
+  end = { number: 0, messages: 0, position: 0 };
   #order;
-  #written = 0;
   /** @type {Entry[]} */
   #entries = [];
   /** How many of the entries have been let go already. */
@@ -57,7 +56,7 @@ export class Log {
 
   /** Whether another message may be accepted. */
   get hasRoom() {
-    return this.bytesFrom(this.begin.number) < LOG_BYTES;
+    return this.end.position - this.begin.position < LOG_BYTES;
   }
 
   /**
@@ -65,7 +64,7 @@ export class Log {
    * @param {number} number
    */
   bytesFrom(number) {
-    return number === this.end.number ? 0 : this.#written - this.entry(number).start;
+    return number === this.end.number ? 0 : this.end.position - this.entry(number).start;
   }
 
   /**
@@ -74,18 +73,18 @@ export class Log {
    * @param {Uint8Array} payload
    */
   append(kind, payload) {
-    let { number } = this.end;
+    let { number, position } = this.end;
     let start = 0;
     do {
       const part = payload.subarray(start, start + FRAGMENT_BYTES);
       start += FRAGMENT_BYTES;
       const last = start >= payload.length;
       const order = this.#order();
-      this.#entries.push({ order, start: this.#written, kind, last, payload: part });
-      this.#written += part.length + OVERHEAD_BYTES;
+      this.#entries.push({ order, start: position, kind, last, payload: part });
+      position += part.length + OVERHEAD_BYTES;
       number += 1;
     } while (start < payload.length);
-    this.end = { number, messages: this.end.messages + 1 };
+    this.end = { number, messages: this.end.messages + 1, position };
     if (this.#outgoing.size === 0) this.trim();
   }
 
@@ -131,12 +130,14 @@ export class Log {
     let needed = this.end.number;
     for (const { acked } of this.#outgoing) needed = Math.min(needed, acked);
     let { number, messages } = this.begin;
+    const position = needed === this.end.number
+      ? this.end.position : this.entry(Math.max(needed, number)).start;
     for (; number < needed; number += 1) {
       if (/** @type {Entry} */ (this.#entries[this.#gone]).last) messages += 1;
       delete this.#entries[this.#gone];
       this.#gone += 1;
     }
-    this.begin = { number, messages };
+    this.begin = { number, messages, position };
     // Shifting an array costs its length; so what is gone is cut off now and then.
     if (this.#gone * 2 > this.#entries.length) {
       this.#entries = this.#entries.slice(this.#gone);
@@ -152,6 +153,15 @@ export class Outgoing {
   begin;
   /** Where it was moved to when it was cut loose; null if it was not. @type {Begin | null} */
   skip = null;
+  /**
+   * Where it goes on if it never knew that it was owed nothing; else null.
+   * @type {Begin | null}
+   */
+  missed = null;
+  /** Whether it is owed anything at all. */
+  owed = false;
+  /** The position up to which the recipient lets us go. */
+  limit = 0;
   /** The number before which the recipient has everything. */
   acked;
   /** How much it has said to have, overhead included. */
@@ -161,7 +171,7 @@ export class Outgoing {
   #log;
 
   /**
-   * Owe what is appended from now on.
+   * Owe nothing yet.
    * @param {number} stream
    * @param {Log} log
    */
@@ -171,12 +181,48 @@ export class Outgoing {
     this.acked = log.end.number;
     this.sent = log.end.number;
     this.#log = log;
-    log.add(this);
+  }
+
+  /** Owe what is appended from now on. */
+  attach() {
+    if (this.owed) return;
+    this.owed = true;
+    this.begin = this.#log.end;
+    this.skip = null;
+    this.missed = null;
+    this.acked = this.begin.number;
+    this.sent = this.begin.number;
+    this.limit = this.begin.position + WINDOW_BYTES;
+    this.#log.add(this);
+  }
+
+  /** Want nothing of the log any more, and be owed nothing. */
+  detach() {
+    if (!this.owed) return;
+    this.owed = false;
+    this.#log.remove(this);
+    this.acked = this.#log.end.number;
+    this.sent = this.acked;
+    this.skip = null;
+    this.missed = null;
+  }
+
+  /** Owe what is appended from now on, to who may not know that it was owed nothing. */
+  again() {
+    this.attach();
+    this.missed = this.begin;
   }
 
   /** Whether there is something to send. */
   get waiting() {
-    return this.sent < this.#log.end.number;
+    return this.owed && this.sent < this.#log.end.number;
+  }
+
+  /** Whether the next fragment may be sent. */
+  get sendable() {
+    if (!this.waiting) return false;
+    const { start, payload } = this.#log.entry(this.sent);
+    return start + payload.length + OVERHEAD_BYTES <= this.limit;
   }
 
   /** The place of the next fragment among those of all streams. */
@@ -186,16 +232,18 @@ export class Outgoing {
 
   /** How much is still to be sent. */
   get waitingBytes() {
-    return this.#log.bytesFrom(this.sent);
+    return this.owed ? this.#log.bytesFrom(this.sent) : 0;
   }
 
-  /** Whether the log could let go of more if this recipient had more. */
+  /** Whether the log could let go of more if this recipient had more of it. */
   get last() {
-    return this.acked === this.#log.begin.number;
+    const { begin, end } = this.#log;
+    return this.owed && this.acked === begin.number && this.acked < end.number;
   }
 
   /** How many messages are not known to have arrived. */
   get unacknowledged() {
+    if (!this.owed || this.acked === this.#log.end.number) return 0;
     return this.#log.end.messages - this.#log.messagesBefore(this.acked);
   }
 
@@ -205,42 +253,59 @@ export class Outgoing {
   }
 
   /**
-   * Return the next fragment; it counts as sent.
-   * @returns {Fragment}
+   * Write fragments that may be sent; they count as sent.
+   * @param {{ size: number, put(frame: Fragment): void }} writer
+   * @param {number} room for how many bytes there is room; the first is written without
+   * @param {number} before only what came before that (an `order`) is sent
    */
-  take() {
-    const { kind, last, payload } = this.#log.entry(this.sent);
-    this.sent += 1;
-    return { type: "fragment", stream: this.stream, number: this.sent - 1, kind, last, payload };
+  take(writer, room, before) {
+    const begun = writer.size;
+    while (this.sent < this.#log.end.number) {
+      const { order, start, kind, last, payload } = this.#log.entry(this.sent);
+      const size = writer.size - begun;
+      if ((size > 0 && size + payload.length > room) || order > before) break;
+      if (start + payload.length + OVERHEAD_BYTES > this.limit) break;
+      const { stream, sent: number } = this;
+      this.sent += 1;
+      writer.put({ type: "fragment", stream, number, kind, last, payload });
+    }
   }
 
   /**
-   * Take the receiver's word for what it expects next.
-   * @param {number} expected
+   * Take the receiver's word for what it expects next, and how much it takes.
+   * @param {Want} want
    * @throws {InvalidMessage} it cannot expect that
    */
-  acknowledge(expected) {
-    if (expected > this.sent) {
-      throw new InvalidMessage(`fragment ${expected} of stream ${this.stream} was not sent`);
+  acknowledge({ number, limit }) {
+    if (number > this.sent) {
+      throw new InvalidMessage(`fragment ${number} of stream ${this.stream} was not sent`);
     }
-    if (this.skip !== null && expected >= this.skip.number) this.skip = null;
-    if (expected > this.acked) {
-      this.ackedBytes += this.#log.bytesFrom(this.acked) - this.#log.bytesFrom(expected);
-      this.acked = expected;
+    if (!this.owed) return;
+    this.limit = Math.max(this.limit, limit);
+    if (this.skip !== null && number >= this.skip.number) this.skip = null;
+    if (this.missed !== null && number >= this.missed.number) this.missed = null;
+    if (number > this.acked) {
+      this.ackedBytes += this.#log.bytesFrom(this.acked) - this.#log.bytesFrom(number);
+      this.acked = number;
       this.#log.trim();
     }
   }
 
   /**
-   * Go on over a new connection, from what the receiver expects.
-   * @param {number} expected
+   * Go on over a new connection, from what the receiver expects; undefined is the beginning.
+   * @param {Want | undefined} want
    * @throws {InvalidMessage} it cannot expect that
    */
-  resume(expected) {
-    if (expected < this.acked && this.skip === null) {
-      throw new InvalidMessage(`fragment ${expected} of stream ${this.stream} had arrived`);
+  resume(want) {
+    const certain = this.owed && this.skip === null;
+    if (want !== undefined && want.number >= this.begin.number) {
+      if (certain && want.number < this.acked) {
+        throw new InvalidMessage(`fragment ${want.number} of stream ${this.stream} had arrived`);
+      }
+      this.acknowledge(want);
+    } else if (certain && this.acked > this.begin.number) {
+      throw new InvalidMessage(`stream ${this.stream} is known no longer`);
     }
-    this.acknowledge(expected);
     this.sent = this.acked;
   }
 
@@ -253,65 +318,90 @@ export class Outgoing {
     this.#log.trim();
     return count;
   }
-
-  /** Want nothing of the log any more, and be owed nothing. */
-  detach() {
-    this.#log.remove(this);
-    this.#log = new Log(() => 0);
-    this.acked = 0;
-    this.sent = 0;
-  }
 }
 
 /** The receiving end of a stream. */
 export class Incoming {
   /** The number of the fragment that is expected next. */
   expected;
+  /** How much of it may lie here. */
+  credit;
   #messages;
   /** @type {Uint8Array[]} */
   #parts = [];
   #bytes = 0;
   #kind = 0;
+  /** The beginning of the message that is coming was thrown away. */
+  #torn = false;
 
-  /** @param {Begin} begin where it begins */
-  constructor(begin) {
+  /**
+   * @param {Begin} begin where it begins
+   * @param {import("./credit.js").Budget} budget
+   */
+  constructor(begin, budget) {
     this.expected = begin.number;
+    this.credit = new Credit(budget, begin.position);
     this.#messages = begin.messages;
   }
 
   /**
    * Take a fragment; return the message that it completes, null if it does not.
    * @param {Fragment} fragment
-   * @returns {{ kind: number, payload: Uint8Array } | null}
+   * @returns {{ kind: number, payload: Uint8Array, cost: number } | null}
    * @throws {InvalidMessage} it leaves a gap, or makes no sense where it stands
    */
-  receive({ number, kind, last, payload }) {
+  receive({ stream, number, kind, last, payload }) {
     if (number < this.expected) return null; // it came over a former connection, too
     if (number > this.expected) {
       throw new InvalidMessage(`fragment ${number} for ${this.expected}`);
     }
+    const torn = this.#torn;
     const whole = last && this.#parts.length === 0;
-    if (!whole) this.#keep(kind, payload);
+    if (!whole && !torn) this.#check(kind, payload);
+    let cost = payload.length + OVERHEAD_BYTES;
+    if (!this.credit.take(cost)) {
+      throw new InvalidMessage(`more of stream ${stream} than was granted`);
+    }
     this.expected += 1;
+    if (last) this.#messages += 1;
+    if (torn) {
+      this.credit.read(cost);
+      this.#torn = !last;
+      return null;
+    }
+    if (whole) return { kind, payload, cost };
+    this.#parts.push(payload);
+    this.#bytes += payload.length;
+    this.#kind = kind;
     if (!last) return null;
-    this.#messages += 1;
-    return { kind, payload: whole ? payload : this.#join() };
+    cost = this.assembling;
+    return { kind, payload: this.#join(), cost };
   }
 
   /**
    * @param {number} kind
    * @param {Uint8Array} payload
    */
-  #keep(kind, payload) {
+  #check(kind, payload) {
     if (this.#parts.length > 0 && kind !== this.#kind) {
       throw new InvalidMessage("a message of two kinds");
     }
-    this.#bytes += payload.length;
-    if (this.#bytes > MESSAGE_LIMIT_BYTES) {
+    if (this.#bytes + payload.length > MESSAGE_LIMIT_BYTES) {
       throw new InvalidMessage(`a message of over ${MESSAGE_LIMIT_BYTES} bytes`);
     }
-    this.#parts.push(payload);
-    this.#kind = kind;
+  }
+
+  /** What a message that is not whole yet has cost so far. */
+  get assembling() {
+    return this.#bytes + this.#parts.length * OVERHEAD_BYTES;
+  }
+
+  /**
+   * Return what is wanted; that counts as told.
+   * @returns {Want}
+   */
+  want() {
+    return { number: this.expected, limit: this.credit.grant(this.assembling) };
   }
 
   #join() {
@@ -325,19 +415,52 @@ export class Incoming {
     return out;
   }
 
+  /** Throw away what has come and was not read, half a message included. */
+  discard() {
+    if (this.#parts.length > 0) {
+      this.#drop();
+      this.#torn = true;
+    }
+    this.credit.read(this.credit.unread);
+  }
+
+  /**
+   * Go to where begins what is owed, if that lies ahead: then return true. What lies
+   * before it is not lost.
+   * @param {Begin} begin
+   * @throws {InvalidMessage} fewer bytes lie before it than have come already
+   */
+  passTo(begin) {
+    const ahead = begin.number > this.expected;
+    if (ahead) this.#go(begin);
+    this.credit.begin(begin.position);
+    return ahead;
+  }
+
   /**
    * Go to a place; return how many messages that loses.
    * @param {Begin} to
-   * @throws {InvalidMessage} fewer messages lie before it than have come already
+   * @throws {InvalidMessage} fewer messages or bytes lie before it than have come already
    */
   skip(to) {
     if (to.number <= this.expected) return 0;
     const lost = to.messages - this.#messages;
     if (lost < 0) throw new InvalidMessage("a place with fewer messages before it than came");
+    this.#go(to);
+    return lost;
+  }
+
+  /** @param {Begin} to */
+  #go(to) {
+    if (to.position < this.credit.position) {
+      throw new InvalidMessage("a place with fewer bytes before it than came");
+    }
+    this.credit.read(this.assembling);
     this.#drop();
+    this.#torn = false;
+    this.credit.jump(to.position);
     this.expected = to.number;
     this.#messages = to.messages;
-    return lost;
   }
 
   #drop() {

@@ -1,0 +1,114 @@
+"""The channels of one session: what it sends on, and what it wants to hear.
+
+A channel is a name for messages of one kind: chat, cursors, a file. The room itself
+is the channel without a name, which everybody has. Each sender numbers the channels
+that it sends on; the name, and the number, hold for the whole life of the session.
+
+What is sent to everybody on a channel lies in one ``Log``. It is owed to the sessions
+that *listen* to the name: each says which names it listens to, on every connection and
+whenever that changes. Before its first word about that, everything is kept for it.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Final
+
+from thkmesh.core.frames import CHANNEL_LIMIT
+from thkmesh.core.streams import Log
+
+__all__ = ["ROOM", "Channel", "Channels", "Delivery", "Priority"]
+
+ROOM: Final = ""
+"""The name of the room's own channel."""
+
+
+class Delivery(Enum):
+    """What is promised of the messages of a channel; the sender's word holds."""
+
+    RELIABLE = "reliable"
+    """Each arrives once, in the order of sending."""
+
+
+class Priority(IntEnum):
+    """How much of a link a channel gets while others want to send too: its share."""
+
+    HIGH = 16
+    NORMAL = 4
+    LOW = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel that we send on.
+
+    Attributes:
+        number: ours for it; its streams are ``2 * number`` and one more.
+        name: what all sessions know it by.
+        delivery: what is promised.
+        priority: its share of a busy link.
+        log: what was sent to everybody.
+    """
+
+    number: int
+    name: str
+    delivery: Delivery
+    priority: Priority
+    log: Log
+
+
+class Channels:
+    """All channels of a session."""
+
+    def __init__(self) -> None:
+        """Begin with that of the room."""
+        self.order: Iterator[int] = itertools.count()
+        """Numbers fragments across all streams."""
+        self._named: dict[str, Channel] = {}
+        self._listening: dict[str, None] = {}
+        self.room = self.open(ROOM, Delivery.RELIABLE, Priority.NORMAL)
+
+    def open(self, name: str, delivery: Delivery, priority: Priority) -> Channel:
+        """Return the channel of a name, which keeps the rule that it was first given."""
+        found = self._named.get(name)
+        if found is None:
+            assert len(self._named) < CHANNEL_LIMIT, "whoever asks counts them"
+            found = Channel(len(self._named), name, delivery, priority, Log(self.order))
+            self._named[name] = found
+        return found
+
+    def __getitem__(self, name: str) -> Channel:
+        """Return a channel that was opened."""
+        return self._named[name]
+
+    def __iter__(self) -> Iterator[Channel]:
+        """Return all channels, by number."""
+        return iter(self._named.values())
+
+    def get(self, name: str) -> Channel | None:
+        """Return the channel of a name, None if it was not opened."""
+        return self._named.get(name)
+
+    def __len__(self) -> int:
+        """Return how many have been opened."""
+        return len(self._named)
+
+    def listen(self, name: str, *, wanted: bool) -> bool:
+        """Want to hear of a channel, or no longer; return whether that is news."""
+        if wanted is (name in self._listening):
+            return False
+        if wanted:
+            self._listening[name] = None
+        else:
+            del self._listening[name]
+        return True
+
+    def listens(self, name: str) -> bool:
+        """Tell whether we want to hear of a channel."""
+        return name == ROOM or name in self._listening
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """The names of all channels that we want to hear of, beside the room's own."""
+        return tuple(self._listening)

@@ -1,0 +1,105 @@
+/**
+ * The channels of one session: what it sends on, and what it wants to hear. See
+ * `core/channels.py`.
+ * @module
+ */
+
+import { CHANNEL_LIMIT } from "./frames.js";
+import { counter, Log } from "./streams.js";
+
+/** The name of the room's own channel. */
+export const ROOM = "";
+/** What is promised of the messages of a channel, by number. */
+export const DELIVERIES = Object.freeze(/** @type {const} */ (["reliable"]));
+/** The share of a busy link that a channel gets. */
+export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
+
+/** @typedef {(typeof DELIVERIES)[number]} Delivery */
+/**
+ * A channel that we send on; its streams are `2 * number` and one more.
+ * @typedef {{ number: number, name: string, delivery: Delivery, priority: number,
+ *   log: Log }} Channel
+ */
+
+/** All channels of a session. */
+export class Channels {
+  /** Numbers fragments across all streams. */
+  order = counter();
+  /** @type {Map<string, Channel>} */
+  #named = new Map();
+  /** @type {Set<string>} */
+  #listening = new Set();
+
+  constructor() {
+    this.open(ROOM, "reliable", Priority.normal);
+  }
+
+  /**
+   * Return the channel of a name, which keeps the rule that it was first given.
+   * @param {string} name
+   * @param {Delivery} delivery
+   * @param {number} priority
+   * @returns {Channel}
+   */
+  open(name, delivery, priority) {
+    let found = this.#named.get(name);
+    if (found === undefined) {
+      if (this.#named.size >= CHANNEL_LIMIT) throw new Error("whoever asks counts them");
+      const log = new Log(this.order);
+      found = { number: this.#named.size, name, delivery, priority, log };
+      this.#named.set(name, found);
+    }
+    return found;
+  }
+
+  /** How many have been opened. */
+  get size() {
+    return this.#named.size;
+  }
+
+  /**
+   * Return the channel of a name, undefined if it was not opened.
+   * @param {string} name
+   */
+  find(name) {
+    return this.#named.get(name);
+  }
+
+  /**
+   * Return a channel that was opened.
+   * @param {string} name
+   */
+  get(name) {
+    return /** @type {Channel} */ (this.#named.get(name));
+  }
+
+  /** All channels, by number. */
+  [Symbol.iterator]() {
+    return this.#named.values();
+  }
+
+  /**
+   * Want to hear of a channel, or no longer; return whether that is news.
+   * @param {string} name
+   * @param {boolean} wanted
+   */
+  listen(name, wanted) {
+    if (wanted === this.#listening.has(name)) return false;
+    if (wanted) this.#listening.add(name);
+    else this.#listening.delete(name);
+    return true;
+  }
+
+  /**
+   * Return whether we want to hear of a channel.
+   * @param {string} name
+   */
+  listens(name) {
+    return name === ROOM || this.#listening.has(name);
+  }
+
+  /** The names of all channels that we want to hear of, beside the room's own. */
+  get listening() {
+    return [...this.#listening];
+  }
+}

@@ -1,0 +1,116 @@
+"""The laws of credit: windows come out of one budget, and something always remains."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thkmesh.core.credit import (
+    BUDGET_BYTES,
+    WINDOW_BYTES,
+    WINDOW_LIMIT_BYTES,
+    Budget,
+    Credit,
+)
+from thkmesh.core.frames import FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES
+
+COST = FRAGMENT_BYTES + 64
+WHOLE = MESSAGE_LIMIT_BYTES // FRAGMENT_BYTES * COST
+"""The fragments of a message of that size, but for the last."""
+
+
+def fill(credit: Credit, *, assembling: bool = False) -> int:
+    """Send as much as the credit lets us, asking for more each time; return how much."""
+    before = credit.position
+    credit.grant(0)
+    while credit.take(COST):
+        credit.grant(credit.position - before if assembling else 0)
+    return credit.position - before
+
+
+def test_an_unread_stream_takes_its_window_and_no_more() -> None:
+    """However often it is granted; what is read comes back."""
+    budget = Budget()
+    credit = Credit(budget, 0)
+    assert fill(credit) <= WINDOW_LIMIT_BYTES
+    assert budget.promised == WINDOW_LIMIT_BYTES
+    credit.read(10 * COST)
+    assert fill(credit) == 10 * COST
+
+
+def test_fifty_unread_streams_stay_within_the_budget() -> None:
+    """Each later one gets less, and all of them something (promise M4b)."""
+    budget = Budget()
+    held = [fill(Credit(budget, 0)) for _ in range(50)]
+    assert held == sorted(held, reverse=True)
+    assert min(held) >= WINDOW_BYTES - COST
+    assert sum(held) <= budget.promised <= BUDGET_BYTES
+    assert max(held) <= BUDGET_BYTES // 4
+
+
+def test_a_message_larger_than_the_window_gets_what_it_needs() -> None:
+    """Once; behind it nothing more comes before it has been read."""
+    budget = Budget()
+    credit = Credit(budget, 0)
+    whole = fill(credit, assembling=True)
+    assert whole == WHOLE
+    assert credit.grant(0) == credit.limit
+    assert not credit.take(COST)
+    credit.read(whole)
+    assert fill(credit) >= WINDOW_LIMIT_BYTES - COST
+
+
+def test_the_reserve_is_for_one_at_a_time() -> None:
+    """Where the budget does not suffice; who waits for it gets it when it is given back."""
+    budget = Budget(0)
+    first, second = Credit(budget, 0), Credit(budget, 0)
+    whole = fill(first, assembling=True)
+    stuck = fill(second, assembling=True)
+    assert whole == WHOLE
+    assert stuck <= WINDOW_BYTES
+    waiting = [second.waiting]
+    first.read(whole)
+    second.grant(stuck)
+    waiting.append(second.waiting)
+    assert waiting == [True, False]
+    assert second.limit > MESSAGE_LIMIT_BYTES
+    second.close(0)
+    assert budget.drawing is None
+    second.reopen()
+
+
+def test_a_message_behind_unread_ones_gets_nothing_extra() -> None:
+    """Else a channel that nobody reads would take the whole budget, message by message."""
+    credit = Credit(Budget(), 0)
+    for _ in range(10):
+        credit.take(COST)
+    credit.read(8 * COST)
+    limit = credit.grant(0)
+    while credit.take(COST):
+        assert credit.grant(credit.position - 10 * COST) <= limit + 8 * COST
+    assert credit.unread <= WINDOW_LIMIT_BYTES
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 200_000))))
+def test_the_budget_adds_up(steps: list[tuple[int, int, int]]) -> None:
+    """What is promised is what all streams may have lying here, whatever happens to them."""
+    budget = Budget()
+    used: set[Credit] = set()
+    streams = [Credit(budget, 100 * number) for number in range(4)]
+    for which, what, size in steps:
+        credit = streams[which]
+        match what:
+            case 0 | 1:
+                if credit.take(size):
+                    used.add(credit)
+            case 2:
+                credit.read(size)
+            case 3:
+                credit.grant(min(size, credit.unread))
+            case 4:
+                credit.jump(credit.position + size)
+                credit.begin(credit.position)
+            case _:
+                credit.close(min(size, credit.unread))
+                credit.reopen()
+        assert credit.position <= credit.limit
+        held = sum(each.limit - each.position + each.unread for each in used)
+        assert budget.promised == held
