@@ -369,7 +369,7 @@ def _bursts(recorder: Recorder) -> None:
     story.send(1)
     story.send_all(bytes(9000), bytes(9000), "x", "")
     story.connect(CAT)
-    story.tell(SocketLost(4001, "full"))
+    story.tell(SocketLost(CloseCode.REPLACED, ""))
     story.send_all("too late")
 
 

@@ -300,19 +300,21 @@ def test_a_burst_on_several_channels_keeps_to_them() -> None:
     life = in_room(BOB)
     life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
     life.hear(BOB, frames.Listen(("x",)))
-    life.tell(SendAll(tuple((name, *frames.encode(name)) for name in ("", "x", "", "x"))))
+    messages = [("", "first"), ("x", "second"), ("", "third"), ("x", "fourth")]
+    life.tell(SendAll(tuple((name, *frames.encode(data)) for name, data in messages)))
     parts = [part for part in life.went(BOB) if isinstance(part, frames.Fragment)]
-    assert [(part.stream, part.number) for part in parts] == [(0, 0), (2, 0), (0, 1), (2, 1)]
+    said = [(part.stream, frames.content(part.kind, part.payload)) for part in parts]
+    assert sorted(said) == [(0, "first"), (0, "third"), (2, "fourth"), (2, "second")]
+    assert [data for stream, data in said if stream == 2] == ["second", "fourth"]
 
 
 def test_who_leaves_or_has_left_accepts_nothing() -> None:
     """Before that it is only a question of room."""
-    life, ended = in_room(BOB), in_room()
-    assert life.session.accepting
-    life.tell(Leave(1.0))
-    assert not life.session.accepting
-    ended.tell(SocketLost(4001, "full"))
-    assert not ended.session.accepting
+    staying, leaving, ended = in_room(BOB), in_room(BOB), in_room()
+    leaving.tell(Leave(1.0))
+    ended.tell(SocketLost(CloseCode.REPLACED, ""))
+    accepting = [each.session.accepting for each in (staying, leaving, ended)]
+    assert accepting == [True, False, False]
 
 
 def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:

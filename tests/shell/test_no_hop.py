@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.shell.world import PATIENCE, Program, heard, messages, received
 from thkmesh import Message, PeerJoined, Room, sync
 from thkmesh.core import wire
 from thkmesh.core.contact import SendToServer
+from thkmesh.core.credit import READ_BYTES
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
@@ -60,6 +61,69 @@ async def test_an_idle_room_is_entered_by_who_sends(two: tuple[Room, Room]) -> N
             assert await messages(bob, 1) == [number]
     here = threads.sends.count(threading.get_ident())
     assert here > 10, "but for when the other thread was in the session just then"
+
+
+async def test_channels_are_entered_by_who_sends(two: tuple[Room, Room]) -> None:
+    """So is what is sent on a channel, to everybody and to one, waiting or not."""
+    ada, bob = two
+    sending, heard_on = ada.channel("x"), bob.channel("x")
+    taking = aiter(heard_on)
+    while True:  # until it is known that the other listens
+        with suppress(thkmesh.NotListening):
+            await sending.send("first", to=bob.me)
+            break
+    assert (await anext(taking)).data == "first"
+    with watched() as threads:
+        for number in range(10):
+            await sending.send(number)
+            await sending.send(number, to=bob.me)
+            sending.send_nowait(number)
+            sending.send_nowait(number, to=bob.me)
+            assert [(await anext(taking)).data for _ in range(4)] == [number] * 4
+    here = threads.sends.count(threading.get_ident())
+    assert here > 20, "but for when the other thread was in the session just then"
+
+
+async def test_a_burst_on_channels_keeps_the_order_of_each(two: tuple[Room, Room]) -> None:
+    """Bursts on several channels, with a flush behind each, arrive once and in order."""
+    ada, bob = two
+    names = ("x", "y")
+    taking = {name: aiter(bob.channel(name)) for name in names}
+    channels = {name: ada.channel(name, receive=False) for name in names}
+    for start in range(0, 300, 100):
+        for number in range(start, start + 100):
+            await ada.send(number)
+            for name in names:
+                if number % 3:
+                    await channels[name].send(number)
+                else:
+                    channels[name].send_nowait(number)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*(each.flush() for each in channels.values()))
+    assert await messages(bob, 300) == list(range(300))
+    for name in names:
+        got = [(await anext(taking[name])).data for _ in range(300)]
+        assert got == list(range(300))
+
+
+async def test_what_is_read_does_not_hold_up_what_is_sent(two: tuple[Room, Room]) -> None:
+    """Receipts go to the session's thread in their own time."""
+    ada, bob = two
+    echoes = 30
+
+    async def echo() -> None:
+        async for event in bob:
+            if isinstance(event, Message):
+                await bob.send(event.data)
+
+    echoing = asyncio.create_task(echo())
+    with watched() as threads:
+        for _ in range(echoes):
+            await ada.send("x" * READ_BYTES)
+            await messages(ada, 1)
+    echoing.cancel()
+    here = threads.sends.count(threading.get_ident())
+    assert here > echoes, "of twice as many, but for when the other thread was in the session"
 
 
 async def test_a_burst_arrives_once_and_in_order(two: tuple[Room, Room]) -> None:
@@ -180,25 +244,29 @@ async def test_sending_lets_others_run(two: tuple[Room, Room]) -> None:
 
 
 def test_threads_send_side_by_side(url: str, room: str) -> None:
-    """Each thread's messages arrive once and in its order."""
+    """Each thread's messages arrive once and in its order, on whichever channel."""
     with sync.join(url, room=room) as ada, sync.join(url, room=room) as bob:
         received(ada, PeerJoined)
+        taking, channel = bob.channel("x"), ada.channel("x", receive=False)
 
         def send(thread: int) -> None:
             for number in range(100):
                 ada.send([thread, number])
+                channel.send([thread, number])
 
         with watched() as threads:
             sending = [threading.Thread(target=send, args=(each,)) for each in range(3)]
             for each in sending:
                 each.start()
             got = [received(bob, Message).data for _ in range(300)]
+            beside = [taking.receive(PATIENCE).data for _ in range(300)]
             idents = {each.ident for each in sending}
             for each in sending:
                 each.join()
         for thread in range(3):
-            mine = [each for each in got if isinstance(each, list) and each[0] == thread]
-            assert [each[1] for each in mine] == list(range(100))
+            for heard_there in (got, beside):
+                mine = [e for e in heard_there if isinstance(e, list) and e[0] == thread]
+                assert [each[1] for each in mine] == list(range(100))
         assert idents & set(threads.sends), "some on the thread that called"
 
 

@@ -162,9 +162,14 @@ async def test_a_message_may_have_8_mib(two: tuple[Room, Room]) -> None:
         "é" * (MESSAGE_LIMIT_BYTES // 2),
         ["x" * (MESSAGE_LIMIT_BYTES - 4)],
     ]
-    for data in largest:
-        await ada.send(data)
+
+    async def send() -> None:
+        for data in largest:
+            await ada.send(data)
+
+    sending = asyncio.create_task(send())
     assert await messages(bob, len(largest)) == largest
+    await sending
     too_large: list[thkmesh.Data] = [
         "x" * 8_388_609,
         bytes(8_388_609),
@@ -328,8 +333,9 @@ async def test_leaving_delivers_what_was_sent(two: tuple[Room, Room]) -> None:
     ada, bob = two
     for number in range(200):
         await ada.send(number.to_bytes(1, "big") * 60_000)
-    await ada.leave(patience=math.inf)
+    leaving = asyncio.create_task(ada.leave(patience=math.inf))
     got = await messages(bob, 200)
+    await leaving
     assert got == [number.to_bytes(1, "big") * 60_000 for number in range(200)]
     assert await heard(bob, PeerLeft) == PeerLeft(ada.me, LeaveReason.LEFT)
 
