@@ -4,13 +4,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
 import thkmesh
 from tests.rooms.watching import WatchingHost
-from tests.shell.world import PATIENCE, Program, heard, messages, received
+from tests.shell.world import PATIENCE, Program, heard, messages, ready, received
 from thkmesh import Message, PeerJoined, Room, sync
 from thkmesh.core import wire
 from thkmesh.core.contact import SendToServer
@@ -67,19 +67,15 @@ async def test_channels_are_entered_by_who_sends(two: tuple[Room, Room]) -> None
     """So is what is sent on a channel, to everybody and to one, waiting or not."""
     ada, bob = two
     sending, heard_on = ada.channel("x"), bob.channel("x")
-    taking = aiter(heard_on)
-    while True:  # until it is known that the other listens
-        with suppress(thkmesh.NotListening):
-            await sending.send("first", to=bob.me)
-            break
-    assert (await anext(taking)).data == "first"
+    await ready(sending, heard_on)
+    taking = heard_on.subscribe()
     with watched() as threads:
         for number in range(10):
             await sending.send(number)
             await sending.send(number, to=bob.me)
             sending.send_nowait(number)
             sending.send_nowait(number, to=bob.me)
-            assert [(await anext(taking)).data for _ in range(4)] == [number] * 4
+            assert await messages(taking, 4) == [number] * 4
     here = threads.sends.count(threading.get_ident())
     assert here > 20, "but for when the other thread was in the session just then"
 
@@ -88,8 +84,11 @@ async def test_a_burst_on_channels_keeps_the_order_of_each(two: tuple[Room, Room
     """Bursts on several channels, with a flush behind each, arrive once and in order."""
     ada, bob = two
     names = ("x", "y")
-    taking = {name: aiter(bob.channel(name)) for name in names}
     channels = {name: ada.channel(name, receive=False) for name in names}
+    there = {name: bob.channel(name) for name in names}
+    for name in names:
+        await ready(channels[name], there[name])
+    taking = {name: there[name].subscribe() for name in names}
     for start in range(0, 300, 100):
         for number in range(start, start + 100):
             await ada.send(number)
@@ -102,8 +101,7 @@ async def test_a_burst_on_channels_keeps_the_order_of_each(two: tuple[Room, Room
             await asyncio.gather(*(each.flush() for each in channels.values()))
     assert await messages(bob, 300) == list(range(300))
     for name in names:
-        got = [(await anext(taking[name])).data for _ in range(300)]
-        assert got == list(range(300))
+        assert await messages(taking[name], 300) == list(range(300))
 
 
 async def test_what_is_read_does_not_hold_up_what_is_sent(two: tuple[Room, Room]) -> None:
