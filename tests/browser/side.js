@@ -91,6 +91,7 @@ async () => {
     #moment = 0;
     #talking = false;
     #current = null;
+    #asked = 0;
 
     constructor(room, identity) {
       const sid = randomSid();
@@ -113,7 +114,10 @@ async () => {
       switch (output.type) {
         case "open-connection": {
           const config = { iceServers: [], relayOnly: false, lowWaterBytes: LOW_WATER_BYTES };
-          const emit = (event) => feed({ type: "from-engine", number, event });
+          const emit = (event) => {
+            if (event.type.startsWith("operation-")) this.#asked -= 1;
+            feed({ type: "from-engine", number, event });
+          };
           this.to = to;
           this.#current = { number, connection: new Connection(config, emit) };
           break;
@@ -122,6 +126,7 @@ async () => {
           void connection?.close(output.drain);
           break;
         case "perform":
+          if (connection !== null) this.#asked += 1;
           connection?.perform(output.operation);
           break;
         case "send-frame":
@@ -154,6 +159,11 @@ async () => {
           break;
         default:
       }
+    }
+
+    /** Whether nothing is left to negotiate: nothing is asked of the browser, or of the other. */
+    get atRest() {
+      return this.#asked === 0 && this.pcs.at(-1).signalingState === "stable";
     }
 
     /** Return a number for this moment; a clock of whole milliseconds tells too few apart. */
@@ -232,9 +242,10 @@ async () => {
 
     /** Say the last word, hear the other's, and tell what happened. */
     async finish() {
+      // A wish may have been granted by the other's exchange, and have one of its own to come.
+      await until(() => `rest, ${side.trace}`, () => side.atRest);
       side.hush();
-      await until(() => `the end, ${side.trace}`, () => side.heard.at(-1) === "end"
-        && side.pcs.at(-1).signalingState === "stable");
+      await until(() => `the end, ${side.trace}`, () => side.heard.at(-1) === "end" && side.atRest);
       const { trace, faults, heard } = side;
       const ordered = heard.slice(0, -1).every((said, index) => said === index);
       const exchanges = (trace.match(/Oa|oA/g) ?? []).length;

@@ -1,10 +1,14 @@
 """What several tests of the command line share."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+# Programs inherit what is ignored: under nohup the tests would start deaf ones.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -162,14 +162,10 @@ async def test_a_message_may_have_8_mib(two: tuple[Room, Room]) -> None:
         "é" * (MESSAGE_LIMIT_BYTES // 2),
         ["x" * (MESSAGE_LIMIT_BYTES - 4)],
     ]
-
-    async def send() -> None:
-        for data in largest:
-            await ada.send(data)
-
-    sending = asyncio.create_task(send())
-    assert await messages(bob, len(largest)) == largest
-    await sending
+    reading = asyncio.create_task(messages(bob, len(largest)))
+    for data in largest:
+        await ada.send(data)
+    assert await reading == largest
     too_large: list[thkmesh.Data] = [
         "x" * 8_388_609,
         bytes(8_388_609),
@@ -331,12 +327,11 @@ async def test_patience_is_a_number(url: str, room: str, patience: Any) -> None:
 async def test_leaving_delivers_what_was_sent(two: tuple[Room, Room]) -> None:
     """Megabytes that were accepted before leaving arrive, and then the goodbye."""
     ada, bob = two
+    reading = asyncio.create_task(messages(bob, 200))
     for number in range(200):
         await ada.send(number.to_bytes(1, "big") * 60_000)
-    leaving = asyncio.create_task(ada.leave(patience=math.inf))
-    got = await messages(bob, 200)
-    await leaving
-    assert got == [number.to_bytes(1, "big") * 60_000 for number in range(200)]
+    await ada.leave(patience=math.inf)
+    assert await reading == [number.to_bytes(1, "big") * 60_000 for number in range(200)]
     assert await heard(bob, PeerLeft) == PeerLeft(ada.me, LeaveReason.LEFT)
 
 

@@ -6,13 +6,12 @@ files are read once, and nothing but them can be asked for: no request ever beco
 a path. Browsers keep them and ask each time whether they are still current (RFC
 9110, section 13.1.2; RFC 9111, section 5.2.2.4).
 
-Modules are sent as they are, but for what is written for people: the lines of
-comments are empty, which makes a third less to load. Numbers of lines stay true.
+Modules are sent without what is written for people, which makes half to load; as they
+are written they lie in the packages, for Python and for npm.
 """
 
 import gzip
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +19,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
 
+from rjsmin import jsmin
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,10 +33,6 @@ _TYPES: Final = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_COMMENTS: Final = re.compile(
-    rb"^[ \t]*(?:/\*\*(?:(?!\*/).)*\*/|//[^\n]*)[ \t]*\n", re.MULTILINE | re.DOTALL
-)
-"""Whole lines of comments. A test sees to it that no text of a module looks like one."""
 
 _PAGE: Final = "page/index.html"
 _ICON: Final = "page/icon.svg"
@@ -131,13 +127,8 @@ def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
         elif suffix in _TYPES:
             content = entry.read_bytes()
             if suffix == "js":
-                content = _without_comments(content)
+                content = jsmin(content)
             yield path + entry.name, _File(content, suffix)
-
-
-def _without_comments(module: bytes) -> bytes:
-    """Return a module of ours with empty lines for those that are comments and nothing else."""
-    return _COMMENTS.sub(lambda lines: b"\n" * lines[0].count(b"\n"), module)
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -335,7 +335,8 @@ export class Hall {
   }
 
   #retitle() {
-    document.title = `${this.#unread > 0 ? `(${this.#unread}) ` : ""}${this.name} · THKMesh`;
+    const unread = this.#unread > 0 ? `(${this.#unread}) ` : "";
+    document.title = `${unread}${this.name} · THKMesh`;
   }
 
   // --- memory ----------------------------------------------------------------------

@@ -126,7 +126,8 @@ export function departure(reason) {
 export function connection(quality) {
   if (quality === null) return "connected";
   const { grade, rtt } = quality;
-  return `${grade}, ${rtt < 0.001 ? "< 1 ms" : `${Math.round(rtt * 1000)} ms`}`;
+  const milliseconds = rtt < 0.001 ? "< 1" : Math.round(rtt * 1000);
+  return `${grade}, ${milliseconds} ms`;
 }
 
 /**
