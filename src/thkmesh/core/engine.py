@@ -34,6 +34,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from msgspec import Struct
+
 __all__ = [
     "BULK",
     "CHANNELS",
@@ -277,8 +279,7 @@ class ChannelClosed:
     channel: int
 
 
-@dataclass(frozen=True, slots=True)
-class FrameReceived:
+class FrameReceived(Struct, frozen=True):
     """One datagram arrived; ``data`` is ours to keep."""
 
     channel: int

@@ -218,9 +218,7 @@ class Session:
                 if self._waiting or not self._admitted(event, now, out):
                     self._waiting.append(event)
             case SendAll(messages=messages):
-                for channel, kind, payload in messages:
-                    self._channels[channel].log.append(kind, payload)
-                self._to_all(link.Appended(), now, out)
+                self._append(messages, now, out)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
                 self._flushing = [each for each in self._flushing if each.token != token]
@@ -506,12 +504,19 @@ class Session:
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
-            self._channels[send.channel].log.append(send.kind, send.payload)
-            self._to_all(link.Appended(), now, out)
+            self._append(((send.channel, send.kind, send.payload),), now, out)
         else:
             enqueue = link.Enqueue(send.channel, send.kind, send.payload)
             self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
+
+    def _append(
+        self, messages: Iterable[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
+    ) -> None:
+        """Send messages to everybody, each on its channel."""
+        for channel, kind, payload in messages:
+            self._channels[channel].log.append(kind, payload)
+        self._to_all(link.Appended(), now, out)
 
     def _cut_loose(self, channel: str, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""

@@ -204,10 +204,7 @@ export class Session {
         if (this.#waiting.length > 0 || !this.#admitted(event, now, out)) this.#waiting.push(event);
         break;
       case "send-all":
-        for (const [channel, kind, payload] of event.messages) {
-          this.#channels.get(channel).log.append(kind, payload);
-        }
-        this.#toAll({ type: "appended" }, now, out);
+        this.#append(event.messages, now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
@@ -666,12 +663,24 @@ export class Session {
    */
   #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
-      this.#channels.get(channel).log.append(kind, payload);
-      this.#toAll({ type: "appended" }, now, out);
+      this.#append([[channel, kind, payload]], now, out);
     } else {
       this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
+  }
+
+  /**
+   * Send messages to everybody, each on its channel.
+   * @param {Extract<SessionEvent, { type: "send-all" }>["messages"]} messages
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #append(messages, now, out) {
+    for (const [channel, kind, payload] of messages) {
+      this.#channels.get(channel).log.append(kind, payload);
+    }
+    this.#toAll({ type: "appended" }, now, out);
   }
 
   /**
