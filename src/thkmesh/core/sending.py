@@ -76,10 +76,11 @@ class Lane:
     @property
     def next(self) -> Outgoing | None:
         """The stream of which the next fragment is sent; None if none can be."""
-        if not self.alone.sendable:
-            return self.everybody if self.everybody.sendable else None
-        if not self.everybody.sendable or self.alone.order < self.everybody.order:
-            return self.alone
+        alone = self.alone if self.alone.sendable else None
+        if not self.everybody.sendable:
+            return alone
+        if alone is not None and alone.order < self.everybody.order:
+            return alone
         return self.everybody
 
     @property
@@ -248,44 +249,44 @@ class Outbox:
         while self.ready and self._held < WINDOW_BYTES:
             parts = [VERSION]
             size = 0
-            while (lane := self._next()) is not None:
-                took = self._serve(lane, parts, size)
+            while (turn := self._next()) is not None:
+                took = self._serve(*turn, parts, size)
                 size += took
                 if not took or size >= BATCH_BYTES:
                     break
-            if not size:
+            if size:
+                self._held += size + _OVERHEAD_BYTES
+                taken.append(b"".join(parts))
+            if turn is None:
                 break
-            self._held += size + _OVERHEAD_BYTES
-            taken.append(b"".join(parts))
         return taken
 
-    def _serve(self, lane: Lane, parts: list[bytes], size: int) -> int:
+    def _serve(self, lane: Lane, first: Outgoing, parts: list[bytes], size: int) -> int:
         """Add what a lane may send to a datagram of a size; return how much that is."""
         room = BATCH_BYTES - size
-        first, other = lane.next, lane.both
-        assert first is not None, "it was found to have something"
         if size and first.next_size() > room:
             return 0
         took = 0
         if not lane.named:
             parts.append(frames.write(lane.name()))
             took = len(parts[-1])
-        second = other[1] if first is other[0] else other[0]
+        second = lane.alone if first is lane.everybody else lane.everybody
         took += first.take(parts, room - took, second.order if second.sendable else None)
         lane.passed += took / lane.channel.priority
         return took
 
-    def _next(self) -> Lane | None:
-        """Return the lane whose turn it is; None if none can send."""
+    def _next(self) -> tuple[Lane, Outgoing] | None:
+        """Return the lane whose turn it is, and its stream; None if none can send."""
         found = None
-        for lane in self._lanes:
-            if (lane.channel.number == 0 or self._listening is not None) and lane.next is not None:
+        for lane in self._lanes if self._listening is not None else self._lanes[:1]:
+            first = lane.next
+            if first is not None:
                 # Who had nothing to send has no claim on what it did not use.
                 lane.passed = max(lane.passed, self._turn)
-                if found is None or lane.passed < found.passed:
-                    found = lane
+                if found is None or lane.passed < found[0].passed:
+                    found = lane, first
         if found is not None:
-            self._turn = found.passed
+            self._turn = found[0].passed
         return found
 
     @property
