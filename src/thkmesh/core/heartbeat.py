@@ -59,8 +59,8 @@ class Heartbeat:
     @property
     def deadline(self) -> float | None:
         """When the next ping is due, or the patience ends."""
-        times = (self._next, self._end)
-        return min((time for time in times if time is not None), default=None)
+        due, end = self._next, self._end
+        return end if due is None or (end is not None and end < due) else due
 
     @property
     def _end(self) -> float | None:

@@ -270,13 +270,17 @@ class Link:
     def _next_due(self) -> float | None:
         if self.state is LinkState.CLOSED:
             return None
-        times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
-        times.append(self._unheard_at)
-        if self._open:
-            times.append(self._inbox.ack_due)
-        if self._online:
-            times.append(self._retry.deadline)
-        return min([time for time in times if time is not None], default=None)
+        due = self._heartbeat.deadline
+        for time in (
+            self._trickle.due,
+            self._sequencer.deadline,
+            self._unheard_at,
+            self._inbox.ack_due if self._open else None,
+            self._retry.deadline if self._online else None,
+        ):
+            if time is not None and (due is None or time < due):
+                due = time
+        return due
 
     @property
     def _unheard_at(self) -> float | None:
