@@ -120,7 +120,8 @@ WISH_INTERVAL: Final = 2.0
 """New connections that the other side may ask for at once, and seconds for one more."""
 
 
-_FREQUENT: Final = (FromEngine, Appended, Enqueue, Read)
+_SENDING: Final = (Appended, Enqueue)
+_FREQUENT: Final = (FromEngine, *_SENDING, Read)
 """Datagrams and messages are most of what happens."""
 
 
@@ -298,8 +299,8 @@ class Link:
         out: list[LinkOutput] = []
         # Mostly nothing is due.
         if isinstance(event, _FREQUENT) and (self._due is None or now < self._due):
-            if isinstance(event, Appended) and not self._leaving:
-                self._pump(out)  # which changes no deadline
+            if isinstance(event, _SENDING) and not self._leaving:
+                self._take(event, now, out)  # which changes no deadline
                 return out
         else:
             if isinstance(event, Slept):
@@ -325,6 +326,11 @@ class Link:
             case FromEngine(number=number, event=reported):
                 if number == self._number:
                     self._reported(reported, now, out)
+            case Appended():
+                self._pump(out)
+            case Enqueue(channel=channel, kind=kind, payload=payload):
+                self._traffic.append(channel, kind, payload)
+                self._pump(out)
             case Measured(number=number, held_bytes=held):
                 if number == self._number:
                     self._outbox.measured(held)
@@ -333,11 +339,6 @@ class Link:
                 if number == self._number:
                     self._meter.reported(stats, now)
                     self._tell_quality(out)
-            case Enqueue(channel=channel, kind=kind, payload=payload):
-                self._traffic.append(channel, kind, payload)
-                self._pump(out)
-            case Appended():
-                self._pump(out)
             case Read(stream=stream, size=size):
                 self._inbox.read(stream, size, now)
             case CutLoose(channel=channel):
