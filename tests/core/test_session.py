@@ -308,6 +308,24 @@ def test_a_burst_on_several_channels_keeps_to_them() -> None:
     assert [data for stream, data in said if stream == 2] == ["second", "fourth"]
 
 
+def test_only_a_full_log_makes_wait() -> None:
+    """Each stream has its own; what cannot be sent at all is refused without waiting."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    fill(life, None)
+    streams = [("", None), ("", key(BOB)), ("x", None), ("", key(CAT)), ("unknown", None)]
+    assert [life.session.room_for(*each) for each in streams] == [False, True, True, True, True]
+
+
+def test_of_who_said_goodbye_nothing_is_told_that_was_dropped() -> None:
+    """What it does not want to hear any more stands behind its goodbye."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    life.tell(Send(1, key(BOB), *frames.encode("waits"), "x"))
+    life.hear(BOB, frames.Bye(), frames.Listen(()))
+    assert not any(isinstance(event, Undelivered) for event in life.events())
+
+
 def test_who_leaves_or_has_left_accepts_nothing() -> None:
     """Before that it is only a question of room."""
     staying, leaving, ended = in_room(BOB), in_room(BOB), in_room()
