@@ -115,14 +115,17 @@ def test_the_dev_server_of_vite_serves_it(stage: Stage, application: Path) -> No
     async def play() -> None:
         origin = "http://127.0.0.1:5173"  # Vite's own port; nobody else is in this network
         async with stage.server(ServerSettings(allowed_origins=(origin,))) as server:
-            readme = [each.text for each in blocks(ROOT / "npm" / "README.md")]
+            readme = [b.text for b in blocks(ROOT / "npm" / "README.md") if b.language == "js"]
+            assert len(readme) == 3
             programs = {
                 "first.js": readme[0],
                 "second.js": readme[1],
-                "third.ts": block(GUIDE, "ts").replace(f'url: "{WRITTEN}", ', ""),
+                "third.js": readme[2],
+                "fourth.ts": block(GUIDE, "ts").replace(f'url: "{WRITTEN}", ', ""),
                 "vite.config.js": block(GUIDE, "js"),
                 "all.js": "".join(
-                    f'import("./{name}");' for name in ("first.js", "second.js", "third.ts")
+                    f'import("./{name}");'
+                    for name in ("first.js", "second.js", "third.js", "fourth.ts")
                 ),
                 "index.html": INDEX.format("all.js"),
             }

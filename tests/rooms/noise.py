@@ -39,14 +39,18 @@ a=sctp-port:5000
 """.replace("\n", "\r\n")
 
 
+START = frames.Begin(0, 0, 0)
+ROOM_NAME = frames.Name(0, 0, "", START, START)
+"""What is said of the room's own channel, before the first fragment."""
+
+
 class Victim:
     """What the receiver of datagrams makes of them."""
 
     def __init__(self) -> None:
         """Know where both streams begin."""
         self.inbox = Inbox(Channels(), Budget())
-        start = frames.Begin(0, 0, 0)
-        self.inbox.name(frames.Name(0, 0, "", start, start), 0.0)
+        self.inbox.name(ROOM_NAME, 0.0)
         self.heard: list[tuple[Data, bool]] = []
 
     @property
@@ -176,7 +180,7 @@ class Noise:
             else:
                 bad.append(datagram)
         victim.takes(bad[0])
-        return [*good, *bad, *good]
+        return [frames.datagram(ROOM_NAME), *good, *bad, *good]
 
     # --- signals ---
 
