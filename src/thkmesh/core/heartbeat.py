@@ -18,7 +18,15 @@ What was under way as the doubt arose may still arrive, and answers the first pi
 from collections import deque
 from typing import Final
 
-__all__ = ["DOUBT", "DOUBT_INTERVAL", "DOUBT_PATIENCE", "INTERVAL", "LONGEST", "PATIENCE", "Heartbeat"]
+__all__ = [
+    "DOUBT",
+    "DOUBT_INTERVAL",
+    "DOUBT_PATIENCE",
+    "INTERVAL",
+    "LONGEST",
+    "PATIENCE",
+    "Heartbeat",
+]
 
 INTERVAL: Final = 2.0
 PATIENCE: Final = 6.0
