@@ -72,6 +72,10 @@ class Connection:
             await self._low.wait()
         self._first.send(data)
 
+    def send_nowait(self, data: bytes) -> None:
+        """Send a message, whatever the engine holds."""
+        self._first.send(data)
+
     async def close(self) -> None:
         """Close it."""
         self._pc.close()

@@ -29,8 +29,10 @@ class ActorFailed(Exception):
 class Cue:
     """One end of the pipe between the conductor and an actor."""
 
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+    def __init__(self, pipe: "Connection[Any, Any]", pid: int = 0) -> None:
         self._pipe = pipe
+        self.pid = pid
+        """The actor's process, for the conductor."""
 
     def send(self, item: object) -> None:
         """Send something to the other end."""
@@ -93,7 +95,7 @@ class Stage:
         process.start()
         theirs.close()
         self._processes.append(process)
-        self._cues.append(Cue(ours))
+        self._cues.append(Cue(ours, process.pid or 0))
         return self._cues[-1]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -240,3 +241,106 @@ def test_nothing_follows_close() -> None:
         driver.feed("too late")
 
     assert drive(Diary(interval=1.0), scenario, until=10) == [("go", 0)]
+
+
+# --- other threads ------------------------------------------------------------------
+
+
+def on_another_thread(work: Callable[[], object]) -> int:
+    """Do something on another thread; return its identity."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert thread.ident is not None
+    return thread.ident
+
+
+async def test_another_thread_performs_what_it_may_and_leaves_the_rest_in_order() -> None:
+    """Behind what only the loop can perform wait all others, later events' too, but one."""
+    done: list[tuple[str, int]] = []
+    home = threading.get_ident()
+    outputs = {"a": ["any 1", "home 1", "any 2", "ahead"], "b": ["any 3"], "c": ["home 2"]}
+    diary = Diary(outputs=outputs)
+    driver = Driver(
+        diary,
+        lambda output: done.append((output, threading.get_ident())),
+        logger=logging.getLogger("thkmesh.test"),
+        anywhere=lambda output: output.startswith("any"),
+        ahead=lambda output: output == "ahead",
+    )
+    away = on_another_thread(lambda: driver.feed("a"))
+    assert done == [("any 1", away), ("ahead", away)]
+    on_another_thread(lambda: driver.feed("b"))
+    assert done == [("any 1", away), ("ahead", away)]
+    driver.feed("c")
+    assert done[2:] == [("home 1", home), ("any 2", home), ("any 3", home), ("home 2", home)]
+    driver.close()
+
+
+async def test_what_another_thread_leaves_is_done_soon_and_its_timer_set() -> None:
+    """Nobody else has to feed for it, and the machine is woken when it asked for it."""
+    done: list[str] = []
+    ticked = asyncio.Event()
+
+    def perform(output: str) -> None:
+        done.append(output)
+        if output == "on tick":
+            ticked.set()
+
+    class Clock(Diary):
+        def handle(self, event: Event, now: float) -> list[str]:
+            return super().handle(event, now) or ["on tick"]
+
+    diary = Clock(interval=0.05, outputs={"a": ["home"]})
+    driver = Driver(diary, perform, logger=logging.getLogger("thkmesh.test"))
+    on_another_thread(lambda: driver.feed("a"))
+    assert done == []
+    async with asyncio.timeout(5):
+        await ticked.wait()
+    assert done == ["home", "on tick"]
+    driver.close()
+
+
+async def test_it_tells_when_it_has_settled_and_is_free() -> None:
+    """By then other threads can feed; and a machine that fails does not keep it to itself."""
+    free: list[bool] = []
+    lock = threading.RLock()
+
+    def settled() -> None:
+        def look() -> None:
+            free.append(lock.acquire(timeout=5))
+            lock.release()
+
+        on_another_thread(look)
+
+    driver = Driver(
+        Diary(outputs={"a": ["x", "y"]}),
+        lambda _: driver.feed("b"),
+        logger=logging.getLogger("thkmesh.test"),
+        lock=lock,
+        settled=settled,
+    )
+    driver.feed("a")
+    assert free == [True]
+    driver.close()
+
+
+def test_a_closed_loop_is_no_fault_of_who_feeds() -> None:
+    """Another thread may come too late: then nothing is performed."""
+    done: list[str] = []
+
+    async def make() -> Driver[str, str]:
+        diary = Diary(outputs={"a": ["home"]})
+        return Driver(diary, done.append, logger=logging.getLogger("thkmesh.test"))
+
+    driver = asyncio.run(make())
+    failed: list[BaseException] = []
+
+    def feed() -> None:
+        try:
+            driver.feed("a")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is one too many
+            failed.append(error)
+
+    on_another_thread(feed)
+    assert (done, failed) == ([], [])

@@ -49,6 +49,10 @@ class Mailbox(Generic[_Item]):
         # Whoever puts, deliveries run as what they are: the work of who made this.
         self._context = copy_context()
 
+    def __len__(self) -> int:
+        """Return how many items have not been delivered: 0 only after the last delivery."""
+        return len(self._items)
+
     def put(self, item: _Item) -> bool:
         """Queue an item; returns False when the loop is closed and nobody will get it."""
         self._items.append(item)
@@ -67,7 +71,10 @@ class Mailbox(Generic[_Item]):
         try:
             while count:
                 count -= 1
-                self._deliver(self._items.popleft())
+                try:
+                    self._deliver(self._items[0])
+                finally:
+                    self._items.popleft()
         finally:
             if count:  # A delivery raised, which is a bug of ours; the others still come.
                 self._loop.call_soon(self._drain, context=self._context)
@@ -75,9 +82,13 @@ class Mailbox(Generic[_Item]):
 
 def _size(event: Event) -> int:
     """Return about how much memory an event takes."""
+    if not isinstance(event, Message):
+        return _OVERHEAD_BYTES
+    if isinstance(event.data, bytes | str):
+        return _OVERHEAD_BYTES + getsizeof(event.data)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
-    parts: list[Data] = [event.data] if isinstance(event, Message) else []
+    parts: list[Data] = [event.data]
     while parts:
         part = parts.pop()
         total += getsizeof(part)
@@ -172,7 +183,8 @@ class EventBuffer:
                     return
                 if isinstance(event, Refused):
                     return
-            self._tell_dropped()
+            if self._dropped:
+                self._tell_dropped()
             self._events.append((size, event, receipt))
             self._bytes += size
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from thkmesh.errors import MeshError, PeerError
 from thkmesh.peer import Peer
 
@@ -156,8 +158,7 @@ class PeerLeft:
     reason: LeaveReason
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A message from a peer: ``str``, ``bytes``, or a JSON value.
 
     ``direct`` is True when it was sent to us alone, False for the whole room.

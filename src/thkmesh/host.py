@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import os
 import random
+import selectors
 import socket
 import threading
 import weakref
@@ -49,6 +50,11 @@ class Host(Protocol):
         """The loop they run on."""
         ...
 
+    @property
+    def here(self) -> bool:
+        """Whether who asks may enter a session on its own thread, when that is idle."""
+        ...
+
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
         ...
@@ -61,6 +67,9 @@ class Host(Protocol):
         """
         ...
 
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call when the loop has nothing more to do just now; called on any thread."""
+
     def adopt(self, runner: Runner) -> None:
         """Take in a session that was just made; called on the loop."""
 
@@ -71,8 +80,18 @@ class Host(Protocol):
 class InlineHost:
     """Runs sessions on the application's own loop: for tests on virtual time."""
 
-    def __init__(self, engine: Engine, dice: Callable[[], float], mind: Mind = Session) -> None:
-        """Use ``engine``, ``dice`` and ``mind`` for all, on the running loop."""
+    def __init__(
+        self,
+        engine: Engine,
+        dice: Callable[[], float],
+        mind: Mind = Session,
+        here: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Use ``engine``, ``dice`` and ``mind`` for all, on the running loop.
+
+        ``here`` tells whether who asks is part of the process that the sessions are in.
+        """
+        self._here = here
         self._engine = engine
         self._dice = dice
         self._mind = mind
@@ -84,6 +103,11 @@ class InlineHost:
         """The loop they run on."""
         return self._loop
 
+    @property
+    def here(self) -> bool:
+        """Whether who asks is part of the same process."""
+        return self._here()
+
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
         return self._mind(me, settings, self._dice)
@@ -91,6 +115,10 @@ class InlineHost:
     def engine(self, name: str | None) -> Engine:
         """Return the engine."""
         return self._engine
+
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call at once: here nobody else has to wake."""
+        call()
 
     def adopt(self, runner: Runner) -> None:
         """Keep a session until it is released."""
@@ -110,6 +138,19 @@ def _tell(runners: Iterable[Runner]) -> None:
     for runner in tuple(runners):
         if runner.watches_network:
             runner.feed(NetworkChanged())
+
+
+class _Selector(selectors.DefaultSelector):
+    """Makes the loop's last calls before it waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_calls: list[Callable[[], None]] = []
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        while self.last_calls:
+            self.last_calls.pop()()
+        return super().select(timeout)
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -149,7 +190,8 @@ class MeshThread:
 
     def __init__(self) -> None:
         """Start the thread."""
-        self._loop = _Loop()
+        self._selector = _Selector()
+        self._loop = _Loop(self._selector)
         self._engines: dict[str | None, Engine] = {}
         self._runners: set[Runner] = set()
         self._watch: NetworkWatch | None = None
@@ -163,6 +205,11 @@ class MeshThread:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop they run on."""
         return self._loop
+
+    @property
+    def here(self) -> bool:
+        """Whether who asks may enter a session: any thread may."""
+        return True
 
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
@@ -182,6 +229,16 @@ class MeshThread:
             atexit.unregister(_goodbye)
             atexit.register(_goodbye)
         return self._engines[name]
+
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call when the loop is about to wait; on another thread at once.
+
+        Who is woken wants the interpreter, so by then we should have done with it.
+        """
+        if threading.current_thread() is self._thread:
+            self._selector.last_calls.append(call)
+        else:
+            call()
 
     def adopt(self, runner: Runner) -> None:
         """Keep a session until it is released, and watch the network for it."""

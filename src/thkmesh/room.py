@@ -14,6 +14,7 @@ and nothing else.
 
 import asyncio
 import itertools
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 
@@ -59,8 +60,21 @@ _WATCH = 1.0
 """Seconds between two looks at whether the application's loop is closed."""
 
 
+_STREAK = 64
+"""After so many messages that did not have to wait, other tasks get their turn."""
+
 _UNSURE = 1024
 """So many messages may be on their way to the session, sent without waiting."""
+
+
+def _interruptible() -> bool:
+    """Tell whether Ctrl-C raises ``KeyboardInterrupt`` in this thread, wherever it is.
+
+    Half-way through a message it would break the session. ``asyncio.run`` sees to it
+    that it does not; without that the session is entered on its own thread only.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Room:
@@ -101,6 +115,8 @@ class Room:
         self._commands: Mailbox[SessionEvent | Callable[[], None]] = Mailbox(
             host.loop, self._command
         )
+        self._interruptible = loop is None and _interruptible()
+        self._streak = 0
         self._runner: Runner | None = None
         self._tokens = itertools.count(1)
         self._sending: dict[int, asyncio.Future[None]] = {}
@@ -110,8 +126,11 @@ class Room:
         self._joined = asyncio.Event()
         self._ended = asyncio.Event()
         self._finished = False
+        self._told = False
         self._nudged = False
-        self.ledger = Ledger(self._commands.put)
+        # What was read overtakes nothing and may be overtaken: sending does not wait for it.
+        receipts: Mailbox[SessionEvent] = Mailbox(host.loop, self._command)
+        self.ledger = Ledger(receipts.put)
         self._channels: dict[str, Channel] = {}
         self._names = {ROOM}  # of all channels there ever were
         # How many messages wait to be accepted, by channel and addressee.
@@ -241,18 +260,19 @@ class Room:
         post = self.prepare(data, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
-        await self.post(*post, channel)
+        if not self._send_here(*post, channel):
+            await self.post(*post, channel)
+            return
+        self._streak += 1
+        if self._streak == _STREAK:
+            self._streak = 0
+            await asyncio.sleep(0)
 
     def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``send_nowait``."""
-        key, kind, payload = self.prepare(data, to)
-        waiting = (channel, key) in self._queued or len(self._unsure) >= _UNSURE
-        if waiting or (self._runner is not None and not self._runner.has_room(channel, key)):
-            raise WouldWait("too much is waiting to be sent")
-        token = next(self._tokens)
-        peer = None if key is None else next((p for p in self.peers if (p.id, p.sid) == key), None)
-        self._unsure[token] = (channel, peer)
-        self._commands.put(Send(token, key, kind, payload, channel))
+        post = self.prepare(data, to)
+        if not self._send_here(*post, channel):
+            self.post_nowait(*post, channel)
 
     async def flush_channel(self, channel: str) -> None:
         """Wait until all that was sent on a channel has arrived; see ``flush``."""
@@ -283,8 +303,50 @@ class Room:
             raise self.why_closed()
         return None if to is None else self._find(to), kind, payload
 
+    def _send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
+        """Send what was prepared on the thread of the room's loop, if it need not wait."""
+        if self._interruptible or not self._host.here:
+            return False
+        if self._runner is None or self._commands:
+            return False
+        if to is None and self._runner.gather(kind, payload, channel):
+            return True
+        return self._runner.send(to, kind, payload, channel)
+
+    def send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
+        """Send what was prepared on this thread, without a hop to the session's.
+
+        Not for a thread in which ``KeyboardInterrupt`` may be raised meanwhile.
+
+        Returns:
+            False where it has to be posted: the session is busy, or has to wait, or
+            something that was posted before would be overtaken.
+
+        Raises:
+            MeshError: see ``send``.
+        """
+        if self._runner is None or self._commands:
+            return False
+        return self._runner.send(to, kind, payload, channel)
+
+    def post_nowait(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> None:
+        """Send what was prepared, on the room's loop; see ``send_nowait``."""
+        waiting = (channel, to) in self._queued or len(self._unsure) >= _UNSURE
+        if waiting or (self._runner is not None and not self._runner.room_for(channel, to)):
+            raise WouldWait("too much is waiting to be sent")
+        token = next(self._tokens)
+        peer = None if to is None else next((p for p in self.peers if (p.id, p.sid) == to), None)
+        self._unsure[token] = (channel, peer)
+        self._commands.put(Send(token, to, kind, payload, channel))
+
     async def post(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str = ROOM
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
     ) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
         stream = (channel, to)
@@ -397,7 +459,7 @@ class Room:
         with self._telling:
             for reader in self._readers:
                 reader.put(event)
-        self._nudge()
+        self._told = True
 
     def deliver(self, output: Deliver) -> None:
         """Take a message."""
@@ -409,13 +471,7 @@ class Room:
             channel.deliver(output)
         else:
             hand_out((), output, self.ledger)
-        self._nudge()
-
-    def _nudge(self) -> None:
-        # One wake-up a batch, and nothing that grows while nobody takes it.
-        if not self._nudged:
-            self._nudged = True
-            self._report(None)
+        self._told = True
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
@@ -424,6 +480,19 @@ class Room:
     def unsendable(self, token: int, error: MeshError) -> None:
         """Take note that a message was not sent."""
         self._report((token, error))
+
+    def settled(self) -> None:
+        """Wake the application if there is something new; on any thread."""
+        if not self._told:
+            return
+        self._told = False
+        # One wake-up a batch, and nothing that grows while nobody takes it.
+        if not self._nudged:
+            self._nudged = True
+            self._host.lastly(self._nudge)
+
+    def _nudge(self) -> None:
+        self._report(None)
 
     def ended(self, error: MeshError | None) -> None:
         """Take note that the session is over."""
@@ -491,6 +560,7 @@ class Room:
             unsure = self._unsure.pop(token, None)
             if unsure is not None and error is not None and unsure[1] is not None:
                 self.emit(Undelivered(unsure[1], 1, unsure[0]))
+                self.settled()
             future = self._sending.get(token)
             if future is not None and not future.done():
                 if error is None:

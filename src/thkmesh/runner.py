@@ -6,9 +6,12 @@ code of the application: what the application should know goes to its ``Face``.
 
 import asyncio
 import logging
+import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from thkmesh.core import wire
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
@@ -39,15 +42,18 @@ from thkmesh.core.link_events import (
     TransmitSignal,
 )
 from thkmesh.core.retry import SETTLE_TIMEOUT
-from thkmesh.core.sending import LOW_WATER_BYTES
+from thkmesh.core.sending import BATCH_BYTES, LOW_WATER_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
+    Cancel,
     Deliver,
     Emit,
     Ended,
     FromLink,
     Leave,
+    Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     Start,
@@ -65,6 +71,26 @@ __all__ = ["ConnectionSettings", "Face", "LinkView", "Runner"]
 
 DRAIN_FIRST = 1.0
 """Seconds that connections have to drain before the server is told that we left."""
+
+_BURST: Final = 50e-6
+"""Seconds: what is sent sooner than this after another message is not the last, probably."""
+
+_PATIENCE: Final = 0.0005
+"""Seconds that a message waits for the session, rather than take the way of a hop to it."""
+
+_GATHER_BYTES: Final = 4 * BATCH_BYTES
+"""No more than this gathers."""
+
+_ENTRY_BYTES: Final = 8
+"""What a message takes in a datagram beside its payload, about."""
+
+_NOW: Final = 0
+"""The token of a message that is accepted at once or not at all."""
+
+_ANYWHERE: Final = (SendFrame, MeasureBuffer, Emit, Deliver, Accepted, Unsendable)
+"""What can be performed on any thread."""
+
+_PRESENCE: Final = (PeerJoined, PeerLeft)
 
 _log = logging.getLogger("thkmesh.client")
 
@@ -118,7 +144,10 @@ class LinkView:
 
 
 class Face(Protocol):
-    """What an application hears of its session; called on the runner's loop."""
+    """What an application hears of its session.
+
+    Called on the runner's loop, or, while ``Runner.send`` runs, on its thread.
+    """
 
     def emit(self, event: Event) -> None:
         """Take an event."""
@@ -132,8 +161,21 @@ class Face(Protocol):
     def unsendable(self, token: int, error: MeshError) -> None:
         """Take note that a message was not sent."""
 
+    def settled(self) -> None:
+        """Take note that nothing more follows just now; on any thread."""
+
     def ended(self, error: MeshError | None) -> None:
-        """Take note that the session is over; the last call."""
+        """Take note that the session is over; the last call but ``settled``."""
+
+
+def _anywhere(output: SessionOutput) -> bool:
+    """Tell whether an output can be performed on any thread."""
+    return isinstance(output, _ANYWHERE)
+
+
+def _ahead(output: SessionOutput) -> bool:
+    """Tell whether an output is the answer that ``Runner.send`` needs before it returns."""
+    return isinstance(output, Accepted | Unsendable) and output.token == _NOW
 
 
 class Runner:
@@ -156,9 +198,28 @@ class Runner:
         self._engine = engine
         self._face = face
         self._session = mind(signaling.session, connecting.links(engine))
+        # Held by whoever is in the session's machine, on whichever thread. The face's locks are
+        # taken while it is held; so nobody who holds one of those may ask for it.
+        self._lock = threading.RLock()
         self._driver: Driver[SessionEvent, SessionOutput] = Driver(
-            self._session, self._perform, logger=_log
+            self._session,
+            self._perform,
+            logger=_log,
+            lock=self._lock,
+            anywhere=_anywhere,
+            ahead=_ahead,
+            settled=face.settled,
         )
+        self._loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._home = threading.get_ident()
+        # What became of the message that is being sent right now.
+        self._verdict: MeshError | bool = False
+        self._handed_at = float("-inf")
+        # What has been gathered, and whether the loop has been asked to see to it.
+        self._gathered: deque[tuple[str, int, bytes]] = deque()
+        self._gathered_bytes = 0
+        self._pushing = False
         self._client = SignalingClient(signaling, transport, self._feed)
         self._connections: dict[tuple[SessionKey, int], Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -177,11 +238,95 @@ class Runner:
 
     def feed(self, event: SessionEvent) -> None:
         """Hand in what the application wants."""
-        self._driver.feed(event)
+        with self._lock:
+            self._let_gathered()
+            self._driver.feed(event)
+
+    def send(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
+        """Send a message on this thread, whichever it is.
+
+        Returns:
+            False when it cannot be accepted now: nothing has happened then.
+
+        Raises:
+            MeshError: it cannot be sent at all.
+        """
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return False
+        try:
+            if not self._enterable():
+                return False
+            self._let_gathered()
+            self._verdict = False
+            self._driver.feed(Send(_NOW, to, kind, payload, channel))
+            verdict = self._verdict
+            if verdict is False:
+                self._driver.feed(Cancel(_NOW))
+                return False
+            self._handed_at = self._loop.time()
+        finally:
+            self._lock.release()
+        if verdict is not True:
+            raise verdict
+        return True
+
+    def gather(self, kind: int, payload: bytes, channel: str) -> bool:
+        """Send a message to everybody together with others, if it comes right behind one.
+
+        The first of a burst goes to the engine at once. What follows gathers, in the
+        order in which it comes, until it fills a datagram or the loop gets to it. For
+        the thread of the application's loop only, which does without the lock.
+
+        Returns:
+            False if it is no part of a burst, or too much is waiting already.
+        """
+        if len(payload) >= BATCH_BYTES or self._gathered_bytes > _GATHER_BYTES:
+            return False
+        if not self._pushing and self._loop.time() - self._handed_at > _BURST:
+            return False
+        if not self._session.accepting or not self._session.room_for(channel, None):
+            return False
+        self._gathered.append((channel, kind, payload))
+        self._gathered_bytes += len(payload) + _ENTRY_BYTES
+        if not self._pushing:
+            self._pushing = True
+            try:
+                self._loop.call_soon_threadsafe(self._push, context=self._context)
+            except RuntimeError:  # the loop has closed meanwhile
+                return False
+        if self._gathered_bytes >= BATCH_BYTES and self._lock.acquire(timeout=_PATIENCE):
+            try:
+                if self._enterable():
+                    self._let_gathered()
+            finally:
+                self._lock.release()
+        return True
+
+    def _enterable(self) -> bool:
+        """Tell whether this thread may enter the session; its caller holds the lock."""
+        if self._driver.running:  # a signal handler that sends while we do
+            return False
+        return self._engine.capabilities.send_anywhere or threading.get_ident() == self._home
+
+    def _push(self) -> None:
+        with self._lock:
+            # Disarmed first: what is gathered from now on arms again, at worst for nothing.
+            self._pushing = False
+            self._let_gathered()
+
+    def _let_gathered(self) -> None:
+        """Hand on what has gathered; it goes before anything else."""
+        count = len(self._gathered)
+        if not count:
+            return
+        self._gathered_bytes = 0
+        messages = tuple([self._gathered.popleft() for _ in range(count)])
+        self._driver.feed(SendAll(messages))
+        self._handed_at = self._loop.time()
 
     async def leave(self, patience: float) -> None:
         """Say goodbye and wait until everything is closed."""
-        self._driver.feed(Leave(patience))
+        self.feed(Leave(patience))
         await self.finished()
 
     async def finished(self) -> None:
@@ -198,9 +343,10 @@ class Runner:
         """Who is here beside us; safe to read from any thread."""
         return self._peers
 
-    def has_room(self, channel: str, to: SessionKey | None) -> bool:
-        """Tell whether a message would be accepted at once; safe to ask on any thread."""
-        return self._session.room_for(channel, to)
+    def room_for(self, channel: str, to: SessionKey | None) -> bool:
+        """Tell whether a message would not have to wait; safe to ask on any thread."""
+        with self._lock:
+            return self._session.room_for(channel, to)
 
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
@@ -226,9 +372,13 @@ class Runner:
                 if connection is None or not connection.send(channel, frame):
                     self.unsent += 1
             case Emit(event=event):
-                if isinstance(event, PeerJoined | PeerLeft):
+                if isinstance(event, _PRESENCE):
                     self._peers = self._session.peers
                 self._face.emit(event)
+            case Accepted(token=0):
+                self._verdict = True
+            case Unsendable(token=0, error=error):
+                self._verdict = error
             case Deliver():
                 self._face.deliver(output)
             case Accepted(token=token):
@@ -245,14 +395,21 @@ class Runner:
             case AskStats(to=to, number=number):
                 if connection := self._connections.get((to, number)):
                     self._ask(to, number, connection)
-            case TransmitSignal():
-                self._client.signal(output)
-            case SendRelayed():
-                self._client.relay(output)
             case OpenConnection(to=to, number=number):
                 self._open_connection(to, number)
             case CloseConnection(to=to, number=number, drain=drain):
                 self._close_connection(to, number, drain)
+            case Ended(error=error):
+                self._spawn(self._end(error))
+            case _:
+                self._perform_at_server(output)
+
+    def _perform_at_server(self, output: SessionOutput) -> None:
+        match output:
+            case TransmitSignal():
+                self._client.signal(output)
+            case SendRelayed():
+                self._client.relay(output)
             case OpenSocket():
                 self._client.open()
             case CloseSocket():
@@ -265,8 +422,8 @@ class Runner:
                 self._spawn(self._say_goodbye(message, list(self._closing)))
             case SendToServer(message=message):
                 self._client.send(message)
-            case Ended(error=error):
-                self._spawn(self._end(error))
+            case _:  # pragma: no cover - those above are all
+                raise AssertionError(output)
 
     def _feed(self, event: SessionEvent) -> None:
         if isinstance(event, Welcomed):

@@ -24,7 +24,8 @@ raise ``WrongContext``, for they would block it: there ``thkmesh.join`` is right
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from asyncio import AbstractEventLoop
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -33,8 +34,11 @@ from typing import Any, Self, TypeVar
 from thkmesh import room as asynchronous
 from thkmesh.blocking import Inbox, Subscription, call, require_no_loop
 from thkmesh.channel import Channel as AsyncChannel
+from thkmesh.core import frames
+from thkmesh.core.channels import ROOM
 from thkmesh.core.engine import IceServer
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
+from thkmesh.core.identity import SessionKey
 from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.errors import MeshError
 from thkmesh.events import Data, Event, Message, ServerState
@@ -108,6 +112,52 @@ def join(
     )
 
 
+class _Work:
+    """What a room and its channels do in the room's own thread."""
+
+    def __init__(self, inner: asynchronous.Room, loop: AbstractEventLoop) -> None:
+        """Do it in a room on a loop."""
+        self._inner = inner
+        self._loop = loop
+
+    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something on the room's loop; interrupted, stop doing it."""
+        return call(self._loop, work)
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it unless a loop runs here, which would stand still meanwhile."""
+        require_no_loop()
+        self.call(work)
+
+    def send(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel; see ``Room.send``."""
+        require_no_loop()
+        post = self._inner.prepare(data, to)
+        if not self._send_here(*post, channel):
+            self.call(self._inner.post(*post, channel))
+
+    def send_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+        """Send a message on a channel if that can be done at once; see ``Room.send_nowait``."""
+        require_no_loop()
+        post = self._inner.prepare(data, to)
+
+        async def send() -> None:
+            self._inner.post_nowait(*post, channel)
+
+        if not self._send_here(*post, channel):
+            self.call(send())
+
+    def _send_here(
+        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
+    ) -> bool:
+        """Send what was prepared on this thread, if it need not wait.
+
+        Ctrl-C strikes the main thread, and must not strike it inside the session.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        return not main and self._inner.send_here(to, kind, payload, channel)
+
+
 class Room:
     """A room we are in; made by ``join``."""
 
@@ -128,6 +178,7 @@ class Room:
             lease.release(over.set)
             raise
         self._inner = inner
+        self._work = _Work(inner, lease.host.loop)
         self._channels: dict[str, Channel] = {}
         self._inbox = Inbox(inner.ledger, keep=settings.receive, begun=False)
         inner.attach(self._inbox)
@@ -139,7 +190,7 @@ class Room:
 
     def _enter(self) -> None:
         try:
-            self._call(self._inner.entered())
+            self._work.call(self._inner.entered())
         except MeshError:
             self._settle()
             raise
@@ -218,8 +269,7 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: inside a running event loop, or after fork.
         """
-        require_no_loop()
-        self._call(self._inner.post(*self._inner.prepare(data, to)))
+        self._work.send(ROOM, data, to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``thkmesh.Room``.
@@ -228,12 +278,7 @@ class Room:
             WouldWait: too much is waiting already; nothing was sent.
             MeshError: see ``send``.
         """
-        require_no_loop()
-
-        async def send() -> None:
-            self._inner.send_nowait(data, to=to)
-
-        self._call(send())
+        self._work.send_nowait(ROOM, data, to)
 
     def flush(self) -> None:
         """Wait until all that was sent so far has arrived; see ``thkmesh.Room``.
@@ -242,8 +287,7 @@ class Room:
             RoomClosed: the room was left before that.
             WrongContext: inside a running event loop, or after fork.
         """
-        require_no_loop()
-        self._call(self._inner.flush())
+        self._work.do(self._inner.flush())
 
     def channel(
         self,
@@ -269,9 +313,9 @@ class Room:
             found = self._channels.get(name)
             if found is None or found.inner is not inner:
                 # Before the session hears of the channel: so nothing of it is missed.
-                self._channels[name] = Channel(self, inner, self._do, receive=receive)
+                self._channels[name] = Channel(self, inner, self._work, receive=receive)
 
-        self._call(open_it())
+        self._work.call(open_it())
         return self._channels[name]
 
     # --- receiving ------------------------------------------------------------------
@@ -326,30 +370,15 @@ class Room:
         self._over.wait()
         self._host.join()
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        require_no_loop()
-        self._call(work)
-
-    def _call(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do something on the room's loop; interrupted, stop doing it."""
-        return call(self._host.loop, work)
-
 
 class Channel:
     """A channel of a room; made by ``Room.channel``. See ``thkmesh.Channel``."""
 
-    def __init__(
-        self,
-        room: Room,
-        inner: AsyncChannel,
-        do: Callable[[Coroutine[Any, Any, None]], None],
-        *,
-        receive: bool,
-    ) -> None:
-        """Use ``Room.channel``; ``do`` does something on the room's loop."""
+    def __init__(self, room: Room, inner: AsyncChannel, work: _Work, *, receive: bool) -> None:
+        """Use ``Room.channel``."""
         self.inner = inner
         self._room = room
-        self._do = do
+        self._work = work
         self._inbox = Inbox(inner.ledger, keep=receive, begun=False)
         inner.attach(self._inbox)
 
@@ -378,7 +407,8 @@ class Channel:
         Raises:
             MeshError: see there.
         """
-        self._do(self.inner.send(data, to=to))
+        self.inner.check_open()
+        self._work.send(self.name, data, to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``send``.
@@ -387,11 +417,8 @@ class Channel:
             WouldWait: too much is waiting already; nothing was sent.
             MeshError: see ``send``.
         """
-
-        async def send() -> None:
-            self.inner.send_nowait(data, to=to)
-
-        self._do(send())
+        self.inner.check_open()
+        self._work.send_nowait(self.name, data, to)
 
     def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.
@@ -399,7 +426,7 @@ class Channel:
         Raises:
             RoomClosed: the room was left before that.
         """
-        self._do(self.inner.flush())
+        self._work.do(self.inner.flush())
 
     def __iter__(self) -> Subscription[Message]:
         """Return the messages since the channel was opened; see ``Subscription``."""
@@ -422,7 +449,7 @@ class Channel:
         Raises:
             RoomClosed: the room was left before all was delivered.
         """
-        self._do(self.inner.close())
+        self._work.do(self.inner.close())
 
 
 def _forsake(inner: asynchronous.Room) -> None:

@@ -9,7 +9,15 @@ from thkmesh.core import link_events as link
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.credit import WINDOW_BYTES, WINDOW_LIMIT_BYTES
 from thkmesh.core.session import PATIENCE
-from thkmesh.core.session_events import Cancel, CloseChannel, Flush, Leave, OpenChannel, Send
+from thkmesh.core.session_events import (
+    Cancel,
+    CloseChannel,
+    Flush,
+    Leave,
+    OpenChannel,
+    Send,
+    SendAll,
+)
 from thkmesh.core.streams import LOG_BYTES
 
 __all__ = ["TALES"]
@@ -67,6 +75,24 @@ def _both_ways(recorder: Recorder) -> None:
     story.frames(ADA, _named(1, "y", frames.Begin(9, 9, 900)))
     story.message(ADA, 9, "on", stream=2)
     story.run(0.1)
+
+
+def _bursts(recorder: Recorder) -> None:
+    """What comes in a burst is accepted, on whichever channel, and goes to who listens."""
+    story = Story(recorder)
+    story.enter(ADA, CAT)
+    opened(story, "x")
+    opened(story, "y", Priority.HIGH)
+    story.meet(ADA, CAT)
+    story.frames(ADA, frames.Listen(("x",)))
+    story.frames(CAT, frames.Listen(("x", "y")))
+    story.send_all(*range(3), channel="x")
+    story.send(1, channel="y")
+    several = [(name, *frames.encode(name)) for name in ("x", "y", "", "x")]
+    story.tell(SendAll(tuple(several)))
+    story.tell(Flush(2, "x"))
+    story.frames(ADA, acked({0: 1, 2: 5}))
+    story.frames(CAT, acked({0: 1, 2: 5, 4: 2}))
 
 
 def _kept_until_known(recorder: Recorder) -> None:
@@ -240,6 +266,7 @@ def _returned(recorder: Recorder) -> None:
 
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _both_ways,
+    _bursts,
     _kept_until_known,
     _mistakes,
     _unread,

@@ -7,6 +7,7 @@ from itertools import count, cycle
 from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
+from thkmesh.core.channels import ROOM
 from thkmesh.core.contact import SendToServer
 from thkmesh.core.engine import Capabilities, Description, SdpType
 from thkmesh.core.identity import SessionKey
@@ -18,6 +19,7 @@ from thkmesh.core.session_events import (
     Heard,
     Introduced,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -241,10 +243,14 @@ class Story:
             self.meet(peer)
 
     def send(
-        self, token: int, to: Peer | None = None, data: Data = "hello", channel: str = ""
+        self, token: int, to: Peer | None = None, data: Data = "hello", channel: str = ROOM
     ) -> None:
         """Let the application send."""
         self.tell(Send(token, None if to is None else key(to), *frames.encode(data), channel))
+
+    def send_all(self, *messages: Data, channel: str = ROOM) -> None:
+        """Let the application send in a burst."""
+        self.tell(SendAll(tuple((channel, *frames.encode(data)) for data in messages)))
 
     def fill(self, token: int, to: Peer | None) -> None:
         """Let the application fill a log."""

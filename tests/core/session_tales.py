@@ -359,6 +359,20 @@ def _backpressure(recorder: Recorder) -> None:
     story.open(ADA)
 
 
+def _bursts(recorder: Recorder) -> None:
+    """What comes in a burst shares datagrams, goes to everybody, and waits for links."""
+    story = Story(recorder)
+    story.enter(ADA, CAT)
+    story.send_all("before", [1, 2])
+    story.connect(ADA)
+    story.send_all(*range(20))
+    story.send(1)
+    story.send_all(bytes(9000), bytes(9000), "x", "")
+    story.connect(CAT)
+    story.tell(SocketLost(CloseCode.REPLACED, ""))
+    story.send_all("too late")
+
+
 # --- leaving ----------------------------------------------------------------------
 
 
@@ -433,6 +447,7 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _resumptions,
     _returns,
     _backpressure,
+    _bursts,
     _leavings,
 )
 """In the order in which they are told."""

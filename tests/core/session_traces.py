@@ -113,7 +113,7 @@ def plain(value: object) -> object:
             return plain_message(value) | {"peers": []}
         case wire.Message() | wire.SignedBody():
             return plain_message(value)
-        case Struct():
+        case Struct() if type(value).__module__ == wire.__name__:
             names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
             return {shown: plain(getattr(value, name)) for shown, name in names}
         case MeshError():
@@ -128,10 +128,16 @@ def plain(value: object) -> object:
         case None | bool() | int() | float() | str():
             return value
         case _:
-            assert is_dataclass(value)
-            named = {_camel(each.name): getattr(value, each.name) for each in fields(value)}
+            named = {_camel(name): getattr(value, name) for name in _fields(value)}
             kind = {} if isinstance(value, _UNTYPED) else {"type": _kind(value)}
             return kind | {name: plain(item) for name, item in named.items()}
+
+
+def _fields(value: object) -> tuple[str, ...]:
+    if isinstance(value, Struct):
+        return value.__struct_fields__
+    assert is_dataclass(value)
+    return tuple(each.name for each in fields(value))
 
 
 def _plain_bytes(data: bytes) -> dict[str, object]:

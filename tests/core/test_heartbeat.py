@@ -5,6 +5,7 @@ from thkmesh.core.heartbeat import (
     DOUBT_INTERVAL,
     DOUBT_PATIENCE,
     INTERVAL,
+    LONGEST,
     PATIENCE,
     Heartbeat,
 )
@@ -141,14 +142,14 @@ def test_an_answer_to_the_first_question_does_not_end_the_doubt() -> None:
 def test_who_usually_takes_long_has_longer() -> None:
     """Four times the usual; one slow answer is none, and patience has its end."""
     heart = Heartbeat()
-    for trip, patience in ((0.1, 1.5), (0.5, 2.0), (4.0, 6.0)):
+    for trip, patience in ((0.1, 1.5), (0.5, 2.0), (4.0, 16.0), (9.0, LONGEST)):
         heart = Heartbeat()
         heart.start(0.0)
         for number in range(5):
             now = 10.0 * (number + 1)
             n = number + 1
             assert heart.ping(now) == n
-            late = 5.0 if number == 3 else trip
+            late = 9.9 if number == 3 else trip
             heart.answered(n, now + late)
             heart.heard()
         heart.doubt(100.0)
@@ -157,6 +158,20 @@ def test_who_usually_takes_long_has_longer() -> None:
         heart.ping(heart.deadline)
         assert not heart.stalled(100.0 + patience - 0.01)
         assert heart.stalled(100.0 + patience)
+
+
+def test_a_slow_path_is_no_dead_one() -> None:
+    """Without a doubt, too, it has four times the usual, but never less than ``patience``."""
+    for trip, patience in ((0.1, 6.0), (1.4, 6.0), (2.5, 10.0), (9.0, LONGEST)):
+        heart = Heartbeat(interval=10.0)
+        heart.start(0.0)
+        for n in range(1, 6):
+            assert heart.ping(10.0 * n) == n
+            heart.answered(n, 10.0 * n + trip)
+            heart.heard()
+        heart.ping(60.0)
+        assert not heart.stalled(60.0 + patience - 0.01)
+        assert heart.stalled(60.0 + patience)
 
 
 def test_only_the_answer_to_the_timed_ping_is_measured() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from thkmesh.core import frames, wire
 from thkmesh.core import link_events as link
+from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
@@ -35,7 +36,9 @@ from thkmesh.core.session_events import (
     Introduced,
     Leave,
     NetworkChanged,
+    OpenChannel,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -282,6 +285,56 @@ def take_in(life: Life, peer: Peer) -> None:
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
         life.hear(peer, acked({0: sent[-1].number + 1}))
         life.engine(peer, BufferLow(0))
+
+
+def test_a_burst_goes_out_together() -> None:
+    """Many small messages that were accepted already share a datagram, in order."""
+    life = in_room(BOB)
+    out = life.tell(SendAll(tuple(("", *frames.encode(number)) for number in range(100))))
+    (datagram,) = (each.frame for each in out if isinstance(each, link.SendFrame))
+    parts = [part for part in frames.parse(datagram) if isinstance(part, frames.Fragment)]
+    assert [frames.content(part.kind, part.payload) for part in parts] == list(range(100))
+    assert out == [link.SendFrame(key(BOB), 1, 0, datagram)]
+
+
+def test_a_burst_on_several_channels_keeps_to_them() -> None:
+    """Each message is on its channel, in order there, and goes to who listens to that."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    life.hear(BOB, frames.Listen(("x",)))
+    messages = [("", "first"), ("x", "second"), ("", "third"), ("x", "fourth")]
+    life.tell(SendAll(tuple((name, *frames.encode(data)) for name, data in messages)))
+    parts = [part for part in life.went(BOB) if isinstance(part, frames.Fragment)]
+    said = [(part.stream, frames.content(part.kind, part.payload)) for part in parts]
+    assert sorted(said) == [(0, "first"), (0, "third"), (2, "fourth"), (2, "second")]
+    assert [data for stream, data in said if stream == 2] == ["second", "fourth"]
+
+
+def test_only_a_full_log_makes_wait() -> None:
+    """Each stream has its own; what cannot be sent at all is refused without waiting."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    fill(life, None)
+    streams = [("", None), ("", key(BOB)), ("x", None), ("", key(CAT)), ("unknown", None)]
+    assert [life.session.room_for(*each) for each in streams] == [False, True, True, True, True]
+
+
+def test_of_who_said_goodbye_nothing_is_told_that_was_dropped() -> None:
+    """What it does not want to hear any more stands behind its goodbye."""
+    life = in_room(BOB)
+    life.tell(OpenChannel("x", Delivery.RELIABLE, Priority.NORMAL, listen=False))
+    life.tell(Send(1, key(BOB), *frames.encode("waits"), "x"))
+    life.hear(BOB, frames.Bye(), frames.Listen(()))
+    assert not any(isinstance(event, Undelivered) for event in life.events())
+
+
+def test_who_leaves_or_has_left_accepts_nothing() -> None:
+    """Before that it is only a question of room."""
+    staying, leaving, ended = in_room(BOB), in_room(BOB), in_room()
+    leaving.tell(Leave(1.0))
+    ended.tell(SocketLost(CloseCode.REPLACED, ""))
+    accepting = [each.session.accepting for each in (staying, leaving, ended)]
+    assert accepting == [True, False, False]
 
 
 def test_a_sender_waits_while_the_log_is_full_and_only_for_that() -> None:

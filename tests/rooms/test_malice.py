@@ -23,7 +23,8 @@ CANDIDATES = 2_000
 MORE = 50
 """Words of the friend's, one every 20 ms, for what has been said to take effect."""
 
-GROWTH_LIMIT_BYTES = 5 * 1024 * 1024
+GROWTH_LIMIT_BYTES = 10 * 1024 * 1024
+"""Less than a single wave of frames would take if it were kept; measured: 1 to 7."""
 
 
 @dataclass

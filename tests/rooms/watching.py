@@ -140,6 +140,15 @@ class WatchingHost:
         """The loop of the session."""
         return self._host.loop
 
+    @property
+    def here(self) -> bool:
+        """Whether who asks may enter the session."""
+        return self._host.here
+
+    def lastly(self, call: Callable[[], None]) -> None:
+        """Make a call when the loop has nothing more to do just now."""
+        self._host.lastly(call)
+
     def session(self, me: SessionKey, settings: LinkSettings) -> Session:
         """Return the mind of a new session."""
         return self._host.session(me, settings)

@@ -6,23 +6,13 @@ import secrets
 import pytest
 
 import thkmesh
-from tests.shell.world import PATIENCE, heard
+from tests.shell.world import PATIENCE, heard, ready
 from thkmesh import Room, Undelivered, sync
 from thkmesh.core.credit import WINDOW_LIMIT_BYTES
 from thkmesh.core.frames import MESSAGE_LIMIT_BYTES
 from thkmesh.core.streams import LOG_BYTES
 
 SIZE = 65_536
-
-
-async def ready(here: thkmesh.Channel, there: thkmesh.Channel) -> None:
-    """Wait until both know that the other listens."""
-    told = asyncio.create_task(anext(aiter(there)))
-    while not told.done():
-        await here.send("ready")
-        await here.flush()
-        await asyncio.sleep(0.01)
-    assert (await told).data == "ready"
 
 
 async def test_a_channel_is_a_room_of_its_own(two: tuple[Room, Room]) -> None:

@@ -105,6 +105,19 @@ def test_what_is_put_while_delivering_waits_its_turn() -> None:
     assert order == [1, "another", 2, 3]
 
 
+def test_what_is_being_delivered_is_not_gone_yet() -> None:
+    """Whoever finds a mailbox empty comes behind all that was put before."""
+    loop = asyncio.new_event_loop()
+    left: list[int] = []
+    box: Mailbox[str] = Mailbox(loop, lambda _: left.append(len(box)))
+    for item in "abc":
+        box.put(item)
+    left.append(len(box))
+    loop.run_until_complete(asyncio.sleep(0.0))
+    loop.close()
+    assert [*left, len(box)] == [3, 3, 2, 1, 0]
+
+
 def test_a_delivery_that_fails_holds_up_no_other() -> None:
     """The loop is told of the bug, and what was put behind it arrives all the same."""
     loop = asyncio.new_event_loop()

@@ -129,3 +129,13 @@ def received(
         event = reader.receive(PATIENCE)
         if isinstance(event, kind) and where(event):
             return event
+
+
+async def ready(here: thkmesh.Channel, there: thkmesh.Channel) -> None:
+    """Wait until both know that the other listens."""
+    told = asyncio.create_task(anext(aiter(there)))
+    while not told.done():
+        await here.send("ready")
+        await here.flush()
+        await asyncio.sleep(0.01)
+    assert (await told).data == "ready"

@@ -5,6 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -225,6 +226,35 @@ def test_a_stalled_process_keeps_its_connections() -> None:
         await pair.stop()
 
     world.run(main())
+
+
+def test_nobody_sends_for_a_stalled_process() -> None:
+    """A message waits until the process runs again, whoever asked for it to be sent."""
+    world = World()
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby")
+        bob = await world.join("bob", room="lobby")
+        await asyncio.sleep(1)
+        await ada.send("at once")
+        world.stall("ada", 20)
+        await ada.send("late")
+        assert world.time > 20
+        got = [event.data async for event in _messages(bob, 2)]
+        assert got == ["at once", "late"]
+        await ada.leave()
+        await bob.leave()
+
+    world.run(main())
+
+
+async def _messages(room: Room, count: int) -> AsyncIterator[Message]:
+    async for event in room:
+        if isinstance(event, Message):
+            yield event
+            count -= 1
+            if not count:
+                return
 
 
 def test_timers_of_a_stalled_process_come_late() -> None:

@@ -34,6 +34,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeAlias
 
+from msgspec import Struct
+
 __all__ = [
     "BULK",
     "CHANNELS",
@@ -157,6 +159,8 @@ class Capabilities:
     ice_restart: bool
     trickle: bool
     max_message_bytes: int
+    send_anywhere: bool = False
+    """``Connection.send`` and ``buffered_bytes`` may be called on any thread, one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +279,7 @@ class ChannelClosed:
     channel: int
 
 
-@dataclass(frozen=True, slots=True)
-class FrameReceived:
+class FrameReceived(Struct, frozen=True):
     """One datagram arrived; ``data`` is ours to keep."""
 
     channel: int

@@ -4,22 +4,35 @@ Engines are slow to tell: a peer that vanished is noticed after 5 to 30 seconds,
 and a closed connection sometimes never. So every link asks for itself. A ping
 goes out every ``interval``; anything that arrives answers it. A path has stalled
 when a ping has stayed unanswered for ``patience``, never from silence alone: who
-was not asked need not answer, and while *we* slept nobody is to blame.
+was not asked need not answer, and while *we* slept nobody is to blame. An answer
+may wait behind what is sent again and again: so the patience is four times what
+one usually takes, if that is more, up to ``LONGEST``. "Usually" is the median of
+the last few, for one that waited through an outage says nothing of the path.
 
 When there is reason to doubt the path (the network has changed), it is asked at once
-and often, and has less time to answer: ``DOUBT_PATIENCE``, or four times what it
-usually takes, if that is more; a ping may be lost, and sent again. "Usually" is the
-median of the last few, for one that waited through an outage says nothing of the path.
+and often, and has less time to answer: ``DOUBT_PATIENCE``, or again four times what
+it usually takes.
 What was under way as the doubt arose may still arrive, and answers the first ping only.
 """
 
 from collections import deque
 from typing import Final
 
-__all__ = ["DOUBT", "DOUBT_INTERVAL", "DOUBT_PATIENCE", "INTERVAL", "PATIENCE", "Heartbeat"]
+__all__ = [
+    "DOUBT",
+    "DOUBT_INTERVAL",
+    "DOUBT_PATIENCE",
+    "INTERVAL",
+    "LONGEST",
+    "PATIENCE",
+    "Heartbeat",
+]
 
 INTERVAL: Final = 2.0
 PATIENCE: Final = 6.0
+
+LONGEST: Final = 30.0
+"""Seconds after which a ping is answered by nobody, however slow the path."""
 
 DOUBT: Final = 3.0
 """Seconds for which a path is doubted."""
@@ -28,7 +41,7 @@ DOUBT_INTERVAL: Final = 0.5
 DOUBT_PATIENCE: Final = 1.5
 
 _ROUNDS: Final = 4
-"""How often what an answer usually takes must have passed before a doubt is justified."""
+"""How often what an answer usually takes must have passed before nobody waits any longer."""
 
 _TRIPS: Final = 9
 """So many of the last answers say what is usual."""
@@ -42,7 +55,7 @@ class Heartbeat:
 
         Args:
             interval: seconds between two pings.
-            patience: seconds that a ping may stay unanswered.
+            patience: seconds that a ping may stay unanswered, at least.
         """
         self.sent = 0
         self._interval = interval
@@ -59,22 +72,27 @@ class Heartbeat:
     @property
     def deadline(self) -> float | None:
         """When the next ping is due, or the patience ends."""
-        times = (self._next, self._end)
-        return min((time for time in times if time is not None), default=None)
+        due, end = self._next, self._end
+        return end if due is None or (end is not None and end < due) else due
 
     @property
     def _end(self) -> float | None:
         """When the patience ends; None while nothing is unanswered."""
         if self._unanswered is None:
             return None
-        end = self._unanswered + self._patience
+        end = self._unanswered + max(self._patience, self._rounds)
         return end if self._doubted is None else min(end, self._doubted + self.doubt_patience)
 
     @property
     def doubt_patience(self) -> float:
         """Seconds that a doubted path has to answer."""
+        return max(DOUBT_PATIENCE, self._rounds)
+
+    @property
+    def _rounds(self) -> float:
+        """Seconds in which a path that is alive has answered, going by what is usual."""
         usual = sorted(self._trips)[len(self._trips) // 2] if self._trips else 0.0
-        return max(DOUBT_PATIENCE, _ROUNDS * usual)
+        return min(LONGEST, _ROUNDS * usual)
 
     def start(self, now: float) -> None:
         """Begin to ask; the first ping goes out after the interval."""

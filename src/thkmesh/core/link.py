@@ -124,6 +124,11 @@ WISH_INTERVAL: Final = 2.0
 """New connections that the other side may ask for at once, and seconds for one more."""
 
 
+_SENDING: Final = (Appended, Enqueue)
+_FREQUENT: Final = (FromEngine, *_SENDING, Read)
+"""Datagrams and messages are most of what happens."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """What a link needs to know beside its two ends.
@@ -215,6 +220,7 @@ class Link:
         self._parted = False  # we have said goodbye
         self._heard_at: float | None = None
         self._unheard_since = 0.0
+        self._due: float | None = None
 
     def heir(self) -> "Link":
         """Return the link to the same session, should it come back after this has closed.
@@ -233,6 +239,7 @@ class Link:
         heir._cut_off = True
         if self.generation:
             heir._retry = Retry(self._dice, at=0.0, timeout=self._settings.failed_timeout)
+            heir._due = heir._next_due()
         return heir
 
     @property
@@ -278,16 +285,23 @@ class Link:
     @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
+        return self._due
+
+    def _next_due(self) -> float | None:
         if self.state is LinkState.CLOSED:
             return None
-        times = [self._heartbeat.deadline, self._trickle.due, self._sequencer.deadline]
-        times.append(self._relay.deadline)
-        times.append(self._unheard_at)
-        if self._open and not self._relay.owes:
-            times.append(self._inbox.ack_due)
-        if self._online:
-            times.append(self._retry.deadline)
-        return min([time for time in times if time is not None], default=None)
+        due = self._heartbeat.deadline
+        for time in (
+            self._trickle.due,
+            self._sequencer.deadline,
+            self._relay.deadline,
+            self._unheard_at,
+            self._inbox.ack_due if self._open and not self._relay.owes else None,
+            self._retry.deadline if self._online else None,
+        ):
+            if time is not None and (due is None or time < due):
+                due = time
+        return due
 
     @property
     def _unheard_at(self) -> float | None:
@@ -303,12 +317,19 @@ class Link:
         if self.state is LinkState.CLOSED:
             return []
         out: list[LinkOutput] = []
-        if isinstance(event, Slept):
-            self._slept(event, now, out)
-        self._settle(now, out)
+        # Mostly nothing is due.
+        if isinstance(event, _FREQUENT) and (self._due is None or now < self._due):
+            if isinstance(event, _SENDING) and self._open and not self._leaving:
+                self._take(event, now, out)  # which changes no deadline
+                return out
+        else:
+            if isinstance(event, Slept):
+                self._slept(event, now, out)
+            self._settle(now, out)
         self._take(event, now, out)
         self._watch(now)
         self._use_relay(now, out)
+        self._due = self._next_due()
         return out
 
     def _watch(self, now: float) -> None:
@@ -326,6 +347,11 @@ class Link:
             case FromEngine(number=number, event=reported):
                 if number == self._number:
                     self._reported(reported, now, out)
+            case Appended():
+                self._pump(out)
+            case Enqueue(channel=channel, kind=kind, payload=payload):
+                self._traffic.append(channel, kind, payload)
+                self._pump(out)
             case Measured(number=number, held_bytes=held):
                 if number == self._number:
                     self._outbox.measured(held)
@@ -334,11 +360,6 @@ class Link:
                 if number == self._number:
                     self._meter.reported(stats, now)
                     self._tell_quality(out)
-            case Enqueue(channel=channel, kind=kind, payload=payload):
-                self._traffic.append(channel, kind, payload)
-                self._pump(out)
-            case Appended():
-                self._pump(out)
             case Read(stream=stream, size=size):
                 self._inbox.read(stream, size, now)
             case CutLoose(channel=channel):

@@ -1,4 +1,8 @@
-"""What a link is told, and what it wants done."""
+"""What a link is told, and what it wants done.
+
+What there is one of for every message, or datagram, is a struct, the rest are data
+classes: those take several times as long to make.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -87,16 +91,14 @@ class Relayed:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FromEngine:
+class FromEngine(Struct, frozen=True):
     """Something a connection of this link reported."""
 
     number: int
     event: engine.EngineEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """The answer to ``MeasureBuffer``."""
 
     number: int
@@ -111,8 +113,7 @@ class StatsArrived:
     stats: engine.Stats
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueue:
+class Enqueue(Struct, frozen=True):
     """A message to send to this session alone, now or when the link is up."""
 
     channel: str
@@ -120,8 +121,7 @@ class Enqueue:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """There is more in a log of what goes to everybody."""
 
 
@@ -144,8 +144,7 @@ class Listening:
     """We want to hear of other channels than before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """The application has read so much of what came on a stream (see ``credit``)."""
 
     stream: int
@@ -223,8 +222,7 @@ class Perform:
     operation: engine.Operation
 
 
-@dataclass(frozen=True, slots=True)
-class SendFrame:
+class SendFrame(Struct, frozen=True):
     """Hand a datagram to a channel."""
 
     to: SessionKey
@@ -241,8 +239,7 @@ class SendRelayed:
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MeasureBuffer:
+class MeasureBuffer(Struct, frozen=True):
     """Ask how much the control channel holds; answered by ``Measured``."""
 
     to: SessionKey

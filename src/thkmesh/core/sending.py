@@ -76,16 +76,17 @@ class Lane:
     @property
     def next(self) -> Outgoing | None:
         """The stream of which the next fragment is sent; None if none can be."""
-        if not self.alone.sendable:
-            return self.everybody if self.everybody.sendable else None
-        if not self.everybody.sendable or self.alone.order < self.everybody.order:
-            return self.alone
+        alone = self.alone if self.alone.sendable else None
+        if not self.everybody.sendable:
+            return alone
+        if alone is not None and alone.order < self.everybody.order:
+            return alone
         return self.everybody
 
     @property
-    def has_something(self) -> bool:
-        """Tell whether something can be sent, if only what must be known first."""
-        return self.next is not None or (self.moved and not self.named)
+    def must_introduce(self) -> bool:
+        """Tell whether the other session must know something even if nothing follows it."""
+        return self.moved and not self.named
 
     @property
     def unacknowledged(self) -> int:
@@ -285,41 +286,44 @@ class Outbox:
         """Return the datagrams that fit the engine's window now."""
         taken: list[bytes] = []
         while self.ready and self._held < WINDOW_BYTES:
-            datagram, size = self._datagram()
-            if not size:
+            datagram, size, more = self._datagram()
+            if size:
+                self._held += size + _OVERHEAD_BYTES
+                taken.append(datagram)
+            if not more:
                 break
-            self._held += size + _OVERHEAD_BYTES
-            taken.append(datagram)
         return taken
 
     def fits(self, window_bytes: int) -> bool:
         """Tell whether there is a next datagram while so much may be on its way."""
-        lane = self._next() if self.ready else None
-        if lane is None:
+        turn = self._next() if self.ready else None
+        if turn is None:
             return False
         flight = self.unacknowledged_bytes - self.waiting_bytes
-        size = 0 if lane.next is None else lane.next.next_size()
+        size = 0 if turn[1] is None else turn[1].next_size()
         return flight == 0 or flight + size <= window_bytes
 
     def take_one(self) -> bytes:
         """Return the next datagram; there must be one."""
         return self._datagram()[0]
 
-    def _datagram(self) -> tuple[bytes, int]:
-        """Return the next datagram, and how much is in it; that may be nothing."""
+    def _datagram(self) -> tuple[bytes, int, bool]:
+        """Return the next datagram, how much is in it, and whether more may follow.
+
+        There may be nothing in it.
+        """
         parts = [VERSION]
         size = 0
-        while (lane := self._next()) is not None:
-            took = self._serve(lane, parts, size)
+        while (turn := self._next()) is not None:
+            took = self._serve(*turn, parts, size)
             size += took
             if not took or size >= BATCH_BYTES:
                 break
-        return b"".join(parts), size
+        return b"".join(parts), size, turn is not None
 
-    def _serve(self, lane: Lane, parts: list[bytes], size: int) -> int:
+    def _serve(self, lane: Lane, first: Outgoing | None, parts: list[bytes], size: int) -> int:
         """Add what a lane may send to a datagram of a size; return how much that is."""
         room = BATCH_BYTES - size
-        first, other = lane.next, lane.both
         if first is not None and size and first.next_size() > room:
             return 0
         took = 0
@@ -327,23 +331,26 @@ class Outbox:
             parts.append(b"".join(map(frames.write, lane.introduction())))
             took = len(parts[-1])
         if first is not None:
-            second = other[1] if first is other[0] else other[0]
+            second = lane.alone if first is lane.everybody else lane.everybody
             took += first.take(parts, room - took, second.order if second.sendable else None)
         lane.passed += took / lane.channel.priority
         return took
 
-    def _next(self) -> Lane | None:
-        """Return the lane whose turn it is; None if none has anything to say."""
+    def _next(self) -> tuple[Lane, Outgoing | None] | None:
+        """Return the lane whose turn it is, and its stream; None if none has anything to say.
+
+        There is no stream where only that must be known which comes before it.
+        """
         found = None
-        for lane in self._lanes:
-            known = lane.channel.number == 0 or self._listening is not None
-            if known and lane.has_something:
+        for lane in self._lanes if self._listening is not None else self._lanes[:1]:
+            first = lane.next
+            if first is not None or lane.must_introduce:
                 # Who had nothing to send has no claim on what it did not use.
                 lane.passed = max(lane.passed, self._turn)
-                if found is None or lane.passed < found.passed:
-                    found = lane
+                if found is None or lane.passed < found[0].passed:
+                    found = lane, first
         if found is not None:
-            self._turn = found.passed
+            self._turn = found[0].passed
         return found
 
     @property

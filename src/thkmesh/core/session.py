@@ -48,6 +48,7 @@ from thkmesh.core.session_events import (
     NetworkChanged,
     OpenChannel,
     Send,
+    SendAll,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -89,6 +90,9 @@ __all__ = ["LONG_SLEEP", "PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
 
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
+
+_FREQUENT: Final = (FromLink, Send, SendAll)
+"""Messages and datagrams are most of what happens."""
 
 _BEGINS: Final = (link.OpenConnection, link.Perform)
 
@@ -153,6 +157,9 @@ class Session:
         # By channel, since when a message to everybody has waited for somebody.
         self._stuck_since: dict[str, float] = {}
         self._leave_by: float | None = None
+        # The deadline of all but the links, while nothing has happened to change it.
+        self._other_due: float | None = None
+        self._other_due_known = False
         self._server = ServerState.CONNECTING
         self._ended = False
 
@@ -167,25 +174,42 @@ class Session:
         return tuple(self._links.values())
 
     @property
+    def accepting(self) -> bool:
+        """Tell whether messages are accepted at all; safe to ask on any thread."""
+        return self._leave_by is None and not self._ended
+
+    @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         if self._ended:
             return None
-        times = [self._contact.deadline, self._members.deadline, self._leave_by]
-        times += [since + PATIENCE for since in self._stuck_since.values()]
-        times += self._due.values()
-        return min([time for time in times if time is not None], default=None)
+        if not self._other_due_known:
+            self._other_due_known = True
+            times = [self._contact.deadline, self._members.deadline, self._leave_by]
+            times += [since + PATIENCE for since in self._stuck_since.values()]
+            self._other_due = min([time for time in times if time is not None], default=None)
+        due = self._other_due
+        for each in self._due.values():
+            if due is None or each < due:
+                due = each
+        return due
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
         """Settle what is due, then the event; return what to do."""
         if self._ended:
             return self._after_end(event)
         out: list[SessionOutput] = []
-        if isinstance(event, Slept):
-            self._slept(event, now, out)
-        self._settle(now, out)
+        # Mostly nothing is due.
+        due = self.deadline if isinstance(event, _FREQUENT) else now
+        if due is not None and due <= now:
+            self._other_due_known = False
+            if isinstance(event, Slept):
+                self._slept(event, now, out)
+            self._settle(now, out)
         self._take(event, now, out)
-        self._admit(now, out)
+        if self._waiting or self._stuck_since:
+            self._other_due_known = False
+            self._admit(now, out)
         if self._flushing:
             self._flushed(out)
         self._conclude(now, out)
@@ -202,7 +226,10 @@ class Session:
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
             case Send() | Flush():
-                self._waiting.append(event)
+                if self._waiting or not self._admitted(event, now, out):
+                    self._waiting.append(event)
+            case SendAll(messages=messages):
+                self._append(messages, now, out)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
                 self._flushing = [each for each in self._flushing if each.token != token]
@@ -277,14 +304,12 @@ class Session:
     def _slept(self, event: Slept, now: float, out: list[SessionOutput]) -> None:
         self._contact.slept(event.duration)
         self._members.slept(event.duration)
-        for key in list(self._links):
-            self._to_link(key, event, now, out)
+        self._to_all(event, now, out)
 
     def _network_changed(self, now: float, out: list[SessionOutput]) -> None:
         """Ask everybody at once whether they can still be reached."""
         out += self._contact.network_changed(now)
-        for key in list(self._links):
-            self._to_link(key, NetworkChanged(), now, out)
+        self._to_all(NetworkChanged(), now, out)
 
     def _settle(self, now: float, out: list[SessionOutput]) -> None:
         """Do all that ``now`` has made due."""
@@ -296,8 +321,7 @@ class Session:
             if now >= since + PATIENCE:
                 self._cut_loose(channel, now, out)
         if self._leave_by is not None and now >= self._leave_by:
-            for key in list(self._links):
-                self._to_link(key, link.Abandon(), now, out)
+            self._to_all(link.Abandon(), now, out)
 
     # --- links and members ----------------------------------------------------------
 
@@ -319,9 +343,19 @@ class Session:
         else:
             self._due[key] = due
         for output in outputs:
+            if isinstance(output, link.SendFrame):  # most are
+                out.append(output)
+                continue
             # What one output leads to may have closed the link: nothing is begun any more.
             if self._links.get(key) is target or not isinstance(output, _BEGINS):
                 self._from_link(target, output, now, out)
+
+    def _to_all(
+        self, event: link.LinkEvent | Tick | Slept, now: float, out: list[SessionOutput]
+    ) -> None:
+        """Hand an event to all links."""
+        for key in list(self._links):
+            self._to_link(key, event, now, out)
 
     def _from_link(
         self, source: Link, output: link.LinkOutput, now: float, out: list[SessionOutput]
@@ -342,6 +376,7 @@ class Session:
                 if peer is not None:
                     out.append(Emit(Undelivered(peer, count, channel)))
             case link.Moved(state=state):
+                self._other_due_known = False
                 if peer is not None:
                     out.append(Emit(LinkChanged(peer, state)))
                 alive = state is LinkState.CONNECTED
@@ -355,6 +390,7 @@ class Session:
                 if peer is not None:
                     out.append(Emit(QualityChanged(peer, quality)))
             case link.SaidGoodbye():
+                self._other_due_known = False
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
                 out.append(_refused(error, peer))
@@ -413,8 +449,7 @@ class Session:
         self._server = state
         out.append(Emit(ServerChanged(state, self._contact.error)))
         if state is not ServerState.CONNECTED:
-            for key in list(self._links):
-                self._to_link(key, link.Offline(), now, out)
+            self._to_all(link.Offline(), now, out)
 
     # --- sending ----------------------------------------------------------------------
 
@@ -422,17 +457,15 @@ class Session:
         known = len(self._channels)
         channel = self._channels.open(event.name, event.delivery, event.priority)
         if len(self._channels) > known:
-            for key in list(self._links):
-                self._to_link(key, link.Opened(channel.name), now, out)
+            self._to_all(link.Opened(channel.name), now, out)
         self._listen(event.name, now, out, wanted=event.listen)
 
     def _listen(self, name: str, now: float, out: list[SessionOutput], *, wanted: bool) -> None:
         if self._channels.listen(name, wanted=wanted):
-            for key in list(self._links):
-                self._to_link(key, link.Listening(), now, out)
+            self._to_all(link.Listening(), now, out)
 
     def room_for(self, channel: str, to: SessionKey | None) -> bool:
-        """Tell whether a message would be accepted at once; safe to ask on any thread."""
+        """Tell whether a message need not wait; to everybody, safe to ask on any thread."""
         found, target = self._channels.get(channel), self._links.get(to) if to else None
         if found is None or (to is not None and target is None):
             return True
@@ -440,27 +473,15 @@ class Session:
 
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
-        if not self._waiting:
-            self._stuck_since.clear()
-            return
         full: set[tuple[str, SessionKey | None]] = set()
         still: deque[Send | Flush] = deque()
         for each in self._waiting:
-            if isinstance(each, Flush):
-                if any(channel == each.channel for channel, _ in full):
-                    still.append(each)
-                else:
-                    self._flush(each)
-                continue
-            refusal = self._refusal(each)
-            stream = (each.channel, each.to)
-            if refusal is not None:
-                out.append(Unsendable(each.token, refusal))
-            elif stream in full or not self._has_room(each):
-                full.add(stream)
+            if _is_behind(each, full):
                 still.append(each)
-            else:
-                self._accept(each, now, out)
+            elif not self._admitted(each, now, out):
+                assert isinstance(each, Send), "a flush waits for messages alone"
+                full.add((each.channel, each.to))
+                still.append(each)
         self._waiting = still
         stuck = {channel for channel, to in full if to is None}
         self._stuck_since = {each: self._stuck_since.get(each, now) for each in sorted(stuck)}
@@ -469,6 +490,20 @@ class Session:
             self._cut_loose(channel, now, out)
         if vain:
             self._admit(now, out)
+
+    def _admitted(self, each: Send | Flush, now: float, out: list[SessionOutput]) -> bool:
+        """Do what is asked, or refuse it for good; False when it has to wait for room."""
+        if isinstance(each, Flush):
+            self._flush(each)
+            return True
+        refusal = self._refusal(each)
+        if refusal is not None:
+            out.append(Unsendable(each.token, refusal))
+            return True
+        if not self.room_for(each.channel, each.to):
+            return False
+        self._accept(each, now, out)
+        return True
 
     def _slowest(self, channel: str) -> list[Link]:
         """Return those for whom everybody waits on a channel."""
@@ -494,20 +529,21 @@ class Session:
             return NotListening(f"{to.id} does not listen to the channel {send.channel}")
         return None
 
-    def _has_room(self, send: Send) -> bool:
-        channel = self._channels[send.channel]
-        log = channel.log if send.to is None else self._links[send.to].lane(channel).log
-        return log.has_room
-
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
-            self._channels[send.channel].log.append(send.kind, send.payload)
-            for key in list(self._links):
-                self._to_link(key, link.Appended(), now, out)
+            self._append(((send.channel, send.kind, send.payload),), now, out)
         else:
             enqueue = link.Enqueue(send.channel, send.kind, send.payload)
             self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
+
+    def _append(
+        self, messages: Iterable[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
+    ) -> None:
+        """Send messages to everybody, each on its channel."""
+        for channel, kind, payload in messages:
+            self._channels[channel].log.append(kind, payload)
+        self._to_all(link.Appended(), now, out)
 
     def _cut_loose(self, channel: str, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""
@@ -534,8 +570,7 @@ class Session:
             self._leave_by = min(self._leave_by, now + patience)
             return
         self._leave_by = now + patience
-        for key in list(self._links):
-            self._to_link(key, link.Depart(), now, out)
+        self._to_all(link.Depart(), now, out)
 
     def _conclude(self, now: float, out: list[SessionOutput]) -> None:
         """End once every link has closed after ``Leave``, or the server said never."""
@@ -543,8 +578,7 @@ class Session:
             out += self._contact.leave()
         if self._contact.state is not ServerState.CLOSED:
             return
-        for key in list(self._links):
-            self._to_link(key, link.Abandon(), now, out)
+        self._to_all(link.Abandon(), now, out)
         self._ended = True
         error = self._contact.error
         for each in (*self._waiting, *self._flushing):
@@ -557,6 +591,13 @@ class Session:
         if isinstance(event, Send | Flush):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
+
+
+def _is_behind(each: Send | Flush, full: set[tuple[str, SessionKey | None]]) -> bool:
+    """Tell whether it has to wait for messages before it, whose streams have no room."""
+    if isinstance(each, Flush):
+        return any(channel == each.channel for channel, _ in full)
+    return (each.channel, each.to) in full
 
 
 def _refused(error: PeerError, peer: Peer | None) -> Emit:

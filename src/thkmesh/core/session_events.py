@@ -1,7 +1,13 @@
-"""What a session is told, and what it wants done."""
+"""What a session is told, and what it wants done.
+
+What there is one of for every message, or datagram, is a struct, the rest are data
+classes: those take several times as long to make.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
@@ -28,6 +34,7 @@ __all__ = [
     "NetworkChanged",
     "OpenChannel",
     "Send",
+    "SendAll",
     "SessionEvent",
     "SessionOutput",
     "SignalVerified",
@@ -100,16 +107,14 @@ class Suspected:
     error: PeerError
 
 
-@dataclass(frozen=True, slots=True)
-class FromLink:
+class FromLink(Struct, frozen=True):
     """What the shell has to tell a link."""
 
     to: SessionKey
     event: link.LinkEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """A message for everybody (``to`` None) or one session; ``token`` is the sender's."""
 
     token: int
@@ -144,6 +149,16 @@ class Flush:
     channel: str
 
 
+class SendAll(Struct, frozen=True):
+    """Messages for everybody that have been accepted already: channel, kind and payload.
+
+    They came too fast, one behind the other, to be handled one by one; as there was room
+    for the first, and as they are little, they exceed no limit by much.
+    """
+
+    messages: tuple[tuple[str, int, bytes], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Cancel:
     """The sender does not want to wait any longer; if it still waits, it was not sent."""
@@ -168,6 +183,7 @@ SessionEvent: TypeAlias = (
     | Suspected
     | FromLink
     | Send
+    | SendAll
     | Cancel
     | NetworkChanged
     | OpenChannel
@@ -186,8 +202,7 @@ class Emit:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """Tell the application of a message; what it has read is reported to the link.
 
     ``FromLink(source, Read(stream, cost))`` does that, for one or for many.
@@ -199,8 +214,7 @@ class Deliver:
     cost: int
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The message of that token is now ours to deliver; or the ``Flush`` is done."""
 
     token: int

@@ -228,7 +228,7 @@ class Outgoing:
     @property
     def sendable(self) -> bool:
         """Tell whether the next fragment may be sent."""
-        if not self.waiting:
+        if not self.owed or self.sent >= self._log.next:
             return False
         entry = self._log.entry(self.sent)
         return entry.start + len(entry.payload) + OVERHEAD_BYTES <= self.limit

@@ -29,6 +29,8 @@ def read(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         InvalidMessage: it is cut off, or too large.
     """
+    if at < len(data) and data[at] < 0x80:  # which most are
+        return data[at], at + 1
     number = shift = 0
     for end in range(at, min(at + 8, len(data))):
         byte = data[end]

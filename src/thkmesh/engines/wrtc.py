@@ -63,7 +63,11 @@ __all__ = ["WrtcConnection", "WrtcEngine"]
 Emit = Callable[[EngineEvent], None]
 
 _CAPABILITIES: Final = Capabilities(
-    rollback=True, ice_restart=True, trickle=True, max_message_bytes=262_144
+    rollback=True,
+    ice_restart=True,
+    trickle=True,
+    max_message_bytes=262_144,
+    send_anywhere=True,
 )
 
 _NO_MORE: Final = "a=end-of-candidates\r\n"

@@ -26,7 +26,7 @@ from contextvars import Context, ContextVar
 from itertools import count
 from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
-__all__ = ["Step", "Stuck", "VirtualLoop", "process", "run"]
+__all__ = ["Step", "Stuck", "VirtualLoop", "present", "process", "run"]
 
 _TURNS = 1_000_000
 """This many turns of the loop without a tick of the clock are a busy wait."""
@@ -48,6 +48,11 @@ def process(name: str) -> Context:
     context = Context()
     context.run(_process.set, name)
     return context
+
+
+def present() -> str:
+    """Return the process that runs now."""
+    return _process.get()
 
 
 class Stuck(RuntimeError):

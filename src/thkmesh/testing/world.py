@@ -52,7 +52,7 @@ from thkmesh.room import Room
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
-from thkmesh.testing.clock import Step, VirtualLoop, process
+from thkmesh.testing.clock import Step, VirtualLoop, present, process
 from thkmesh.testing.network import SERVER, SignalingServer
 from thkmesh.testing.notary import KnownIdentity, Notary
 from thkmesh.testing.witness import Witness
@@ -212,7 +212,10 @@ class World:
         return await self.spawn(host, self._enter(host, settings))
 
     async def _enter(self, host: str, settings: RoomSettings) -> Room:
-        inline = InlineHost(self.engine(host), self.dice("session").random, self._mind)
+        life = self._process(host)
+        inline = InlineHost(
+            self.engine(host), self.dice("session").random, self._mind, lambda: present() == life
+        )
         self._inlines.setdefault(host, []).append(inline)
         room = Room(settings, inline, self.transport(host))
         await room.enter()

@@ -2,9 +2,9 @@
  * Is the other end of a path alive? See `core/heartbeat.py`.
  *
  * A ping goes out every `interval`; anything that arrives answers it. A path has
- * stalled when a ping has stayed unanswered for `patience`, never from silence
- * alone, and while we slept nobody is to blame. A path that is doubted is asked at
- * once and often, and has less time to answer.
+ * stalled when a ping has stayed unanswered for `patience`, or four times what an
+ * answer usually takes, never from silence alone, and while we slept nobody is to
+ * blame. A path that is doubted is asked at once and often, and has less time to answer.
  * @module
  */
 
@@ -12,6 +12,8 @@
 export const INTERVAL = 2.0;
 /** Seconds that a ping may stay unanswered. */
 export const PATIENCE = 6.0;
+/** Seconds after which a ping is answered by nobody, however slow the path. */
+export const LONGEST = 30.0;
 /** Seconds for which a path is doubted. */
 export const DOUBT = 3.0;
 /** Seconds between pings meanwhile. */
@@ -19,7 +21,7 @@ export const DOUBT_INTERVAL = 0.5;
 /** Seconds that a ping may stay unanswered then, unless answers usually take long. */
 export const DOUBT_PATIENCE = 1.5;
 
-/** How often what an answer usually takes must have passed before a doubt is justified. */
+/** How often what an answer usually takes must have passed before nobody waits any longer. */
 const ROUNDS = 4;
 /** So many of the last answers say what is usual. */
 const TRIPS = 9;
@@ -51,7 +53,7 @@ export class Heartbeat {
 
   /**
    * @param {number} [interval] seconds between two pings
-   * @param {number} [patience] seconds that a ping may stay unanswered
+   * @param {number} [patience] seconds that a ping may stay unanswered, at least
    */
   constructor(interval = INTERVAL, patience = PATIENCE) {
     this.#interval = interval;
@@ -68,15 +70,19 @@ export class Heartbeat {
   /** When the patience ends; null while nothing is unanswered. */
   get #end() {
     if (this.#unanswered === null) return null;
-    const end = this.#unanswered + this.#patience;
+    const end = this.#unanswered + Math.max(this.#patience, this.#rounds);
     return this.#doubted === null ? end : Math.min(end, this.#doubted + this.doubtPatience);
   }
 
   /** Seconds that a doubted path has to answer. */
   get doubtPatience() {
+    return Math.max(DOUBT_PATIENCE, this.#rounds);
+  }
+
+  /** Seconds in which a path that is alive has answered, going by what is usual. */
+  get #rounds() {
     const ordered = [...this.#trips].sort((a, b) => a - b);
-    const usual = ordered[Math.floor(ordered.length / 2)] ?? 0;
-    return Math.max(DOUBT_PATIENCE, ROUNDS * usual);
+    return Math.min(LONGEST, ROUNDS * (ordered[Math.floor(ordered.length / 2)] ?? 0));
   }
 
   /**

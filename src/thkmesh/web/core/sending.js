@@ -69,9 +69,9 @@ export class Lane {
     return !everybody.sendable || alone.order < everybody.order ? alone : everybody;
   }
 
-  /** Whether something can be sent, if only what must be known first. */
-  get hasSomething() {
-    return this.next !== null || (this.moved && !this.named);
+  /** Whether the other session must know something even if nothing follows it. */
+  get mustIntroduce() {
+    return this.moved && !this.named;
   }
 
   /** How many messages are not known to have arrived. */
@@ -377,7 +377,7 @@ export class Outbox {
     let found = null;
     for (const lane of this.#lanes) {
       const known = lane.channel.number === 0 || this.#listening !== null;
-      if (!known || !lane.hasSomething) continue;
+      if (!known || (lane.next === null && !lane.mustIntroduce)) continue;
       // Who had nothing to send has no claim on what it did not use.
       lane.passed = Math.max(lane.passed, this.#turn);
       if (found === null || lane.passed < found.passed) found = lane;

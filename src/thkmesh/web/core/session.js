@@ -31,6 +31,7 @@ import { Traffic } from "./traffic.js";
  *   | { type: "from-link", to: string, event: LinkEvent }
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
  *       channel: string }
+ *   | { type: "send-all", messages: [channel: string, kind: number, payload: Uint8Array][] }
  *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
  *       priority: number, listen: boolean }
  *   | { type: "close-channel", name: string }
@@ -78,6 +79,14 @@ const REMEMBERED = 256;
 function done({ channel, places }) {
   return places.every(({ link, everybody, alone }) => (
     link.state === "closed" || link.lane(channel).reached(everybody, alone)));
+}
+
+/**
+ * Return what tells the streams of messages apart.
+ * @param {Extract<SessionEvent, { type: "send" }>} send
+ */
+function streamOf({ channel, to }) {
+  return `${to ?? ""} ${channel}`;
 }
 
 /** My life in one room. */
@@ -178,7 +187,7 @@ export class Session {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
-    this.#admit(now, out);
+    if (this.#waiting.length > 0 || this.#stuckSince.size > 0) this.#admit(now, out);
     if (this.#flushing.length > 0) this.#flushed(out);
     this.#conclude(now, out);
     return out;
@@ -201,7 +210,10 @@ export class Session {
         break;
       case "send":
       case "flush":
-        this.#waiting.push(event);
+        if (this.#waiting.length > 0 || !this.#admitted(event, now, out)) this.#waiting.push(event);
+        break;
+      case "send-all":
+        this.#append(event.messages, now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
@@ -590,10 +602,6 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #admit(now, out) {
-    if (this.#waiting.length === 0) {
-      this.#stuckSince.clear();
-      return;
-    }
     /** Streams that are full. @type {Set<string>} */
     const full = new Set();
     /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
@@ -602,23 +610,16 @@ export class Session {
     const stuck = new Set();
     const still = [];
     for (const each of this.#waiting) {
-      if (each.type === "flush") {
-        if (slow.has(each.channel)) still.push(each);
-        else this.#flush(each);
-        continue;
-      }
-      const { token, channel, to } = each;
-      const refusal = this.#refusal(each);
-      const stream = `${to ?? ""} ${channel}`;
-      if (refusal !== null) {
-        out.push({ type: "unsendable", token, error: refusal });
-      } else if (full.has(stream) || !this.#hasRoom(each)) {
-        full.add(stream);
-        slow.add(channel);
-        if (to === null) stuck.add(channel);
+      const behind = each.type === "flush" ? slow.has(each.channel) : full.has(streamOf(each));
+      if (behind) {
         still.push(each);
-      } else {
-        this.#accept(each, now, out);
+      } else if (!this.#admitted(each, now, out)) {
+        if (each.type === "send") {
+          full.add(streamOf(each));
+          slow.add(each.channel);
+          if (each.to === null) stuck.add(each.channel);
+        }
+        still.push(each);
       }
     }
     this.#waiting = still;
@@ -627,6 +628,27 @@ export class Session {
     const vain = [...this.#stuckSince.keys()].filter((channel) => this.#isVain(channel));
     for (const channel of vain) this.#cutLoose(channel, now, out);
     if (vain.length > 0) this.#admit(now, out);
+  }
+
+  /**
+   * Do what is asked, or refuse it for good; false when it has to wait for room.
+   * @param {Extract<SessionEvent, { type: "send" | "flush" }>} each
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #admitted(each, now, out) {
+    if (each.type === "flush") {
+      this.#flush(each);
+      return true;
+    }
+    const refusal = this.#refusal(each);
+    if (refusal !== null) {
+      out.push({ type: "unsendable", token: each.token, error: refusal });
+      return true;
+    }
+    if (!this.#hasRoom(each)) return false;
+    this.#accept(each, now, out);
+    return true;
   }
 
   /**
@@ -679,12 +701,24 @@ export class Session {
    */
   #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
-      this.#channels.get(channel).log.append(kind, payload);
-      this.#toAll({ type: "appended" }, now, out);
+      this.#append([[channel, kind, payload]], now, out);
     } else {
       this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
     out.push({ type: "accepted", token });
+  }
+
+  /**
+   * Send messages to everybody, each on its channel.
+   * @param {Extract<SessionEvent, { type: "send-all" }>["messages"]} messages
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #append(messages, now, out) {
+    for (const [channel, kind, payload] of messages) {
+      this.#channels.get(channel).log.append(kind, payload);
+    }
+    this.#toAll({ type: "appended" }, now, out);
   }
 
   /**
