@@ -31,6 +31,7 @@ from thkmesh.core.session_events import (
     Deliver,
     Emit,
     Ended,
+    Flush,
     FromLink,
     Heard,
     Introduced,
@@ -704,6 +705,31 @@ def test_leaving_has_an_end() -> None:
     assert not any(isinstance(o, link.OpenConnection) for o in life.last)
     life.tell(Tick(), after=5.0)
     assert Ended(None) in life.last
+
+
+def test_a_flush_does_not_hide_what_our_leaving_lost() -> None:
+    """Who is given up because we run out of patience has not got it; who was gone is excused."""
+    life = in_room(BOB, CAT)
+    life.tell(send(1, None, "hello"))
+    life.tell(Flush(2, ""))
+    assert not [o for o in life.last if isinstance(o, Accepted)]
+    life.hear(CAT, frames.Bye())
+    life.tell(Leave(5.0))
+    assert not [o for o in life.last if isinstance(o, Accepted | Unsendable)]
+    life.tell(Tick(), after=5.0)
+    assert [o.token for o in life.last if isinstance(o, Unsendable)] == [2]
+    assert Ended(None) in life.last
+
+
+def test_a_flush_is_done_when_leaving_has_delivered() -> None:
+    """The last acknowledgement ends both, and the flush has been served."""
+    life = in_room(BOB)
+    life.tell(send(1, None, "hello"))
+    life.tell(Flush(2, ""))
+    life.tell(Leave(5.0))
+    life.hear(BOB, acked({0: 1}))
+    assert [o.token for o in life.last if isinstance(o, Accepted)] == [2]
+    assert not [o for o in life.last if isinstance(o, Unsendable)]
 
 
 def test_leaving_can_be_hurried() -> None:

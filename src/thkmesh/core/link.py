@@ -187,6 +187,8 @@ class Link:
         self.to = to
         self.polite = me < to
         self.state = LinkState.CONNECTING
+        self.delivered = False
+        """Whether all that was sent had arrived when it was closed."""
         self._dice = dice
         self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
@@ -782,6 +784,7 @@ class Link:
         self._open = False
         self._heartbeat.stop()
         self._meter.stop()
+        self.delivered = not self._outbox.unacknowledged
         self._traffic.close()
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -109,20 +109,26 @@ _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Flushing:
     """A flush that is not done: how far each link must have got, in its two streams."""
 
     token: int
     channel: Channel
-    places: tuple[tuple[Link, int, int], ...]
+    places: list[tuple[Link, int, int]]
 
-    @property
-    def done(self) -> bool:
-        return all(
-            link.state is LinkState.CLOSED or link.lane(self.channel).reached(everybody, alone)
-            for link, everybody, alone in self.places
-        )
+    def settle(self, *, leaving: bool) -> bool:
+        """Wait no longer for who has all of it, or is gone; tell whether that is everybody.
+
+        While we leave it may be we who gave somebody up: then nobody is excused.
+        """
+        self.places = [each for each in self.places if self._waits_for(*each, leaving=leaving)]
+        return not self.places
+
+    def _waits_for(self, to: Link, everybody: int, alone: int, *, leaving: bool) -> bool:
+        if to.state is LinkState.CLOSED:
+            return leaving and not to.delivered
+        return not to.lane(self.channel).reached(everybody, alone)
 
 
 class Session:
@@ -554,14 +560,16 @@ class Session:
     def _flush(self, flush: Flush) -> None:
         """Take note of how far everybody must have got."""
         channel = self._channels[flush.channel]
-        places = (
+        places = [
             (each, channel.log.next, each.lane(channel).log.next) for each in self._links.values()
-        )
-        self._flushing.append(_Flushing(flush.token, channel, tuple(places)))
+        ]
+        self._flushing.append(_Flushing(flush.token, channel, places))
 
     def _flushed(self, out: list[SessionOutput]) -> None:
-        out += [Accepted(each.token) for each in self._flushing if each.done]
-        self._flushing = [each for each in self._flushing if not each.done]
+        leaving = self._leave_by is not None
+        done = [each for each in self._flushing if each.settle(leaving=leaving)]
+        out += [Accepted(each.token) for each in done]
+        self._flushing = [each for each in self._flushing if each.places]
 
     # --- the end ------------------------------------------------------------------------
 

@@ -105,6 +105,8 @@ export class Link {
   polite;
   /** @type {LinkState} */
   state = "connecting";
+  /** Whether all that was sent had arrived when it was closed. */
+  delivered = false;
   #me;
   #settings;
   #dice;
@@ -990,6 +992,7 @@ export class Link {
     this.#open = false;
     this.#heartbeat.stop();
     this.#meter.stop();
+    this.delivered = this.#outbox.unacknowledged.size === 0;
     this.#traffic.close();
     this.#sequencer.rest();
     this.#move("closed", out);

@@ -73,12 +73,17 @@ const REMEMBERED = 256;
  */
 
 /**
- * Return whether all that a flush waits for has arrived, or is not owed.
+ * Wait no longer for who has all of it, or is gone; return whether that is everybody.
+ * While we leave it may be we who gave somebody up: then nobody is excused.
  * @param {Flushing} flush
+ * @param {boolean} leaving
  */
-function done({ channel, places }) {
-  return places.every(({ link, everybody, alone }) => (
-    link.state === "closed" || link.lane(channel).reached(everybody, alone)));
+function settled(flush, leaving) {
+  const { channel } = flush;
+  flush.places = flush.places.filter(({ link, everybody, alone }) => (
+    link.state === "closed" ? leaving && !link.delivered
+      : !link.lane(channel).reached(everybody, alone)));
+  return flush.places.length === 0;
 }
 
 /**
@@ -747,9 +752,9 @@ export class Session {
   /** @param {SessionOutput[]} out */
   #flushed(out) {
     for (const each of this.#flushing) {
-      if (done(each)) out.push({ type: "accepted", token: each.token });
+      if (settled(each, this.#leaveBy !== null)) out.push({ type: "accepted", token: each.token });
     }
-    this.#flushing = this.#flushing.filter((each) => !done(each));
+    this.#flushing = this.#flushing.filter(({ places }) => places.length > 0);
   }
 
   // --- the end ----------------------------------------------------------------------------
