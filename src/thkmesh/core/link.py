@@ -193,11 +193,10 @@ class Link:
         self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
         self._hasty = settings.hasty
-        capabilities = settings.capabilities
         self._negotiator = Negotiator(
             self.polite,
-            can_rollback=capabilities.rollback,
-            can_restart_ice=capabilities.ice_restart,
+            can_rollback=settings.capabilities.rollback,
+            can_restart_ice=settings.capabilities.ice_restart,
         )
         self._sequencer: Sequencer[wire.SignalBody | None] = Sequencer(online=False)
         self._budget = CandidateBudget()

@@ -258,12 +258,8 @@ class Session:
                 self._listen(name, now, out, wanted=False)
             case Suspected(claimed=claimed, error=error):
                 out.append(_refused(error, self._members.peer(claimed) if claimed else None))
-            case SocketLost(code=code, reason=reason):
-                if self._leave_by is None:
-                    out += self._contact.lost(code, reason, now)
-                    if self._contact.state is ServerState.CONNECTING:
-                        unreachable = ServerUnreachable(reason)
-                        out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
+            case SocketLost():
+                self._socket_lost(event, now, out)
             case Start():
                 out += self._contact.start(now)
             case NetworkChanged():
@@ -276,6 +272,14 @@ class Session:
             case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
+
+    def _socket_lost(self, event: SocketLost, now: float, out: list[SessionOutput]) -> None:
+        if self._leave_by is not None:
+            return
+        out += self._contact.lost(event.code, event.reason, now)
+        if self._contact.state is ServerState.CONNECTING:
+            unreachable = ServerUnreachable(event.reason)
+            out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
 
     def _welcomed(
         self, message: wire.Welcome, peers: Iterable[Peer], now: float, out: list[SessionOutput]
