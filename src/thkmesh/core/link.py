@@ -438,6 +438,7 @@ class Link:
         due = self._inbox.ack_due
         if self._open and not self._relay.owes and due is not None and now >= due:
             self._acknowledge(out)
+            self._inbox.try_again(now)
         if self._trickle.is_due(now):
             self._flush(now, out)
         if self._online:

@@ -439,7 +439,10 @@ export class Link {
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
-    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) this.#acknowledge(out);
+    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) {
+      this.#acknowledge(out);
+      this.#inbox.tryAgain(now);
+    }
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
       if (this.#retry.overdue(now)) this.#overdue(now, out);
