@@ -279,6 +279,11 @@ class Link:
         return self._outbox.unacknowledged
 
     @property
+    def assembling(self) -> int:
+        """What the messages that have not come as a whole take here, in bytes."""
+        return self._inbox.assembling
+
+    @property
     def received(self) -> bool:
         """Tell whether there was ever a connection over which messages could come."""
         return self._inbox.begun

@@ -148,6 +148,11 @@ class Inbox:
         self._news.update(streams)
         self.ack_due = now
 
+    @property
+    def assembling(self) -> int:
+        """What the messages that are not whole yet have cost so far."""
+        return sum(incoming.assembling for incoming in self._streams.values())
+
     def close(self) -> None:
         """Hold no message that is whole; what is known of the streams remains, for ``again``."""
         for incoming in self._streams.values():

@@ -240,6 +240,11 @@ export class Link {
     return this.#outbox.unacknowledged;
   }
 
+  /** What the messages that have not come as a whole take here, in bytes. */
+  get assembling() {
+    return this.#inbox.assembling;
+  }
+
   /** Whether there was ever a connection over which messages could come. */
   get received() {
     return this.#inbox.begun;

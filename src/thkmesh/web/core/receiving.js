@@ -193,6 +193,11 @@ export class Inbox {
     this.ackDue = now;
   }
 
+  /** What the messages that are not whole yet have cost so far. */
+  get assembling() {
+    return [...this.#streams.values()].reduce((sum, { assembling }) => sum + assembling, 0);
+  }
+
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */
   close() {
     for (const { credit, assembling } of this.#streams.values()) credit.close(assembling);
