@@ -86,4 +86,19 @@ def _taken_up_again(recorder: Recorder) -> None:
     story.run(1.0)
 
 
-TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again)
+def _one_goes_on(recorder: Recorder) -> None:
+    """What one stream has lost comes again although another goes on."""
+    story = Story(recorder)
+    _enter(story)
+    story.run(RELAY_AFTER)
+    _relayed(story, frames.Resume({}), frames.Listen(("x",), 1))
+    story.send(1, channel="x")
+    for number in range(8):
+        story.send(2 + number, ADA)
+        story.run(0.4)
+        _relayed(story, acked({1: number + 1}))
+    _relayed(story, acked({2: 1}))
+    story.run(KEEPALIVE + 1.0)
+
+
+TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again, _one_goes_on)

@@ -573,3 +573,27 @@ def test_our_sleep_is_no_time_out() -> None:
     world.now += 100.0
     world.tell(world.low, Slept(100.0))
     assert len(world.low.relayed) == said
+
+
+@pytest.mark.parametrize("cut_loose", [False, True])
+def test_what_is_lost_comes_again_while_another_channel_goes_on(*, cut_loose: bool) -> None:
+    """Progress of one stream is none of another; a lost skip is no better than a fragment."""
+    world = cut_off()
+    world.open(world.low, "x")
+    world.listen(world.high, "x")
+    world.run(2.0)
+    world.send(world.low, "first", channel="x")
+    world.run(1.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "lost", channel="x")
+    if cut_loose:
+        world.tell(world.low, CutLoose("x"))
+    world.relay_loses = lambda _: False
+    for number in range(20):
+        world.send(world.low, number)
+        world.run(TIMEOUT / 4)
+    if cut_loose:
+        assert world.high.said(MessagesLost) == [MessagesLost(LOW, "x", 1)]
+    else:
+        assert world.high.heard[:12].count("lost") == 1
+    assert world.low.link.unacknowledged == {}

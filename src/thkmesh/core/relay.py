@@ -14,8 +14,9 @@ take, so this path **may lose**; it needs its own repair:
 ``Resume``, with all that we listen to, is said until the other side has answered with
 its own or with an acknowledgement; then sending goes on from what that expects. At
 most ``WINDOW_BYTES`` are on their way. A receiver ignores what leaves a gap and says
-again what it expects; a sender without progress for a while starts again from what
-is acknowledged (go-back-N), behind another ``Resume``, and names its channels anew. A
+again what it expects; a sender without progress for a while, in any one stream, starts
+again from what is acknowledged (go-back-N), behind another ``Resume``, and names its
+channels anew. A
 ``Resume`` is answered with all that is wanted and listened to. So every loss is repaired:
 of fragments, names, skips and acknowledgements by the sender's time-out; of a grant, or
 of the news that we listen to another channel, after ``KEEPALIVE`` at the latest.
@@ -86,6 +87,7 @@ class Relay:
         self._timeout = TIMEOUT
         self._tries = 0
         self._ask_at: float | None = None
+        self._flight: dict[int, int] = {}  # as it was when that was set
         self._asked_at: float | None = None
         self._free_at: float | None = None
 
@@ -149,11 +151,13 @@ class Relay:
         if not self.open:
             return
         self._tries = 0
-        unsettled = self._outbox.unsettled
+        flight = self._outbox.flight
         if self._asked_at is not None and self._outbox.unacknowledged_bytes < before:
             self._timeout = min(max(2 * (now - self._asked_at), TIMEOUT), TIMEOUT_MOST)
-        self._asked_at = now if unsettled else None
-        self._ask_at = now + (self._timeout if unsettled else KEEPALIVE)
+        self._asked_at = now if flight else None
+        # One stream may go on while another has lost something.
+        if all(acked > self._flight.get(stream, -1) for stream, acked in flight.items()):
+            self._wait(now, self._timeout if flight else KEEPALIVE)
 
     # --- what is said -----------------------------------------------------------------
 
@@ -203,29 +207,35 @@ class Relay:
             said = (ack, self._traffic.listening()) if self._answering else (ack,)
             self.owes = self._answering = False
             return frames.datagram(*said)
+        datagram = self._outbox.take_one()
         if self._asked_at is None:
             self._asked_at = now
-            self._ask_at = now + self._timeout
-        return self._outbox.take_one()
+            self._wait(now, self._timeout)
+        return datagram
+
+    def _wait(self, now: float, duration: float) -> None:
+        """Wait for progress of all that is on its way."""
+        self._ask_at = now + duration
+        self._flight = self._outbox.flight
 
     def _ask_again(self, now: float) -> None:
         self._tries += 1
         if self._tries >= TRIES:
             self.answered = False
             self._outbox.pause()
-        if self._tries > 1 or self._outbox.unsettled:
+        if self._tries > 1 or self._outbox.flight:
             self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
         self._outbox.rewind()
         self._resuming = True
         self._asked_at = None
-        self._ask_at = now + self._timeout
+        self._wait(now, self._timeout)
 
     def _begin(self, now: float) -> None:
         self._outbox.pause()
         self.open = self._resuming = True
         self._tries = 0
         self._timeout = TIMEOUT
-        self._ask_at = now + self._timeout
+        self._wait(now, self._timeout)
         self._asked_at = None
 
     def _close(self) -> None:

@@ -202,11 +202,14 @@ class Outbox:
         return sum(each.unacknowledged_bytes for lane in self._lanes for each in lane.both)
 
     @property
-    def unsettled(self) -> bool:
-        """Tell whether something is on its way, or has to be skipped."""
-        return any(
-            lane.moved or any(each.sent > each.acked for each in lane.both) for lane in self._lanes
-        )
+    def flight(self) -> dict[int, int]:
+        """How far each stream is acknowledged of which something is on its way, or skipped."""
+        return {
+            each.stream: each.acked
+            for lane in self._lanes
+            for each in lane.both
+            if each.sent > each.acked or each.skip or each.missed
+        }
 
     @property
     def acknowledged_bytes(self) -> int:

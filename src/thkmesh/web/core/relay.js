@@ -43,6 +43,8 @@ export class Relay {
   #tries = 0;
   /** @type {number | null} */
   #askAt = null;
+  /** As it was when that was set. @type {Map<number, number>} */
+  #flight = new Map();
   /** @type {number | null} */
   #askedAt = null;
   /** @type {number | null} */
@@ -137,12 +139,15 @@ export class Relay {
     }
     if (!this.open) return;
     this.#tries = 0;
-    const { unsettled } = this.#outbox;
+    const { flight } = this.#outbox;
     if (this.#askedAt !== null && this.#outbox.unacknowledgedBytes < before) {
       this.#timeout = Math.min(Math.max(2 * (now - this.#askedAt), TIMEOUT), TIMEOUT_MOST);
     }
-    this.#askedAt = unsettled ? now : null;
-    this.#askAt = now + (unsettled ? this.#timeout : KEEPALIVE);
+    this.#askedAt = flight.size > 0 ? now : null;
+    // One stream may go on while another has lost something.
+    if ([...flight].every(([stream, acked]) => acked > (this.#flight.get(stream) ?? -1))) {
+      this.#wait(now, flight.size > 0 ? this.#timeout : KEEPALIVE);
+    }
   }
 
   // --- what is said -------------------------------------------------------------------
@@ -204,11 +209,22 @@ export class Relay {
       this.#answering = false;
       return datagram(...said);
     }
+    const next = this.#outbox.takeOne();
     if (this.#askedAt === null) {
       this.#askedAt = now;
-      this.#askAt = now + this.#timeout;
+      this.#wait(now, this.#timeout);
     }
-    return this.#outbox.takeOne();
+    return next;
+  }
+
+  /**
+   * Wait for progress of all that is on its way.
+   * @param {number} now
+   * @param {number} duration
+   */
+  #wait(now, duration) {
+    this.#askAt = now + duration;
+    this.#flight = this.#outbox.flight;
   }
 
   /** @param {number} now */
@@ -218,13 +234,13 @@ export class Relay {
       this.answered = false;
       this.#outbox.pause();
     }
-    if (this.#tries > 1 || this.#outbox.unsettled) {
+    if (this.#tries > 1 || this.#outbox.flight.size > 0) {
       this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
     }
     this.#outbox.rewind();
     this.#resuming = true;
     this.#askedAt = null;
-    this.#askAt = now + this.#timeout;
+    this.#wait(now, this.#timeout);
   }
 
   /** @param {number} now */
@@ -234,7 +250,7 @@ export class Relay {
     this.#resuming = true;
     this.#tries = 0;
     this.#timeout = TIMEOUT;
-    this.#askAt = now + this.#timeout;
+    this.#wait(now, this.#timeout);
     this.#askedAt = null;
   }
 

@@ -223,10 +223,14 @@ export class Outbox {
     return this.#outgoing.reduce((sum, each) => sum + each.unacknowledgedBytes, 0);
   }
 
-  /** Whether something is on its way, or has to be skipped. */
-  get unsettled() {
-    return this.#lanes.some(
-      (lane) => lane.moved || lane.both.some(({ sent, acked }) => sent > acked));
+  /** How far each stream is acknowledged of which something is on its way, or skipped. */
+  get flight() {
+    /** @type {Map<number, number>} */
+    const flight = new Map();
+    for (const { stream, sent, acked, skip, missed } of this.#outgoing) {
+      if (sent > acked || skip !== null || missed !== null) flight.set(stream, acked);
+    }
+    return flight;
   }
 
   /** How much the other side has said to have. */
