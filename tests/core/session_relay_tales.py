@@ -8,7 +8,7 @@ from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER
-from thkmesh.core.session_events import CloseChannel, OpenChannel, Start, Welcomed
+from thkmesh.core.session_events import CloseChannel, Leave, OpenChannel, Start, Welcomed
 
 __all__ = ["TALES"]
 
@@ -101,4 +101,14 @@ def _one_goes_on(recorder: Recorder) -> None:
     story.run(KEEPALIVE + 1.0)
 
 
-TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again, _one_goes_on)
+def _leaving(recorder: Recorder) -> None:
+    """Who has read the last message says so with its goodbye."""
+    story = Story(recorder)
+    _enter(story)
+    story.run(RELAY_AFTER)
+    _relayed(story, frames.Resume({}), frames.Listen(("x",), 1))
+    _relayed(story, frames.Name(0, 0, "", START, START), _part(1, 0, b"last"))
+    story.tell(Leave(1.0))
+
+
+TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again, _one_goes_on, _leaving)

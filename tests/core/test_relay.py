@@ -548,6 +548,17 @@ def test_who_leaves_says_goodbye_after_the_last_message_has_arrived() -> None:
     assert world.low.link.state is LinkState.CLOSED
 
 
+def test_who_leaves_says_what_it_has() -> None:
+    """Else the other side would count as lost what was read."""
+    world = cut_off().run(2.0)
+    world.send(world.high, "read")
+    assert world.low.heard == ["read"]
+    world.tell(world.low, Depart())
+    assert kinds(world.low)[-2:] == ["Ack", "Bye"]
+    assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
+    assert world.high.link.unacknowledged == {}
+
+
 def test_who_leaves_does_not_mind_a_failing_connection_while_it_is_relayed() -> None:
     """The relay goes on until all has arrived."""
     world = cut_off().run(2.0)

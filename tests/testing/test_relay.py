@@ -16,6 +16,7 @@ from thkmesh.events import (
     PathChanged,
     PeerLeft,
     Refused,
+    Undelivered,
 )
 from thkmesh.room import Room
 from thkmesh.server import ServerSettings
@@ -101,6 +102,26 @@ def test_who_finds_no_direct_path_talks_through_the_server() -> None:
         await bob.until("hello", big)
         await ada.room.leave()
         assert ada.of(Refused) == bob.of(Refused) == []
+
+    world.run(main())
+
+
+def test_who_leaves_has_what_it_has_read() -> None:
+    """Its goodbye says so: nobody is told of a loss that there was not."""
+    world = World(3)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send("hello")
+        await bob.until("hello")
+        await asyncio.sleep(3.0)
+        await bob.room.send("last", to=ada.room.me)
+        await ada.until("last")
+        await ada.room.leave()
+        await asyncio.sleep(5.0)
+        assert bob.of(PeerLeft)
+        assert bob.of(Undelivered) == bob.of(Lost) == []
 
     world.run(main())
 

@@ -292,8 +292,12 @@ export class SignalingClient {
     if (socket === null || this.#sealingBytes + datagram.length > FRAMES_BYTES) return;
     this.#sealingBytes += datagram.length;
     this.#sealing = this.#sealing.then(async () => {
-      const frame = await (await this.#sealer)?.seal(to, datagram);
-      this.#sealingBytes -= datagram.length;
+      let frame;
+      try {
+        frame = await (await this.#sealer)?.seal(to, datagram);
+      } finally {
+        this.#sealingBytes -= datagram.length;
+      }
       if (!frame || socket.readyState !== WebSocket.OPEN) return;
       if (socket.bufferedAmount <= FRAMES_BYTES) socket.send(frame);
     }).catch(reportError);
