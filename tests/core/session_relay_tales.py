@@ -99,6 +99,15 @@ def _one_goes_on(recorder: Recorder) -> None:
         _relayed(story, acked({1: number + 1}))
     _relayed(story, acked({2: 1}))
     story.run(KEEPALIVE + 1.0)
+    _relayed(story, frames.Resume(acked({1: 8, 2: 1}).wants))
+    story.send(10, channel="x")
+    _relayed(story, frames.Listen((), 2))
+    _relayed(story, acked({1: 8}))
+    story.send(11, ADA)
+    story.run(0.9)
+    _relayed(story, acked({1: 9}))
+    story.send(12, ADA)
+    story.run(10.0)
 
 
 def _leaving(recorder: Recorder) -> None:

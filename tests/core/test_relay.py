@@ -608,3 +608,74 @@ def test_what_is_lost_comes_again_while_another_channel_goes_on(*, cut_loose: bo
     else:
         assert world.high.heard[:12].count("lost") == 1
     assert world.low.link.unacknowledged == {}
+
+
+class Far:
+    """A pair of which each datagram takes a while to the other side."""
+
+    def __init__(self, world: LinkWorld, way: float) -> None:
+        """Begin now; ``way`` in seconds."""
+        self._world = world
+        self._way = way
+        self._seen = {id(end): len(end.relayed) for end in (world.low, world.high)}
+        self._going: list[tuple[float, End, bytes]] = []
+        world.relay_loses = lambda _: True
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        world = self._world
+        for _ in range(round(seconds / 0.05)):
+            for end in (world.low, world.high):
+                sent = end.relayed[self._seen[id(end)] :]
+                self._seen[id(end)] += len(sent)
+                self._going += [(world.now + self._way, world.other(end), each) for each in sent]
+            world.run(0.05)
+            due = [each for each in self._going if each[0] <= world.now]
+            self._going = [each for each in self._going if each[0] > world.now]
+            for _, to, datagram in due:
+                world.tell(to, Relayed(datagram))
+
+
+def test_a_long_round_trip_is_learned_of_what_was_sent_once() -> None:
+    """However far the other side is, soon nothing is said twice."""
+    world = cut_off().run(2.0)
+    far = Far(world, 1.5)
+    for number in range(6):
+        world.send(world.low, number)
+        far.run(5.0)
+    assert world.high.heard == list(range(6))
+    assert kinds(world.low).count("Fragment") == 6 + 2
+
+
+def test_repetitions_take_twice_as_long_each_time() -> None:
+    """Up to the most, from the first."""
+    world = cut_off()
+    world.relay_loses = lambda _: True
+    times: list[float] = []
+    while world.now < 40.0:
+        known = len(world.low.relayed)
+        world.run(0.25)
+        if len(world.low.relayed) > known:
+            times.append(world.now)
+    assert times == [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 40.0]
+
+
+def test_what_is_not_wanted_any_more_is_no_measure() -> None:
+    """Its answer never comes; the next is measured."""
+    world = cut_off()
+    world.open(world.low, "x")
+    world.listen(world.high, "x")
+    world.run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "unheard", channel="x")
+    world.relay_loses = lambda _: False
+    world.listen(world.high, "x", wanted=False)
+    world.send(world.low, "heard")
+    world.run(0.5)
+    far = Far(world, 0.4)
+    world.send(world.low, "from far")
+    far.run(2.0)
+    world.send(world.low, "lost")
+    world.run(1.3)
+    assert kinds(world.low)[-2:] == ["Fragment", "Fragment"], "it waits as it has learned"
+    assert world.high.heard == ["heard", "from far"]

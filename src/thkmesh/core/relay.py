@@ -24,6 +24,7 @@ of the news that we listen to another channel, after ``KEEPALIVE`` at the latest
 Who still has a direct path answers, but sends nothing of its own here.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from thkmesh.core import frames
@@ -49,7 +50,11 @@ WINDOW_BYTES: Final = 64 * 1024
 
 TIMEOUT: Final = 1.0
 TIMEOUT_MOST: Final = 8.0
-"""Seconds without an answer after which all is sent again, at first and at most."""
+"""Seconds without an answer after which all is sent again, at first and at most.
+
+It is twice the round trip, measured by fragments that were sent once, and doubles each
+time (RFC 6298, section 5).
+"""
 
 OVERHEAD_BYTES: Final = 67
 """What sealing and addressing add to a datagram."""
@@ -87,8 +92,12 @@ class Relay:
         self._timeout = TIMEOUT
         self._tries = 0
         self._ask_at: float | None = None
-        self._flight: dict[int, int] = {}  # as it was when that was set
-        self._asked_at: float | None = None
+        self._flight: dict[int, tuple[int, int]] = {}  # as it was when that was set
+        self._probe: tuple[int, int, float] | None = None
+        """A stream, how far it was sent, and when: how long does its answer take?"""
+        self._repeated: dict[int, int] = {}
+        """How far of each stream an answer may be one to what was sent before."""
+        self._asking = False  # That is for want of an answer, not of anything to say.
         self._free_at: float | None = None
 
     @property
@@ -142,7 +151,6 @@ class Relay:
         Raises:
             InvalidMessage: it cannot have that.
         """
-        before = self._outbox.unacknowledged_bytes
         if self.open and not self.answered:
             self._outbox.resume(wants)
             self.answered = True
@@ -152,12 +160,26 @@ class Relay:
             return
         self._tries = 0
         flight = self._outbox.flight
-        if self._asked_at is not None and self._outbox.unacknowledged_bytes < before:
-            self._timeout = min(max(2 * (now - self._asked_at), TIMEOUT), TIMEOUT_MOST)
-        self._asked_at = now if flight else None
+        self._measure(wants, flight, now)
         # One stream may go on while another has lost something.
-        if all(acked > self._flight.get(stream, -1) for stream, acked in flight.items()):
+        if all(
+            stream not in self._flight or acked > self._flight[stream][0]
+            for stream, (acked, _) in flight.items()
+        ):
+            self._asking = bool(flight)
             self._wait(now, self._timeout if flight else KEEPALIVE)
+
+    def _measure(self, wants: frames.Wants, flight: Iterable[int], now: float) -> None:
+        """Learn how long an answer takes."""
+        if self._probe is None:
+            return
+        stream, number, since = self._probe
+        want = wants.get(stream)
+        if want is not None and want.number >= number:
+            self._timeout = min(max(2 * (now - since), TIMEOUT), TIMEOUT_MOST)
+            self._probe = None
+        elif stream not in flight:  # It is not wanted any more.
+            self._probe = None
 
     # --- what is said -----------------------------------------------------------------
 
@@ -207,9 +229,13 @@ class Relay:
             said = (ack, self._traffic.listening()) if self._answering else (ack,)
             self.owes = self._answering = False
             return frames.datagram(*said)
-        datagram = self._outbox.take_one()
-        if self._asked_at is None:
-            self._asked_at = now
+        datagram, reached = self._outbox.take_one()
+        if self._probe is None and reached is not None:
+            stream, number = reached
+            if number > self._repeated.get(stream, 0):
+                self._probe = (stream, number, now)
+        if not self._asking:
+            self._asking = True
             self._wait(now, self._timeout)
         return datagram
 
@@ -219,26 +245,32 @@ class Relay:
         self._flight = self._outbox.flight
 
     def _ask_again(self, now: float) -> None:
-        self._tries += 1
+        if self._asking:
+            self._tries += 1
+            self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
         if self._tries >= TRIES:
             self.answered = False
             self._outbox.pause()
-        if self._tries > 1 or self._outbox.flight:
-            self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
+        self._repeat()
         self._outbox.rewind()
-        self._resuming = True
-        self._asked_at = None
+        self._resuming = self._asking = True
         self._wait(now, self._timeout)
 
+    def _repeat(self) -> None:
+        """Measure nothing by what is sent again (Karn's algorithm)."""
+        self._probe = None
+        for stream, (_, sent) in self._outbox.flight.items():
+            self._repeated[stream] = max(sent, self._repeated.get(stream, 0))
+
     def _begin(self, now: float) -> None:
+        self._repeat()
         self._outbox.pause()
-        self.open = self._resuming = True
+        self.open = self._resuming = self._asking = True
         self._tries = 0
         self._timeout = TIMEOUT
         self._wait(now, self._timeout)
-        self._asked_at = None
 
     def _close(self) -> None:
         if self.open:
             self.open = self.answered = False
-            self._ask_at = self._asked_at = self._free_at = None
+            self._ask_at = self._free_at = self._probe = None

@@ -43,10 +43,17 @@ export class Relay {
   #tries = 0;
   /** @type {number | null} */
   #askAt = null;
-  /** As it was when that was set. @type {Map<number, number>} */
+  /** As it was when that was set. @type {Map<number, { acked: number, sent: number }>} */
   #flight = new Map();
-  /** @type {number | null} */
-  #askedAt = null;
+  /** That is for want of an answer, not of anything to say. */
+  #asking = false;
+  /**
+   * A stream, how far it was sent, and when: how long does its answer take?
+   * @type {{ stream: number, sent: number, since: number } | null}
+   */
+  #probe = null;
+  /** How far of each stream an answer may be one to what was sent before. */
+  #repeated = /** @type {Map<number, number>} */ (new Map());
   /** @type {number | null} */
   #freeAt = null;
 
@@ -130,7 +137,6 @@ export class Relay {
    * @throws {import("../errors.js").InvalidMessage} it cannot have that
    */
   acknowledged(wants, now) {
-    const before = this.#outbox.unacknowledgedBytes;
     if (this.open && !this.answered) {
       this.#outbox.resume(wants);
       this.answered = true;
@@ -140,13 +146,29 @@ export class Relay {
     if (!this.open) return;
     this.#tries = 0;
     const { flight } = this.#outbox;
-    if (this.#askedAt !== null && this.#outbox.unacknowledgedBytes < before) {
-      this.#timeout = Math.min(Math.max(2 * (now - this.#askedAt), TIMEOUT), TIMEOUT_MOST);
-    }
-    this.#askedAt = flight.size > 0 ? now : null;
+    this.#measure(wants, flight, now);
     // One stream may go on while another has lost something.
-    if ([...flight].every(([stream, acked]) => acked > (this.#flight.get(stream) ?? -1))) {
-      this.#wait(now, flight.size > 0 ? this.#timeout : KEEPALIVE);
+    if ([...flight].every(([stream, { acked }]) => acked > (this.#flight.get(stream)?.acked ?? -1))) {
+      this.#asking = flight.size > 0;
+      this.#wait(now, this.#asking ? this.#timeout : KEEPALIVE);
+    }
+  }
+
+  /**
+   * Learn how long an answer takes.
+   * @param {import("./frames.js").Wants} wants
+   * @param {Map<number, unknown>} flight
+   * @param {number} now
+   */
+  #measure(wants, flight, now) {
+    if (this.#probe === null) return;
+    const { stream, sent, since } = this.#probe;
+    const want = wants.get(stream);
+    if (want !== undefined && want.number >= sent) {
+      this.#timeout = Math.min(Math.max(2 * (now - since), TIMEOUT), TIMEOUT_MOST);
+      this.#probe = null;
+    } else if (!flight.has(stream)) { // It is not wanted any more.
+      this.#probe = null;
     }
   }
 
@@ -209,9 +231,13 @@ export class Relay {
       this.#answering = false;
       return datagram(...said);
     }
-    const next = this.#outbox.takeOne();
-    if (this.#askedAt === null) {
-      this.#askedAt = now;
+    const { next, first } = this.#outbox.takeOne();
+    if (this.#probe === null && first !== null) {
+      const { stream, sent } = first;
+      if (sent > (this.#repeated.get(stream) ?? 0)) this.#probe = { stream, sent, since: now };
+    }
+    if (!this.#asking) {
+      this.#asking = true;
       this.#wait(now, this.#timeout);
     }
     return next;
@@ -229,29 +255,39 @@ export class Relay {
 
   /** @param {number} now */
   #askAgain(now) {
-    this.#tries += 1;
+    if (this.#asking) {
+      this.#tries += 1;
+      this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
+    }
     if (this.#tries >= TRIES) {
       this.answered = false;
       this.#outbox.pause();
     }
-    if (this.#tries > 1 || this.#outbox.flight.size > 0) {
-      this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
-    }
+    this.#repeat();
     this.#outbox.rewind();
     this.#resuming = true;
-    this.#askedAt = null;
+    this.#asking = true;
     this.#wait(now, this.#timeout);
+  }
+
+  /** Measure nothing by what is sent again (Karn's algorithm). */
+  #repeat() {
+    this.#probe = null;
+    for (const [stream, { sent }] of this.#outbox.flight) {
+      this.#repeated.set(stream, Math.max(sent, this.#repeated.get(stream) ?? 0));
+    }
   }
 
   /** @param {number} now */
   #begin(now) {
+    this.#repeat();
     this.#outbox.pause();
     this.open = true;
     this.#resuming = true;
+    this.#asking = true;
     this.#tries = 0;
     this.#timeout = TIMEOUT;
     this.#wait(now, this.#timeout);
-    this.#askedAt = null;
   }
 
   #close() {
@@ -259,7 +295,7 @@ export class Relay {
     this.open = false;
     this.answered = false;
     this.#askAt = null;
-    this.#askedAt = null;
+    this.#probe = null;
     this.#freeAt = null;
   }
 }

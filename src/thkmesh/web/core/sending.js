@@ -223,12 +223,12 @@ export class Outbox {
     return this.#outgoing.reduce((sum, each) => sum + each.unacknowledgedBytes, 0);
   }
 
-  /** How far each stream is acknowledged of which something is on its way, or skipped. */
+  /** How far each stream is acknowledged and sent of which these differ, or skipped. */
   get flight() {
-    /** @type {Map<number, number>} */
+    /** @type {Map<number, { acked: number, sent: number }>} */
     const flight = new Map();
     for (const { stream, sent, acked, skip, missed } of this.#outgoing) {
-      if (sent > acked || skip !== null || missed !== null) flight.set(stream, acked);
+      if (sent > acked || skip !== null || missed !== null) flight.set(stream, { acked, sent });
     }
     return flight;
   }
@@ -345,9 +345,13 @@ export class Outbox {
     return flight === 0 || flight + (lane.next?.nextSize ?? 0) <= windowBytes;
   }
 
-  /** Return the next datagram; there must be one. */
+  /**
+   * Return the next datagram, and how far that takes one stream; there must be one.
+   * @returns {{ next: Uint8Array, first: { stream: number, sent: number } | null }}
+   */
   takeOne() {
-    return this.#datagram().finish();
+    const first = this.#next?.next ?? null;
+    return { next: this.#datagram().finish(), first };
   }
 
   /** Write the next datagram; there may be nothing in it. */
