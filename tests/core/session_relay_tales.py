@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.core.session_stories import ADA, START, Story, acked, key
+from tests.core.session_stories import ADA, CAT, START, Story, acked, key
 from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
@@ -120,4 +120,34 @@ def _leaving(recorder: Recorder) -> None:
     story.tell(Leave(1.0))
 
 
-TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again, _one_goes_on, _leaving)
+def _taking_turns(recorder: Recorder) -> None:
+    """Two share what the server passes on: who has waited longer is first."""
+    story = Story(recorder)
+    story.tell(Start())
+    message = wire.Welcome("r", "one", "s", relay_bytes=4000)
+    story.tell(Welcomed(message, (ADA, CAT), (key(ADA), key(CAT))))
+    story.run(RELAY_AFTER)
+    for peer in (ADA, CAT):
+        story.link(peer, link.Relayed(frames.datagram(frames.Resume({}))))
+    for number in range(4):
+        story.send(1 + number, ADA, data="y" * 20_000)
+    for number in range(3):
+        story.send(5 + number, CAT)
+        story.run(6.0)
+        _relayed(story, acked({1: number}))
+        asked = frames.datagram(frames.Resume(acked({1: number}).wants))
+        for _ in range(2):
+            story.link(CAT, link.Relayed(asked))
+            story.run(0.01)
+    story.send(9, CAT)
+    story.left(CAT)
+    story.run(20.0)
+
+
+TALES: tuple[Callable[[Recorder], None], ...] = (
+    _channels,
+    _taken_up_again,
+    _one_goes_on,
+    _leaving,
+    _taking_turns,
+)

@@ -679,3 +679,45 @@ def test_what_is_not_wanted_any_more_is_no_measure() -> None:
     world.run(1.3)
     assert kinds(world.low)[-2:] == ["Fragment", "Fragment"], "it waits as it has learned"
     assert world.high.heard == ["heard", "from far"]
+
+
+def test_who_asks_again_and_again_is_not_answered_each_time() -> None:
+    """One answer is enough for a while."""
+    world = cut_off().run(2.0)
+    asked = frames.datagram(frames.Resume({}))
+    said = len(world.low.relayed)
+    for _ in range(100):
+        world.tell(world.low, Relayed(asked))
+        world.run(0.001)
+    world.run(2 * ACK_DELAY)
+    assert 4 <= len(world.low.relayed) - said <= 0.1 / ACK_DELAY + 2
+
+
+def test_while_nothing_may_be_said_nobody_is_missed() -> None:
+    """Who was never asked has not kept silent."""
+    world = cut_off().run(2.0)
+    for end in (world.low, world.high):
+        end.allowance.set(1.0, 100.0, world.now)
+        end.allowance.spend(6000, world.now)
+    world.run(KEEPALIVE + 45.0)
+    assert paths(world.low) == [RELAY]
+    world.run(20.0)
+    assert paths(world.low) == [RELAY]
+    world.send(world.low, "there")
+    world.run(5.0)
+    assert world.high.heard == ["there"]
+
+
+def test_what_waits_for_its_turn_is_not_said_over_another_path() -> None:
+    """What was to be said over the relay means nothing once there is a direct path."""
+    world = LinkWorld()
+    world.engine = False
+    world.low.allowance.spend(1e9 + 5e9, 0.0)
+    world.meet().run(3.0)
+    assert world.low.relayed == []
+    world.engine = True
+    for end in (world.low, world.high):
+        world.tell(end, Renew())
+    world.run(30.0)
+    assert world.low.link.path is DIRECT
+    assert "Resume" not in kinds(world.low)

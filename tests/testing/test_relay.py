@@ -126,6 +126,28 @@ def test_who_leaves_has_what_it_has_read() -> None:
     world.run(main())
 
 
+def test_a_line_of_chat_does_not_wait_for_all_that_goes_to_another() -> None:
+    """Who shares what the server passes on takes turns."""
+    world = World(4)
+    for pair in (("ada", "bob"), ("ada", "cem"), ("bob", "cem")):
+        world.network.partition(*pair)
+
+    async def main() -> None:
+        ada, bob, cem = [Ear(await world.join(host, room="r")) for host in ("ada", "bob", "cem")]
+        await asyncio.sleep(3.0)
+        await ada.room.send("hello")
+        await cem.until("hello")
+        for _ in range(4):
+            await ada.room.send(bytes(1 << 20), to=bob.room.me)
+        await asyncio.sleep(3.0)
+        for number in range(3):
+            await ada.room.send(number, to=cem.room.me)
+            await cem.until("hello", *range(number + 1), within=3.0)
+        assert len(bob.data) < 4
+
+    world.run(main())
+
+
 def test_a_broken_path_is_bridged_and_the_relay_left() -> None:
     """What is said meanwhile arrives before the repair; after it nothing comes twice."""
     world = World(5)

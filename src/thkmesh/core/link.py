@@ -788,5 +788,6 @@ class Link:
         self._meter.stop()
         self.delivered = not self._outbox.unacknowledged
         self._traffic.close()
+        self._allowance.withdraw(self.to)
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

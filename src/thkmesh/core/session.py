@@ -198,6 +198,9 @@ class Session:
         for each in self._due.values():
             if due is None or each < due:
                 due = each
+        served = self._allowance.due
+        if served is not None and (due is None or served < due):
+            due = served
         return due
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
@@ -216,6 +219,8 @@ class Session:
         if self._waiting or self._stuck_since:
             self._other_due_known = False
             self._admit(now, out)
+        while (first := self._allowance.next(now)) is not None:
+            self._to_link(first, Tick(), now, out)
         if self._flushing:
             self._flushed(out)
         self._conclude(now, out)

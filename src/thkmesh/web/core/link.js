@@ -998,6 +998,7 @@ export class Link {
     this.#meter.stop();
     this.delivered = this.#outbox.unacknowledged.size === 0;
     this.#traffic.close();
+    this.#allowance.withdraw(this.to);
     this.#sequencer.rest();
     this.#move("closed", out);
   }

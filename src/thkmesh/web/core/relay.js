@@ -5,6 +5,7 @@
  */
 
 import { datagram } from "./frames.js";
+import { ACK_DELAY } from "./streams.js";
 
 /** Seconds without a direct path after which the relay is asked for. */
 export const RELAY_AFTER = 1.0;
@@ -54,8 +55,9 @@ export class Relay {
   #probe = null;
   /** How far of each stream an answer may be one to what was sent before. */
   #repeated = /** @type {Map<number, number>} */ (new Map());
-  /** @type {number | null} */
-  #freeAt = null;
+  /** There is something to say, and it is not our turn. */
+  #blocked = false;
+  #answerAt = 0;
 
   /**
    * Begin closed.
@@ -72,9 +74,13 @@ export class Relay {
 
   /** When to tick at the latest; null when there is nothing to wait for. */
   get deadline() {
-    const blocked = this.#freeAt !== null;
-    const owed = this.#acknowledging && !blocked ? this.#inbox.ackDue : null;
-    const times = [this.#askAt, this.#freeAt, owed];
+    const times = [this.#askAt];
+    if (this.#blocked) {
+      // Who is not the first is told when it is.
+      if (this.#allowance.first === this.#traffic.to) times.push(this.#allowance.due);
+    } else if (this.#acknowledging) {
+      times.push(this.#inbox.ackDue);
+    }
     if (this.#since !== null && !this.open) times.push(this.#since + RELAY_AFTER);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
@@ -100,7 +106,7 @@ export class Relay {
     } else if (this.#since === null) {
       this.#since = now;
     } else if (!this.open && now >= this.#since + RELAY_AFTER) {
-      this.#begin(now);
+      this.#begin();
     }
     if (!this.usable) {
       this.owes = false;
@@ -119,15 +125,22 @@ export class Relay {
    */
   resumed(resume, now) {
     this.#inbox.begun = true;
-    if (this.#since !== null && !this.open) this.#begin(now);
-    if (this.open && !this.answered) {
-      this.#resuming = true;
-    } else {
-      this.#inbox.tell(this.#inbox.streams, now);
-      this.owes = true;
-      this.#answering = true;
-    }
+    if (this.#since !== null && !this.open) this.#begin();
+    const answers = this.answered || !this.open;
     this.acknowledged(resume.wants, now);
+    if (answers) this.#answer(now);
+    else this.#resuming = true;
+  }
+
+  /**
+   * Owe an answer, however often it is asked for.
+   * @param {number} now
+   */
+  #answer(now) {
+    const due = Math.max(now, this.#answerAt);
+    this.#inbox.tell(this.#inbox.streams, Math.min(due, this.#inbox.ackDue ?? due));
+    this.owes = true;
+    this.#answering = true;
   }
 
   /**
@@ -185,18 +198,18 @@ export class Relay {
    */
   take(now) {
     const taken = [];
-    this.#freeAt = null;
-    if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain(now);
+    this.#blocked = false;
+    if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain();
     while (this.#resuming || this.#acknowledges(now) || this.#sends) {
-      const freeAt = this.#allowance.freeAt(now);
-      if (freeAt > now) {
-        this.#freeAt = freeAt;
-        break;
+      if (!this.#allowance.turn(this.#traffic.to, now)) {
+        this.#blocked = true;
+        return taken;
       }
       const next = this.#next(now);
       this.#allowance.spend(next.length + OVERHEAD_BYTES, now);
       taken.push(next);
     }
+    this.#allowance.withdraw(this.#traffic.to);
     return taken;
   }
 
@@ -219,6 +232,7 @@ export class Relay {
   #next(now) {
     if (this.#resuming) {
       this.#resuming = false;
+      if (this.#askAt === null) this.#wait(now, this.#timeout);
       return datagram(...this.#traffic.resumption());
     }
     if (this.#acknowledges(now)) {
@@ -227,6 +241,7 @@ export class Relay {
       // It may be lost; and who hears us over a direct path asks for nothing again.
       if (!this.open) this.#inbox.tell(ack.wants.keys(), now);
       const said = this.#answering ? [ack, this.#traffic.listening()] : [ack];
+      if (this.#answering) this.#answerAt = now + ACK_DELAY;
       this.owes = false;
       this.#answering = false;
       return datagram(...said);
@@ -253,8 +268,7 @@ export class Relay {
     this.#flight = this.#outbox.flight;
   }
 
-  /** @param {number} now */
-  #askAgain(now) {
+  #askAgain() {
     if (this.#asking) {
       this.#tries += 1;
       this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
@@ -267,7 +281,7 @@ export class Relay {
     this.#outbox.rewind();
     this.#resuming = true;
     this.#asking = true;
-    this.#wait(now, this.#timeout);
+    this.#askAt = null; // until that has been said
   }
 
   /** Measure nothing by what is sent again (Karn's algorithm). */
@@ -278,8 +292,7 @@ export class Relay {
     }
   }
 
-  /** @param {number} now */
-  #begin(now) {
+  #begin() {
     this.#repeat();
     this.#outbox.pause();
     this.open = true;
@@ -287,15 +300,15 @@ export class Relay {
     this.#asking = true;
     this.#tries = 0;
     this.#timeout = TIMEOUT;
-    this.#wait(now, this.#timeout);
+    this.#askAt = null;
   }
 
   #close() {
     if (!this.open) return;
     this.open = false;
     this.answered = false;
+    this.#resuming = false;
     this.#askAt = null;
     this.#probe = null;
-    this.#freeAt = null;
   }
 }
