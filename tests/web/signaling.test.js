@@ -166,3 +166,16 @@ test("what could not be sealed makes no room scarce", async () => {
   await signaling.flushed();
   assert.equal(socket.sent.filter((each) => typeof each !== "string").length, 1);
 });
+
+for (const gone of [{ type: "peer-left" }, { type: "welcome", epoch: "e", resume: "r", peers: [] }]) {
+  test(`keys are dropped with their session: ${gone.type}`, async () => {
+    const theirs = await Sealer.generate(ROOM, sessionKey("b".repeat(26), "00000000000000bb"));
+    const { signaling, socket, peer, settled } = await client(theirs);
+    const { id, sid } = partsOf(peer);
+    socket.say({ roomId: ROOM, userId: id, sid, reason: "left", ...gone });
+    await settled();
+    signaling.relay(peer, new Uint8Array(1));
+    await signaling.flushed();
+    assert.deepEqual(socket.sent, []);
+  });
+}

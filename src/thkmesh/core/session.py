@@ -308,6 +308,7 @@ class Session:
         match message:
             case wire.PeerLeft(reason=reason):
                 key = message.session
+                self._sealed.discard(key)
                 self._changed(self._members.left(key, LeaveReason(reason), now), now, out)
                 self._to_link(key, link.Offline(), now, out)
             case wire.SignalRefused(reason="unknown-session"):

@@ -382,6 +382,8 @@ export class SignalingClient {
       case "welcome": {
         const peers = [];
         const sealed = [];
+        (await this.#sealer)?.keep(new Set(message.peers.map(
+          (/** @type {any} */ { fromUserId, fromSid }) => sessionKey(fromUserId, fromSid))));
         for (const ready of message.peers) {
           const known = await this.#introduced(ready);
           if (known === null) continue;
@@ -390,6 +392,9 @@ export class SignalingClient {
         }
         return { type: "welcomed", message, peers, sealed };
       }
+      case "peer-left":
+        (await this.#sealer)?.forget(sessionKey(message.userId, message.sid));
+        return { type: "heard", message };
       case "peer-ready": {
         const known = await this.#introduced(message);
         return known === null ? null : { type: "introduced", ...known };

@@ -321,6 +321,7 @@ export class Session {
   #heard(message, now, out) {
     if (message.type === "peer-left") {
       const key = sessionKey(message.userId, message.sid);
+      this.#sealed.delete(key);
       this.#changed(this.#members.left(key, message.reason, now), now, out);
       this.#toLink(key, { type: "offline" }, now, out);
     } else if (message.type === "signal-refused" && message.reason === "unknown-session") {
