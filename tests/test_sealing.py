@@ -1,5 +1,7 @@
 """The laws of sealing: only the two can read, nothing is taken twice, nothing changed."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.sealing_vectors import LOW_ORDER, PATH, ROOM, SESSIONS, sealers, seed_of, text
@@ -30,6 +32,8 @@ def test_no_nonce_comes_again_whatever_is_forgotten() -> None:
         assert frame is not None
         counters.append(frame[43:51])
         ada.agree(SessionKey("d" * 26, f"{number:016x}"), bob.public_key)
+        if number % 2:
+            ada.forget(BOB)
         ada.agree(BOB, bob.public_key)
     assert len(set(counters)) == len(counters)
 
@@ -43,6 +47,42 @@ def test_a_frame_is_taken_once_and_never_after_a_later_one() -> None:
         with pytest.raises(InvalidMessage):
             bob.open(again)
     assert bob.open(third) == (ADA, b"2")
+
+
+@pytest.mark.parametrize("leave", [Sealer.forget, lambda sealer, _: sealer.keep({CEM})])
+def test_what_was_taken_stays_refused_when_its_sender_has_been_away(
+    leave: Callable[[Sealer, SessionKey], None],
+) -> None:
+    """Whoever else came meanwhile; without keys nothing opens, with them again only news."""
+    ada, bob, _ = sealers()
+    old, news = (passed_on(ada.seal(BOB, data)) for data in (b"old", b"news"))
+    assert bob.open(old) == (ADA, b"old")
+    leave(bob, ADA)
+    assert bob.seal(ADA, b"gone") is None
+    with pytest.raises(InvalidSignature):
+        bob.open(news)
+    for number in range(1100):
+        bob.agree(SessionKey("d" * 26, f"{number:016x}"), ada.public_key)
+    assert bob.agree(ADA, ada.public_key)
+    with pytest.raises(InvalidMessage):
+        bob.open(old)
+    assert bob.open(news) == (ADA, b"news")
+
+
+def test_who_is_here_is_not_forgotten_for_others() -> None:
+    """Too many are refused instead, until somebody goes from whom nothing came."""
+    ada, bob = Sealer(ROOM, ADA), Sealer(ROOM, BOB, remembered=3)
+    assert ada.agree(BOB, bob.public_key)
+    assert bob.agree(ADA, ada.public_key)
+    others = [SessionKey("d" * 26, f"{number:016x}") for number in range(4)]
+    assert [bob.agree(each, ada.public_key) for each in others] == [True, True, False, False]
+    assert bob.open(passed_on(ada.seal(BOB, b"here"))) == (ADA, b"here")
+    bob.forget(ADA)
+    assert not bob.agree(others[2], ada.public_key)
+    assert bob.agree(ADA, ada.public_key)
+    bob.forget(others[0])
+    assert bob.agree(others[2], ada.public_key)
+    assert not bob.agree(others[3], ada.public_key)
 
 
 def test_a_forgery_does_not_move_the_counter() -> None:

@@ -1,5 +1,7 @@
 """X25519, HKDF and AES-GCM: the one place that seals what goes through the server."""
 
+from collections.abc import Collection
+
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,7 +16,10 @@ __all__ = ["Sealer"]
 
 _KEY_BYTES = 32
 _COUNTER_BYTES = 8
-_REMEMBERED = 1024
+
+REMEMBERED = 8192
+"""With no more sessions than this are keys agreed, those that are gone and have sent us
+anything included: to forget one of them would let its frames open a second time."""
 
 
 class _Pair:
@@ -24,8 +29,6 @@ class _Pair:
         self.public_key = public_key
         self.seal = AESGCM(seal)
         self.open = AESGCM(open_)
-        self.last = -1
-        """The highest counter that came from it."""
 
 
 class Sealer:
@@ -35,10 +38,18 @@ class Sealer:
         public_key: what our hello shows, base64url.
     """
 
-    def __init__(self, room: str, me: SessionKey, seed: bytes | None = None) -> None:
+    def __init__(
+        self,
+        room: str,
+        me: SessionKey,
+        seed: bytes | None = None,
+        *,
+        remembered: int = REMEMBERED,
+    ) -> None:
         """Draw a key, or make it of a 32-byte ``seed`` where all must be repeatable."""
         self._room = room
         self._me = me
+        self._remembered = remembered
         self._private = (
             X25519PrivateKey.generate()
             if seed is None
@@ -46,17 +57,24 @@ class Sealer:
         )
         self.public_key = encode_bytes(self._private.public_key().public_bytes_raw())
         self._pairs: dict[SessionKey, _Pair] = {}
+        # The highest counter that came from each session with each key, whether it is here or not.
+        self._last: dict[tuple[SessionKey, str], int] = {}
         # One counter for all: even if a pair is forgotten, no nonce of it comes again.
         self._counter = 0
 
     def agree(self, peer: SessionKey, public_key: str) -> bool:
-        """Agree on keys with a session; False if it has shown no key, or a bad one."""
+        """Agree on keys with a session.
+
+        Returns:
+            False if it has shown no key, or a bad one, or there have been too many.
+        """
         known = self._pairs.get(peer)
         if known is not None and known.public_key == public_key:
             return True
-        self._pairs.pop(peer, None)
+        self.forget(peer)
         raw = decode_bytes(public_key, _KEY_BYTES)
-        if raw is None:
+        full = len(self._last) >= self._remembered and (peer, public_key) not in self._last
+        if raw is None or full:
             return False
         try:
             secret = self._private.exchange(X25519PublicKey.from_public_bytes(raw))
@@ -67,9 +85,19 @@ class Sealer:
         seal = _derived(secret, key_info(self._room, *mine, *other))
         open_ = _derived(secret, key_info(self._room, *other, *mine))
         self._pairs[peer] = _Pair(public_key, seal, open_)
-        if len(self._pairs) > _REMEMBERED:
-            del self._pairs[next(iter(self._pairs))]
+        self._last.setdefault((peer, public_key), -1)
         return True
+
+    def forget(self, peer: SessionKey) -> None:
+        """Drop the keys of a session that is gone; what it has sent stays refused."""
+        pair = self._pairs.pop(peer, None)
+        if pair is not None and self._last[peer, pair.public_key] < 0:
+            del self._last[peer, pair.public_key]
+
+    def keep(self, peers: Collection[SessionKey]) -> None:
+        """Drop the keys of all but these."""
+        for peer in [each for each in self._pairs if each not in peers]:
+            self.forget(peer)
 
     def seal(self, to: SessionKey, datagram: bytes) -> bytes | None:
         """Return a frame for the server to pass on; None without keys."""
@@ -100,9 +128,9 @@ class Sealer:
             text = f"a sealed frame from {source.id!r} was changed on its way"
             raise InvalidSignature(text) from None
         number = int.from_bytes(counter, "big")
-        if number <= pair.last:
+        if number <= self._last[source, pair.public_key]:
             raise InvalidMessage(f"a sealed frame from {source.id!r} came again")
-        pair.last = number
+        self._last[source, pair.public_key] = number
         return source, datagram
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from tests.core.session_stories import ADA, START, Story, acked, key
+from tests.core.session_stories import ADA, CAT, START, Story, acked, key
 from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames, wire
 from thkmesh.core import link_events as link
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER
-from thkmesh.core.session_events import CloseChannel, OpenChannel, Start, Welcomed
+from thkmesh.core.session_events import CloseChannel, Leave, OpenChannel, Start, Welcomed
 
 __all__ = ["TALES"]
 
@@ -86,4 +86,68 @@ def _taken_up_again(recorder: Recorder) -> None:
     story.run(1.0)
 
 
-TALES: tuple[Callable[[Recorder], None], ...] = (_channels, _taken_up_again)
+def _one_goes_on(recorder: Recorder) -> None:
+    """What one stream has lost comes again although another goes on."""
+    story = Story(recorder)
+    _enter(story)
+    story.run(RELAY_AFTER)
+    _relayed(story, frames.Resume({}), frames.Listen(("x",), 1))
+    story.send(1, channel="x")
+    for number in range(8):
+        story.send(2 + number, ADA)
+        story.run(0.4)
+        _relayed(story, acked({1: number + 1}))
+    _relayed(story, acked({2: 1}))
+    story.run(KEEPALIVE + 1.0)
+    _relayed(story, frames.Resume(acked({1: 8, 2: 1}).wants))
+    story.send(10, channel="x")
+    _relayed(story, frames.Listen((), 2))
+    _relayed(story, acked({1: 8}))
+    story.send(11, ADA)
+    story.run(0.9)
+    _relayed(story, acked({1: 9}))
+    story.send(12, ADA)
+    story.run(10.0)
+
+
+def _leaving(recorder: Recorder) -> None:
+    """Who has read the last message says so with its goodbye."""
+    story = Story(recorder)
+    _enter(story)
+    story.run(RELAY_AFTER)
+    _relayed(story, frames.Resume({}), frames.Listen(("x",), 1))
+    _relayed(story, frames.Name(0, 0, "", START, START), _part(1, 0, b"last"))
+    story.tell(Leave(1.0))
+
+
+def _taking_turns(recorder: Recorder) -> None:
+    """Two share what the server passes on: who has waited longer is first."""
+    story = Story(recorder)
+    story.tell(Start())
+    message = wire.Welcome("r", "one", "s", relay_bytes=4000)
+    story.tell(Welcomed(message, (ADA, CAT), (key(ADA), key(CAT))))
+    story.run(RELAY_AFTER)
+    for peer in (ADA, CAT):
+        story.link(peer, link.Relayed(frames.datagram(frames.Resume({}))))
+    for number in range(4):
+        story.send(1 + number, ADA, data="y" * 20_000)
+    for number in range(3):
+        story.send(5 + number, CAT)
+        story.run(6.0)
+        _relayed(story, acked({1: number}))
+        asked = frames.datagram(frames.Resume(acked({1: number}).wants))
+        for _ in range(2):
+            story.link(CAT, link.Relayed(asked))
+            story.run(0.01)
+    story.send(9, CAT)
+    story.left(CAT)
+    story.run(20.0)
+
+
+TALES: tuple[Callable[[Recorder], None], ...] = (
+    _channels,
+    _taken_up_again,
+    _one_goes_on,
+    _leaving,
+    _taking_turns,
+)

@@ -548,6 +548,17 @@ def test_who_leaves_says_goodbye_after_the_last_message_has_arrived() -> None:
     assert world.low.link.state is LinkState.CLOSED
 
 
+def test_who_leaves_says_what_it_has() -> None:
+    """Else the other side would count as lost what was read."""
+    world = cut_off().run(2.0)
+    world.send(world.high, "read")
+    assert world.low.heard == ["read"]
+    world.tell(world.low, Depart())
+    assert kinds(world.low)[-2:] == ["Ack", "Bye"]
+    assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
+    assert world.high.link.unacknowledged == {}
+
+
 def test_who_leaves_does_not_mind_a_failing_connection_while_it_is_relayed() -> None:
     """The relay goes on until all has arrived."""
     world = cut_off().run(2.0)
@@ -573,3 +584,140 @@ def test_our_sleep_is_no_time_out() -> None:
     world.now += 100.0
     world.tell(world.low, Slept(100.0))
     assert len(world.low.relayed) == said
+
+
+@pytest.mark.parametrize("cut_loose", [False, True])
+def test_what_is_lost_comes_again_while_another_channel_goes_on(*, cut_loose: bool) -> None:
+    """Progress of one stream is none of another; a lost skip is no better than a fragment."""
+    world = cut_off()
+    world.open(world.low, "x")
+    world.listen(world.high, "x")
+    world.run(2.0)
+    world.send(world.low, "first", channel="x")
+    world.run(1.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "lost", channel="x")
+    if cut_loose:
+        world.tell(world.low, CutLoose("x"))
+    world.relay_loses = lambda _: False
+    for number in range(20):
+        world.send(world.low, number)
+        world.run(TIMEOUT / 4)
+    if cut_loose:
+        assert world.high.said(MessagesLost) == [MessagesLost(LOW, "x", 1)]
+    else:
+        assert world.high.heard[:12].count("lost") == 1
+    assert world.low.link.unacknowledged == {}
+
+
+class Far:
+    """A pair of which each datagram takes a while to the other side."""
+
+    def __init__(self, world: LinkWorld, way: float) -> None:
+        """Begin now; ``way`` in seconds."""
+        self._world = world
+        self._way = way
+        self._seen = {id(end): len(end.relayed) for end in (world.low, world.high)}
+        self._going: list[tuple[float, End, bytes]] = []
+        world.relay_loses = lambda _: True
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        world = self._world
+        for _ in range(round(seconds / 0.05)):
+            for end in (world.low, world.high):
+                sent = end.relayed[self._seen[id(end)] :]
+                self._seen[id(end)] += len(sent)
+                self._going += [(world.now + self._way, world.other(end), each) for each in sent]
+            world.run(0.05)
+            due = [each for each in self._going if each[0] <= world.now]
+            self._going = [each for each in self._going if each[0] > world.now]
+            for _, to, datagram in due:
+                world.tell(to, Relayed(datagram))
+
+
+def test_a_long_round_trip_is_learned_of_what_was_sent_once() -> None:
+    """However far the other side is, soon nothing is said twice."""
+    world = cut_off().run(2.0)
+    far = Far(world, 1.5)
+    for number in range(6):
+        world.send(world.low, number)
+        far.run(5.0)
+    assert world.high.heard == list(range(6))
+    assert kinds(world.low).count("Fragment") == 6 + 2
+
+
+def test_repetitions_take_twice_as_long_each_time() -> None:
+    """Up to the most, from the first."""
+    world = cut_off()
+    world.relay_loses = lambda _: True
+    times: list[float] = []
+    while world.now < 40.0:
+        known = len(world.low.relayed)
+        world.run(0.25)
+        if len(world.low.relayed) > known:
+            times.append(world.now)
+    assert times == [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 32.0, 40.0]
+
+
+def test_what_is_not_wanted_any_more_is_no_measure() -> None:
+    """Its answer never comes; the next is measured."""
+    world = cut_off()
+    world.open(world.low, "x")
+    world.listen(world.high, "x")
+    world.run(2.0)
+    world.relay_loses = lambda _: True
+    world.send(world.low, "unheard", channel="x")
+    world.relay_loses = lambda _: False
+    world.listen(world.high, "x", wanted=False)
+    world.send(world.low, "heard")
+    world.run(0.5)
+    far = Far(world, 0.4)
+    world.send(world.low, "from far")
+    far.run(2.0)
+    world.send(world.low, "lost")
+    world.run(1.3)
+    assert kinds(world.low)[-2:] == ["Fragment", "Fragment"], "it waits as it has learned"
+    assert world.high.heard == ["heard", "from far"]
+
+
+def test_who_asks_again_and_again_is_not_answered_each_time() -> None:
+    """One answer is enough for a while."""
+    world = cut_off().run(2.0)
+    asked = frames.datagram(frames.Resume({}))
+    said = len(world.low.relayed)
+    for _ in range(100):
+        world.tell(world.low, Relayed(asked))
+        world.run(0.001)
+    world.run(2 * ACK_DELAY)
+    assert 4 <= len(world.low.relayed) - said <= 0.1 / ACK_DELAY + 2
+
+
+def test_while_nothing_may_be_said_nobody_is_missed() -> None:
+    """Who was never asked has not kept silent."""
+    world = cut_off().run(2.0)
+    for end in (world.low, world.high):
+        end.allowance.set(1.0, 100.0, world.now)
+        end.allowance.spend(6000, world.now)
+    world.run(KEEPALIVE + 45.0)
+    assert paths(world.low) == [RELAY]
+    world.run(20.0)
+    assert paths(world.low) == [RELAY]
+    world.send(world.low, "there")
+    world.run(5.0)
+    assert world.high.heard == ["there"]
+
+
+def test_what_waits_for_its_turn_is_not_said_over_another_path() -> None:
+    """What was to be said over the relay means nothing once there is a direct path."""
+    world = LinkWorld()
+    world.engine = False
+    world.low.allowance.spend(1e9 + 5e9, 0.0)
+    world.meet().run(3.0)
+    assert world.low.relayed == []
+    world.engine = True
+    for end in (world.low, world.high):
+        world.tell(end, Renew())
+    world.run(30.0)
+    assert world.low.link.path is DIRECT
+    assert "Resume" not in kinds(world.low)

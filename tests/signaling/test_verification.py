@@ -11,10 +11,17 @@ from msgspec.structs import replace
 
 from thkmesh.core import wire
 from thkmesh.core.identity import SessionKey, hello_payload, signal_payload
-from thkmesh.core.link_events import SignalArrived
-from thkmesh.core.session_events import SessionEvent, SignalVerified, SocketLost, Suspected
+from thkmesh.core.link_events import Relayed, SignalArrived
+from thkmesh.core.session_events import (
+    FromLink,
+    SessionEvent,
+    SignalVerified,
+    SocketLost,
+    Suspected,
+)
 from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
 from thkmesh.keys import Identity
+from thkmesh.sealing import Sealer
 from thkmesh.signaling.client import SignalingClient, SignalingSettings
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.signaling.verification import MalformedBody, Verifier
@@ -51,9 +58,10 @@ class Speaker:
         self._protocol = protocol
         self._said = 0
 
-    def introduction(self) -> wire.PeerReady:
-        """Return who one is."""
-        body = wire.encode_body(wire.Introduction(protocol=self._protocol, name="Ada"))
+    def introduction(self, relay: str = "") -> wire.PeerReady:
+        """Return who one is, and one's key for the relay."""
+        said = wire.Introduction(protocol=self._protocol, name="Ada", relay=relay)
+        body = wire.encode_body(said)
         key = self.identity.public_key
         signature = self.identity.sign(hello_payload(ROOM, self.key, key, body))
         return wire.PeerReady(ROOM, *self.key, key, body, signature)
@@ -201,9 +209,9 @@ def test_a_malformed_signal_is_refused_in_its_place(text: str) -> None:
 class Recording:
     """A transport, and its one socket, from which some messages come."""
 
-    def __init__(self, *messages: wire.Message) -> None:
+    def __init__(self, *messages: wire.Message | bytes) -> None:
         """Have these to say, then end."""
-        self._texts = [wire.encode(message) for message in messages]
+        self._said = [each if isinstance(each, bytes) else wire.encode(each) for each in messages]
 
     async def open(self, url: str) -> "Recording":
         """Return itself."""
@@ -216,11 +224,11 @@ class Recording:
     def send_frame(self, frame: bytes) -> None:
         """Take nothing."""
 
-    async def receive(self) -> str:
+    async def receive(self) -> str | bytes:
         """Return the next message."""
-        if not self._texts:
+        if not self._said:
             raise SocketClosed(1006, "that was all")
-        return self._texts.pop(0)
+        return self._said.pop(0)
 
     async def close(self, code: int = 1000) -> None:
         """Do nothing."""
@@ -251,6 +259,37 @@ async def test_a_malformed_signal_is_reported_and_its_number_passes() -> None:
     assert isinstance(suspected.error, InvalidMessage)
     assert passed == SignalVerified(speaker.key, SignalArrived(1, 0, None))
     assert client.unknown == 0
+
+
+@pytest.mark.parametrize("missing", [False, True])
+async def test_keys_are_dropped_with_their_session_and_its_frames_not_taken_again(
+    *, missing: bool
+) -> None:
+    """Whether we are told that it has left, or find it missing; it may come back."""
+    me, speaker, seed = Identity.generate(), Speaker(), bytes(32)
+    settings = SignalingSettings("ws://server", ROOM, me, ME.sid, relay_seed=seed)
+    theirs = Sealer(ROOM, speaker.key)
+    assert theirs.agree(settings.session, Sealer(ROOM, settings.session, seed).public_key)
+    frames = [theirs.seal(settings.session, datagram) for datagram in (b"old", b"news")]
+    names = "".join(speaker.key).encode()
+    old, news = (frame[:1] + names + frame[43:] for frame in frames if frame is not None)
+    ready = speaker.introduction(theirs.public_key)
+    gone = wire.Welcome(ROOM, "e", "r") if missing else wire.PeerLeft(ROOM, *speaker.key)
+    events: list[SessionEvent] = []
+    ended = asyncio.Event()
+
+    def feed(event: SessionEvent) -> None:
+        events.append(event)
+        if isinstance(event, SocketLost):
+            ended.set()
+
+    said = Recording(ready, old, gone, news, ready, old, news)
+    SignalingClient(settings, said, feed).open()
+    await ended.wait()
+    refused = [each.error for each in events if isinstance(each, Suspected)]
+    assert [type(each) for each in refused] == [InvalidSignature, InvalidMessage]
+    taken = [each.event for each in events if isinstance(each, FromLink)]
+    assert taken == [Relayed(b"old"), Relayed(b"news")]
 
 
 def test_a_bare_acknowledgement_needs_no_signature() -> None:

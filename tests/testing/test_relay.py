@@ -16,6 +16,7 @@ from thkmesh.events import (
     PathChanged,
     PeerLeft,
     Refused,
+    Undelivered,
 )
 from thkmesh.room import Room
 from thkmesh.server import ServerSettings
@@ -101,6 +102,48 @@ def test_who_finds_no_direct_path_talks_through_the_server() -> None:
         await bob.until("hello", big)
         await ada.room.leave()
         assert ada.of(Refused) == bob.of(Refused) == []
+
+    world.run(main())
+
+
+def test_who_leaves_has_what_it_has_read() -> None:
+    """Its goodbye says so: nobody is told of a loss that there was not."""
+    world = World(3)
+    world.network.partition("ada", "bob")
+
+    async def main() -> None:
+        ada, bob = await two(world)
+        await ada.room.send("hello")
+        await bob.until("hello")
+        await asyncio.sleep(3.0)
+        await bob.room.send("last", to=ada.room.me)
+        await ada.until("last")
+        await ada.room.leave()
+        await asyncio.sleep(5.0)
+        assert bob.of(PeerLeft)
+        assert bob.of(Undelivered) == bob.of(Lost) == []
+
+    world.run(main())
+
+
+def test_a_line_of_chat_does_not_wait_for_all_that_goes_to_another() -> None:
+    """Who shares what the server passes on takes turns."""
+    world = World(4)
+    for pair in (("ada", "bob"), ("ada", "cem"), ("bob", "cem")):
+        world.network.partition(*pair)
+
+    async def main() -> None:
+        ada, bob, cem = [Ear(await world.join(host, room="r")) for host in ("ada", "bob", "cem")]
+        await asyncio.sleep(3.0)
+        await ada.room.send("hello")
+        await cem.until("hello")
+        for _ in range(4):
+            await ada.room.send(bytes(1 << 20), to=bob.room.me)
+        await asyncio.sleep(3.0)
+        for number in range(3):
+            await ada.room.send(number, to=cem.room.me)
+            await cem.until("hello", *range(number + 1), within=3.0)
+        assert len(bob.data) < 4
 
     world.run(main())
 

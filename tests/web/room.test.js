@@ -10,6 +10,8 @@ import {
 } from "../../src/thkmesh/web/errors.js";
 import { Identity } from "../../src/thkmesh/web/keys.js";
 import { Room } from "../../src/thkmesh/web/room.js";
+import { Sealer } from "../../src/thkmesh/web/sealing.js";
+import { SignalingClient } from "../../src/thkmesh/web/signaling.js";
 
 const ROOM = "lobby";
 const SID = "00000000000000aa";
@@ -24,6 +26,7 @@ class FakeServer extends EventTarget {
   /** @type {object} */
   static ready;
   readyState = 0;
+  bufferedAmount = 0;
   /** @type {string[]} */
   heard = [];
 
@@ -39,9 +42,9 @@ class FakeServer extends EventTarget {
     });
   }
 
-  /** @param {string} text */
+  /** @param {string | Uint8Array} text */
   send(text) {
-    const { type } = JSON.parse(text);
+    const { type } = typeof text === "string" ? JSON.parse(text) : { type: "frame" };
     this.heard.push(type);
     if (type !== "hello") return;
     const peers = [FakeServer.ready];
@@ -93,16 +96,19 @@ Object.assign(globalThis, {
 
 let bob = await Identity.generate();
 while (bob.id < "i") bob = await Identity.generate(); // there are always lower ones
-{
+
+/** Return the introduction of the peer. */
+async function ready(fields = {}) {
   const body = JSON.stringify({
-    kind: "hello", protocol: [1, 1], name: "Bob", metadata: { deep: { er: [1] } },
+    kind: "hello", protocol: [1, 1], name: "Bob", metadata: { deep: { er: [1] } }, ...fields,
   });
   const payload = helloPayload(ROOM, sessionKey(bob.id, SID), bob.publicKey, body);
-  FakeServer.ready = {
+  return {
     type: "peer-ready", roomId: ROOM, fromUserId: bob.id, fromSid: SID, key: bob.publicKey, body,
     signature: await bob.sign(payload),
   };
 }
+FakeServer.ready = await ready();
 
 afterEach(() => {
   assert.deepEqual(reported.splice(0), []);
@@ -134,7 +140,7 @@ const HOST = {
 async function outside(options = {}, metadata = {}, identity = undefined) {
   const settings = {
     url: "ws://server/ws", room: ROOM, identity: identity ?? await Identity.generate(), sid: SID,
-    name: "Ada", metadata, token: "",
+    name: "Ada", metadata, token: "", relay: true,
   };
   return new Room(settings, {
     iceServers: [], relayOnly: false, receive: true, watchNetwork: true, timeout: 10,
@@ -199,6 +205,24 @@ test("a chat that is made late has missed nothing", async () => {
   assert.deepEqual([value.type, value.peer.name], ["peer-joined", "Bob"]);
   await room.leave({ patience: 0 });
   assert.ok(!(await typesOf(reader)).includes("peer-joined"));
+});
+
+test("what is sealed last goes before our word that we leave", async (t) => {
+  const key = sessionKey(bob.id, SID);
+  const unsealed = FakeServer.ready;
+  FakeServer.ready = await ready({ relay: (await Sealer.generate(ROOM, key))?.publicKey });
+  const hello = t.mock.method(SignalingClient.prototype, "hello");
+  const { subtle } = crypto;
+  const encrypt = subtle.encrypt.bind(subtle);
+  t.mock.method(subtle, "encrypt", async (...what) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return encrypt(...what);
+  });
+  const room = await inside();
+  hello.mock.calls[0].this.relay(key, new Uint8Array(100));
+  await room.leave({ patience: 0 });
+  FakeServer.ready = unsealed;
+  assert.deepEqual(FakeServer.all[0].heard.slice(-2), ["frame", "leave"]);
 });
 
 // --- channels ---------------------------------------------------------------------------

@@ -14,13 +14,16 @@ const vectors = JSON.parse(
 /** @param {string} hex */
 const bytes = (hex) => Uint8Array.from(Buffer.from(hex, "hex"));
 
-/** @param {number} number */
-async function sealer(number) {
+/**
+ * @param {number} number
+ * @param {number} [remembered]
+ */
+async function sealer(number, remembered) {
   const { session, seed, publicKey } = vectors.sessions[number];
   // RFC 8410: the key as PKCS #8, which is all that WebCrypto takes.
   const pkcs8 = bytes(`302e020100300506032b656e04220420${seed}`);
   const key = await crypto.subtle.importKey("pkcs8", pkcs8, "X25519", false, ["deriveBits"]);
-  return new Sealer(vectors.room, session, key, publicKey);
+  return new Sealer(vectors.room, session, key, publicKey, remembered);
 }
 
 /** The first two, with keys agreed. */
@@ -75,4 +78,41 @@ test("a drawn key agrees like one of Python's", async () => {
   frame.set(new TextEncoder().encode(sessions[0].session.replace(".", "")), 1);
   const { data } = await other.open(frame);
   assert.deepEqual(data, bytes("c0ffee"));
+});
+
+test("what was taken stays refused when its sender has been away", async () => {
+  const [ada, bob] = await pair();
+  const [from, to] = vectors.sessions;
+  const passedOn = async (/** @type {string} */ text) => {
+    const frame = await ada.seal(to.session, new TextEncoder().encode(text));
+    frame.set(new TextEncoder().encode(from.session.replace(".", "")), 1);
+    return frame;
+  };
+  const old = await passedOn("old");
+  await bob.open(old);
+  for (const leave of [() => bob.forget(from.session), () => bob.keep(new Set())]) {
+    const news = await passedOn("news");
+    leave();
+    assert.equal(await bob.seal(from.session, new Uint8Array()), null);
+    await assert.rejects(bob.open(news), { name: "InvalidSignature" });
+    assert.equal(await bob.agree(from.session, from.publicKey), true);
+    await assert.rejects(bob.open(old), { name: "InvalidMessage" });
+    await bob.open(news);
+  }
+});
+
+test("who is here is not forgotten for others", async () => {
+  const { session: ada, publicKey } = vectors.sessions[0];
+  const bob = await sealer(1, 3);
+  assert.equal(await bob.agree(ada, publicKey), true);
+  const others = [0, 1, 2].map((number) => `${"d".repeat(26)}.${String(number).padStart(16, "0")}`);
+  const agreed = [];
+  for (const each of others) agreed.push(await bob.agree(each, publicKey));
+  assert.deepEqual(agreed, [true, true, false]);
+  await bob.open(bytes(vectors.good));
+  bob.forget(ada);
+  assert.equal(await bob.agree(others[2], publicKey), false);
+  assert.equal(await bob.agree(ada, publicKey), true);
+  bob.forget(others[0]);
+  assert.equal(await bob.agree(others[2], publicKey), true);
 });

@@ -5,6 +5,7 @@ import { afterEach, test } from "node:test";
 
 import { helloPayload, partsOf, sessionKey, signalPayload } from "../../src/thkmesh/web/core/identity.js";
 import { Identity } from "../../src/thkmesh/web/keys.js";
+import { Sealer } from "../../src/thkmesh/web/sealing.js";
 import { SignalingClient } from "../../src/thkmesh/web/signaling.js";
 
 const ROOM = "lobby";
@@ -15,6 +16,7 @@ class FakeSocket extends EventTarget {
   /** @type {FakeSocket | undefined} */
   static last;
   readyState = FakeSocket.OPEN;
+  bufferedAmount = 0;
   /** @type {string[]} */
   sent = [];
 
@@ -43,8 +45,11 @@ const reportError = (/** @type {unknown} */ error) => bugs.push(error);
 Object.assign(globalThis, { WebSocket: FakeSocket, reportError });
 afterEach(() => assert.deepEqual(bugs.splice(0), []));
 
-/** Return a client with an open WebSocket, what it feeds, and a peer that signs. */
-async function client() {
+/**
+ * Return a client with an open WebSocket, what it feeds, and a peer that signs.
+ * @param {Sealer | null} sealing what the peer seals with
+ */
+async function client(sealing = null) {
   const [mine, theirs] = [await Identity.generate(), await Identity.generate()];
   const me = sessionKey(mine.id, "00000000000000aa");
   const peer = sessionKey(theirs.id, "00000000000000bb");
@@ -58,13 +63,13 @@ async function client() {
   const signaling = new SignalingClient(
     {
       url: "ws://server/ws", room: ROOM, identity: mine, sid: "00000000000000aa",
-      name: "", metadata: {}, token: "",
+      name: "", metadata: {}, token: "", relay: sealing !== null,
     },
     (event) => (event.type === "heard" ? ended() : events.push(event)),
   );
   signaling.open();
   const socket = /** @type {FakeSocket} */ (FakeSocket.last);
-  const body = JSON.stringify({ kind: "hello", protocol: [1, 1], name: "Ada" });
+  const body = JSON.stringify({ kind: "hello", protocol: [1, 1], name: "Ada", relay: sealing?.publicKey });
   socket.say({
     type: "peer-ready", roomId: ROOM, fromUserId: theirs.id, fromSid: "00000000000000bb",
     key: theirs.publicKey, body,
@@ -140,3 +145,37 @@ test("a message larger than a welcome may be is refused unread", async () => {
   for (const reason of reasons.slice(0, 3)) assert.match(reason, /more than a welcome may have/);
   assert.match(reasons[3], /the field roomId/);
 });
+
+test("what could not be sealed makes no room scarce", async () => {
+  const theirs = await Sealer.generate(ROOM, sessionKey("b".repeat(26), "00000000000000bb"));
+  const { signaling, socket, peer, settled } = await client(theirs);
+  await settled();
+  const { subtle } = crypto;
+  const encrypt = subtle.encrypt.bind(subtle);
+  subtle.encrypt = async () => {
+    throw new Error("out of order");
+  };
+  const datagram = new Uint8Array(60_000);
+  for (let count = 0; count < 8; count += 1) {
+    signaling.relay(peer, datagram);
+    await signaling.flushed();
+  }
+  assert.equal(bugs.splice(0).length, 8);
+  subtle.encrypt = encrypt;
+  signaling.relay(peer, datagram);
+  await signaling.flushed();
+  assert.equal(socket.sent.filter((each) => typeof each !== "string").length, 1);
+});
+
+for (const gone of [{ type: "peer-left" }, { type: "welcome", epoch: "e", resume: "r", peers: [] }]) {
+  test(`keys are dropped with their session: ${gone.type}`, async () => {
+    const theirs = await Sealer.generate(ROOM, sessionKey("b".repeat(26), "00000000000000bb"));
+    const { signaling, socket, peer, settled } = await client(theirs);
+    const { id, sid } = partsOf(peer);
+    socket.say({ roomId: ROOM, userId: id, sid, reason: "left", ...gone });
+    await settled();
+    signaling.relay(peer, new Uint8Array(1));
+    await signaling.flushed();
+    assert.deepEqual(socket.sent, []);
+  });
+}

@@ -3,8 +3,11 @@
 So much at once, and more at a steady rate, never more than at first. Who guards
 something takes what is asked for, if there is so much, and else refuses (new
 connections for a peer, what the server passes on). Who paces itself spends while there
-is something left, may owe up to one message, and waits until that is paid back.
+is something left, may owe up to one message, and waits until that is paid back. Several
+who share it take turns, a message each: first come, first served.
 """
+
+from thkmesh.core.identity import SessionKey
 
 __all__ = ["Allowance"]
 
@@ -17,6 +20,7 @@ class Allowance:
         self._rate = rate
         self._most = self._left = float(most)
         self._since = 0.0
+        self._queue: dict[SessionKey, None] = {}
 
     def set(self, most: float, rate: float, now: float) -> None:
         """Change both; what grew until now counts, and what is given first is all there."""
@@ -37,10 +41,37 @@ class Allowance:
         self._grow(now)
         self._left -= amount
 
-    def free_at(self, now: float) -> float:
-        """Return from when on something may be spent; ``now`` if it may be at once."""
+    def turn(self, who: SessionKey, now: float) -> bool:
+        """Tell whether one may spend now; who may not, waits until it is the first."""
         self._grow(now)
-        return now if self._left > 0 else now + (1 - self._left) / self._rate
+        if self._left > 0 and self.first in (None, who):
+            self._queue.pop(who, None)
+            return True
+        self._queue.setdefault(who)
+        return False
+
+    def withdraw(self, who: SessionKey) -> None:
+        """Wait no longer."""
+        self._queue.pop(who, None)
+
+    @property
+    def first(self) -> SessionKey | None:
+        """Who has waited longest; None if nobody waits."""
+        return next(iter(self._queue), None)
+
+    @property
+    def due(self) -> float | None:
+        """When the first may spend; None if nobody waits, or it never may."""
+        if not self._queue or not self._rate:
+            return None
+        return self._since + max(0.0, 1 - self._left) / self._rate
+
+    def next(self, now: float) -> SessionKey | None:
+        """Return who waits and may spend now; None if nobody does."""
+        if not self._queue:
+            return None
+        self._grow(now)
+        return self.first if self._left > 0 else None
 
     def _grow(self, now: float) -> None:
         grown = max(0.0, now - self._since) * self._rate

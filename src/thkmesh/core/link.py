@@ -733,7 +733,10 @@ class Link:
             out.append(Rerouted(self.to, path))
         if self._leaving and self._by_relay and not self._outbox.unacknowledged:
             # Not before: it could overtake what is to be sent again.
-            out.append(SendRelayed(self.to, frames.datagram(frames.Bye())))
+            # In one datagram: who hears us leave must know what we have.
+            ack = self._inbox.acknowledge()
+            said = frames.datagram(*([ack] if ack else []), frames.Bye())
+            out.append(SendRelayed(self.to, said))
             self._close(out, drain=0.0)
 
     def _say(self, frame: frames.Frame, out: list[LinkOutput]) -> None:
@@ -791,5 +794,6 @@ class Link:
         self._meter.stop()
         self.delivered = not self._outbox.unacknowledged
         self._traffic.close()
+        self._allowance.withdraw(self.to)
         self._sequencer.rest()
         self._move(LinkState.CLOSED, out)

@@ -14,19 +14,23 @@ take, so this path **may lose**; it needs its own repair:
 ``Resume``, with all that we listen to, is said until the other side has answered with
 its own or with an acknowledgement; then sending goes on from what that expects. At
 most ``WINDOW_BYTES`` are on their way. A receiver ignores what leaves a gap and says
-again what it expects; a sender without progress for a while starts again from what
-is acknowledged (go-back-N), behind another ``Resume``, and names its channels anew. A
-``Resume`` is answered with all that is wanted and listened to. So every loss is repaired:
+again what it expects; a sender without progress for a while, in any one stream, starts
+again from what is acknowledged (go-back-N), behind another ``Resume``, and names its
+channels anew. A
+``Resume`` is answered with all that is wanted and listened to, though not at once if that
+has just been said. So every loss is repaired:
 of fragments, names, skips and acknowledgements by the sender's time-out; of a grant, or
 of the news that we listen to another channel, after ``KEEPALIVE`` at the latest.
 
 Who still has a direct path answers, but sends nothing of its own here.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from thkmesh.core import frames
 from thkmesh.core.allowance import Allowance
+from thkmesh.core.streams import ACK_DELAY
 from thkmesh.core.traffic import Traffic
 
 __all__ = [
@@ -48,7 +52,11 @@ WINDOW_BYTES: Final = 64 * 1024
 
 TIMEOUT: Final = 1.0
 TIMEOUT_MOST: Final = 8.0
-"""Seconds without an answer after which all is sent again, at first and at most."""
+"""Seconds without an answer after which all is sent again, at first and at most.
+
+It is twice the round trip, measured by fragments that were sent once, and doubles each
+time (RFC 6298, section 5).
+"""
 
 OVERHEAD_BYTES: Final = 67
 """What sealing and addressing add to a datagram."""
@@ -86,15 +94,25 @@ class Relay:
         self._timeout = TIMEOUT
         self._tries = 0
         self._ask_at: float | None = None
-        self._asked_at: float | None = None
-        self._free_at: float | None = None
+        self._flight: dict[int, tuple[int, int]] = {}  # as it was when that was set
+        self._probe: tuple[int, int, float] | None = None
+        """A stream, how far it was sent, and when: how long does its answer take?"""
+        self._repeated: dict[int, int] = {}
+        """How far of each stream an answer may be one to what was sent before."""
+        self._asking = False  # That is for want of an answer, not of anything to say.
+        self._blocked = False  # There is something to say, and it is not our turn.
+        self._answer_at = 0.0
 
     @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
-        blocked = self._free_at is not None
-        owed = self._inbox.ack_due if self._acknowledging and not blocked else None
-        times = [self._ask_at, self._free_at, owed]
+        times = [self._ask_at]
+        if self._blocked:
+            # Who is not the first is told when it is.
+            first = self._allowance.first == self._traffic.to
+            times.append(self._allowance.due if first else None)
+        elif self._acknowledging:
+            times.append(self._inbox.ack_due)
         if self._since is not None and not self.open:
             times.append(self._since + RELAY_AFTER)
         return min((time for time in times if time is not None), default=None)
@@ -112,7 +130,7 @@ class Relay:
         elif self._since is None:
             self._since = now
         elif not self.open and now >= self._since + RELAY_AFTER:
-            self._begin(now)
+            self._begin()
         if not self.usable:
             self.owes = self._resuming = self._answering = False
 
@@ -126,13 +144,19 @@ class Relay:
         """
         self._inbox.begun = True
         if self._since is not None and not self.open:
-            self._begin(now)
-        if self.open and not self.answered:
-            self._resuming = True
-        else:
-            self._inbox.tell(self._inbox.streams, now)
-            self.owes = self._answering = True
+            self._begin()
+        answers = self.answered or not self.open
         self.acknowledged(resume.wants, now)
+        if answers:
+            self._answer(now)
+        else:
+            self._resuming = True
+
+    def _answer(self, now: float) -> None:
+        """Owe an answer, however often it is asked for."""
+        due, owed = max(now, self._answer_at), self._inbox.ack_due
+        self._inbox.tell(self._inbox.streams, due if owed is None else min(due, owed))
+        self.owes = self._answering = True
 
     def acknowledged(self, wants: frames.Wants, now: float) -> None:
         """Take the other side's word for what it has, and go on from there.
@@ -140,7 +164,6 @@ class Relay:
         Raises:
             InvalidMessage: it cannot have that.
         """
-        before = self._outbox.unacknowledged_bytes
         if self.open and not self.answered:
             self._outbox.resume(wants)
             self.answered = True
@@ -149,11 +172,27 @@ class Relay:
         if not self.open:
             return
         self._tries = 0
-        unsettled = self._outbox.unsettled
-        if self._asked_at is not None and self._outbox.unacknowledged_bytes < before:
-            self._timeout = min(max(2 * (now - self._asked_at), TIMEOUT), TIMEOUT_MOST)
-        self._asked_at = now if unsettled else None
-        self._ask_at = now + (self._timeout if unsettled else KEEPALIVE)
+        flight = self._outbox.flight
+        self._measure(wants, flight, now)
+        # One stream may go on while another has lost something.
+        if all(
+            stream not in self._flight or acked > self._flight[stream][0]
+            for stream, (acked, _) in flight.items()
+        ):
+            self._asking = bool(flight)
+            self._wait(now, self._timeout if flight else KEEPALIVE)
+
+    def _measure(self, wants: frames.Wants, flight: Iterable[int], now: float) -> None:
+        """Learn how long an answer takes."""
+        if self._probe is None:
+            return
+        stream, number, since = self._probe
+        want = wants.get(stream)
+        if want is not None and want.number >= number:
+            self._timeout = min(max(2 * (now - since), TIMEOUT), TIMEOUT_MOST)
+            self._probe = None
+        elif stream not in flight:  # It is not wanted any more.
+            self._probe = None
 
     # --- what is said -----------------------------------------------------------------
 
@@ -164,17 +203,17 @@ class Relay:
     def take(self, now: float) -> list[bytes]:
         """Return the datagrams that may leave now."""
         taken: list[bytes] = []
-        self._free_at = None
+        self._blocked = False
         if self.open and self._ask_at is not None and now >= self._ask_at:
-            self._ask_again(now)
+            self._ask_again()
         while self._resuming or self._acknowledges(now) or self._sends:
-            free_at = self._allowance.free_at(now)
-            if free_at > now:
-                self._free_at = free_at
-                break
+            if not self._allowance.turn(self._traffic.to, now):
+                self._blocked = True
+                return taken
             datagram = self._next(now)
             self._allowance.spend(len(datagram) + OVERHEAD_BYTES, now)
             taken.append(datagram)
+        self._allowance.withdraw(self._traffic.to)
         return taken
 
     @property
@@ -193,6 +232,8 @@ class Relay:
     def _next(self, now: float) -> bytes:
         if self._resuming:
             self._resuming = False
+            if self._ask_at is None:
+                self._wait(now, self._timeout)
             return frames.datagram(*self._traffic.resumption())
         if self._acknowledges(now):
             ack = self._inbox.acknowledge()
@@ -202,34 +243,52 @@ class Relay:
                 # It may be lost; and who hears us over a direct path asks for nothing again.
                 self._inbox.tell(ack.wants, now)
             said = (ack, self._traffic.listening()) if self._answering else (ack,)
+            if self._answering:
+                self._answer_at = now + ACK_DELAY
             self.owes = self._answering = False
             return frames.datagram(*said)
-        if self._asked_at is None:
-            self._asked_at = now
-            self._ask_at = now + self._timeout
-        return self._outbox.take_one()
+        datagram, reached = self._outbox.take_one()
+        if self._probe is None and reached is not None:
+            stream, number = reached
+            if number > self._repeated.get(stream, 0):
+                self._probe = (stream, number, now)
+        if not self._asking:
+            self._asking = True
+            self._wait(now, self._timeout)
+        return datagram
 
-    def _ask_again(self, now: float) -> None:
-        self._tries += 1
+    def _wait(self, now: float, duration: float) -> None:
+        """Wait for progress of all that is on its way."""
+        self._ask_at = now + duration
+        self._flight = self._outbox.flight
+
+    def _ask_again(self) -> None:
+        if self._asking:
+            self._tries += 1
+            self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
         if self._tries >= TRIES:
             self.answered = False
             self._outbox.pause()
-        if self._tries > 1 or self._outbox.unsettled:
-            self._timeout = min(2 * self._timeout, TIMEOUT_MOST)
+        self._repeat()
         self._outbox.rewind()
-        self._resuming = True
-        self._asked_at = None
-        self._ask_at = now + self._timeout
+        self._resuming = self._asking = True
+        self._ask_at = None  # until that has been said
 
-    def _begin(self, now: float) -> None:
+    def _repeat(self) -> None:
+        """Measure nothing by what is sent again (Karn's algorithm)."""
+        self._probe = None
+        for stream, (_, sent) in self._outbox.flight.items():
+            self._repeated[stream] = max(sent, self._repeated.get(stream, 0))
+
+    def _begin(self) -> None:
+        self._repeat()
         self._outbox.pause()
-        self.open = self._resuming = True
+        self.open = self._resuming = self._asking = True
         self._tries = 0
         self._timeout = TIMEOUT
-        self._ask_at = now + self._timeout
-        self._asked_at = None
+        self._ask_at = None
 
     def _close(self) -> None:
         if self.open:
-            self.open = self.answered = False
-            self._ask_at = self._asked_at = self._free_at = None
+            self.open = self.answered = self._resuming = False
+            self._ask_at = self._probe = None

@@ -202,11 +202,14 @@ class Outbox:
         return sum(each.unacknowledged_bytes for lane in self._lanes for each in lane.both)
 
     @property
-    def unsettled(self) -> bool:
-        """Tell whether something is on its way, or has to be skipped."""
-        return any(
-            lane.moved or any(each.sent > each.acked for each in lane.both) for lane in self._lanes
-        )
+    def flight(self) -> dict[int, tuple[int, int]]:
+        """How far each stream is acknowledged and sent of which these differ, or skipped."""
+        return {
+            each.stream: (each.acked, each.sent)
+            for lane in self._lanes
+            for each in lane.both
+            if each.sent > each.acked or each.skip or each.missed
+        }
 
     @property
     def acknowledged_bytes(self) -> int:
@@ -303,9 +306,12 @@ class Outbox:
         size = 0 if turn[1] is None else turn[1].next_size()
         return flight == 0 or flight + size <= window_bytes
 
-    def take_one(self) -> bytes:
-        """Return the next datagram; there must be one."""
-        return self._datagram()[0]
+    def take_one(self) -> tuple[bytes, tuple[int, int] | None]:
+        """Return the next datagram, and how far that takes one stream; there must be one."""
+        turn = self._next()
+        first = None if turn is None else turn[1]
+        datagram = self._datagram()[0]
+        return datagram, None if first is None else (first.stream, first.sent)
 
     def _datagram(self) -> tuple[bytes, int, bool]:
         """Return the next datagram, how much is in it, and whether more may follow.

@@ -201,6 +201,9 @@ class Session:
         for each in self._due.values():
             if due is None or each < due:
                 due = each
+        served = self._allowance.due
+        if served is not None and (due is None or served < due):
+            due = served
         return due
 
     def handle(self, event: SessionEvent | Tick | Slept, now: float) -> list[SessionOutput]:
@@ -219,6 +222,8 @@ class Session:
         if self._waiting or self._stuck_since:
             self._other_due_known = False
             self._admit(now, out)
+        while (first := self._allowance.next(now)) is not None:
+            self._to_link(first, Tick(), now, out)
         if self._flushing:
             self._flushed(out)
         self._conclude(now, out)
@@ -306,6 +311,7 @@ class Session:
         match message:
             case wire.PeerLeft(reason=reason):
                 key = message.session
+                self._sealed.discard(key)
                 self._changed(self._members.left(key, LeaveReason(reason), now), now, out)
                 self._to_link(key, link.Offline(), now, out)
             case wire.SignalRefused(reason="unknown-session"):

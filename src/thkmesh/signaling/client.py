@@ -224,6 +224,8 @@ class SignalingClient:
         """Return what a message is worth; None where that has been said already."""
         match message:
             case wire.Welcome(peers=peers):
+                if self._sealer is not None:
+                    self._sealer.keep({each.session for each in peers})
                 known = [each for each in map(self._introduced, peers) if each is not None]
                 sealed = tuple(SessionKey(p.id, p.sid) for p, agreed in known if agreed)
                 return Welcomed(message, tuple(peer for peer, _ in known), sealed)
@@ -240,6 +242,9 @@ class SignalingClient:
                     return Suspected(message.source, error)
                 self.unknown += signal.seq > 0 and signal.body is None
                 return SignalVerified(message.source, signal)
+            case wire.PeerLeft() if self._sealer is not None:
+                self._sealer.forget(message.session)
+                return Heard(message)
             case _:
                 return Heard(message)
 

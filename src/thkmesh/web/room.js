@@ -680,8 +680,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   }
 
   /**
-   * Leave the server when the connections have drained, or should have: else its word
-   * that we have left might overtake our last messages.
+   * Leave the server when the connections have drained and what goes through it is sealed,
+   * or should be: else its word that we have left might overtake our last messages.
    * @param {{ type: "leave" }} goodbye
    */
   #part(goodbye) {
@@ -697,7 +697,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     });
     const timer = setTimeout(() => this.#sayGoodbye(), DRAIN_FIRST * 1000);
     this.#parted = said;
-    void Promise.all(this.#closing).then(() => this.#sayGoodbye());
+    const out = [...this.#closing, this.#client.flushed()];
+    void Promise.all(out).then(() => this.#sayGoodbye());
   }
 
   /** @param {MeshEvent} event */

@@ -12,11 +12,16 @@ import {
 import { InvalidMessage, InvalidSignature } from "./errors.js";
 
 const ALGORITHM = "X25519";
-const REMEMBERED = 1024;
 
 /**
- * @typedef {{ publicKey: string, seal: CryptoKey, open: CryptoKey, last: bigint }} Pair
- *   the two keys shared with one session, and the highest counter that came from it
+ * With no more sessions than this are keys agreed, those that are gone and have sent us
+ * anything included: to forget one of them would let its frames open a second time.
+ */
+const REMEMBERED = 8192;
+
+/**
+ * @typedef {{ publicKey: string, seal: CryptoKey, open: CryptoKey }} Pair
+ *   the two keys shared with one session
  */
 
 /** One session's fresh keys; nothing of them is ever stored. */
@@ -26,8 +31,14 @@ export class Sealer {
   #privateKey;
   #room;
   #me;
+  #remembered;
   /** @type {Map<string, Pair>} */
   #pairs = new Map();
+  /**
+   * The highest counter that came from each session with each key, whether it is here or not.
+   * @type {Map<string, bigint>}
+   */
+  #last = new Map();
   /** One for all: even if a pair is forgotten, no nonce of it comes again. */
   #counter = 0n;
 
@@ -37,10 +48,12 @@ export class Sealer {
    * @param {string} me my session
    * @param {CryptoKey} privateKey
    * @param {string} publicKey base64url
+   * @param {number} remembered with no more sessions are keys agreed
    */
-  constructor(room, me, privateKey, publicKey) {
+  constructor(room, me, privateKey, publicKey, remembered = REMEMBERED) {
     this.#room = room;
     this.#me = me;
+    this.#remembered = remembered;
     this.#privateKey = privateKey;
     this.publicKey = publicKey;
   }
@@ -62,15 +75,17 @@ export class Sealer {
   }
 
   /**
-   * Agree on keys with a session; false if it has shown no key, or a bad one.
+   * Agree on keys with a session; false if it has shown no key, or a bad one, or there
+   * have been too many.
    * @param {string} peer
    * @param {string} publicKey base64url
    */
   async agree(peer, publicKey) {
     if (this.#pairs.get(peer)?.publicKey === publicKey) return true;
-    this.#pairs.delete(peer);
+    this.forget(peer);
     const raw = decodeBytes(publicKey, 32);
-    if (raw === null) return false;
+    const full = this.#last.size >= this.#remembered && !this.#last.has(place(peer, publicKey));
+    if (raw === null || full) return false;
     let secret;
     try {
       const other = await crypto.subtle.importKey("raw", raw, ALGORITHM, false, []);
@@ -86,10 +101,30 @@ export class Sealer {
     const opening = keyInfo(this.#room, peer, publicKey, this.#me, this.publicKey);
     const seal = await derived(secret, sealing, "encrypt");
     const open = await derived(secret, opening, "decrypt");
-    this.#pairs.set(peer, { publicKey, seal, open, last: -1n });
-    const [oldest] = this.#pairs.keys();
-    if (this.#pairs.size > REMEMBERED) this.#pairs.delete(/** @type {string} */ (oldest));
+    this.#pairs.set(peer, { publicKey, seal, open });
+    const last = this.#last.get(place(peer, publicKey)) ?? -1n;
+    this.#last.set(place(peer, publicKey), last);
     return true;
+  }
+
+  /**
+   * Drop the keys of a session that is gone; what it has sent stays refused.
+   * @param {string} peer
+   */
+  forget(peer) {
+    const pair = this.#pairs.get(peer);
+    if (pair === undefined) return;
+    this.#pairs.delete(peer);
+    const where = place(peer, pair.publicKey);
+    if (this.#last.get(where) === -1n) this.#last.delete(where);
+  }
+
+  /**
+   * Drop the keys of all but these.
+   * @param {Set<string>} peers
+   */
+  keep(peers) {
+    for (const peer of [...this.#pairs.keys()]) if (!peers.has(peer)) this.forget(peer);
   }
 
   /**
@@ -138,11 +173,20 @@ export class Sealer {
       throw new InvalidSignature(`a sealed frame from ${id} was changed on its way`);
     }
     const number = new DataView(rest.buffer, rest.byteOffset).getBigUint64(0);
-    if (number <= pair.last) throw new InvalidMessage(`a sealed frame from ${id} came again`);
-    pair.last = number;
+    const where = place(session, pair.publicKey);
+    if (number <= (this.#last.get(where) ?? -1n)) {
+      throw new InvalidMessage(`a sealed frame from ${id} came again`);
+    }
+    this.#last.set(where, number);
     return { source: session, data };
   }
 }
+
+/**
+ * @param {string} session
+ * @param {string} publicKey
+ */
+const place = (session, publicKey) => `${session} ${publicKey}`;
 
 /**
  * @param {CryptoKey} secret

@@ -292,8 +292,12 @@ export class SignalingClient {
     if (socket === null || this.#sealingBytes + datagram.length > FRAMES_BYTES) return;
     this.#sealingBytes += datagram.length;
     this.#sealing = this.#sealing.then(async () => {
-      const frame = await (await this.#sealer)?.seal(to, datagram);
-      this.#sealingBytes -= datagram.length;
+      let frame;
+      try {
+        frame = await (await this.#sealer)?.seal(to, datagram);
+      } finally {
+        this.#sealingBytes -= datagram.length;
+      }
       if (!frame || socket.readyState !== WebSocket.OPEN) return;
       if (socket.bufferedAmount <= FRAMES_BYTES) socket.send(frame);
     }).catch(reportError);
@@ -378,6 +382,8 @@ export class SignalingClient {
       case "welcome": {
         const peers = [];
         const sealed = [];
+        (await this.#sealer)?.keep(new Set(message.peers.map(
+          (/** @type {any} */ { fromUserId, fromSid }) => sessionKey(fromUserId, fromSid))));
         for (const ready of message.peers) {
           const known = await this.#introduced(ready);
           if (known === null) continue;
@@ -386,6 +392,9 @@ export class SignalingClient {
         }
         return { type: "welcomed", message, peers, sealed };
       }
+      case "peer-left":
+        (await this.#sealer)?.forget(sessionKey(message.userId, message.sid));
+        return { type: "heard", message };
       case "peer-ready": {
         const known = await this.#introduced(message);
         return known === null ? null : { type: "introduced", ...known };

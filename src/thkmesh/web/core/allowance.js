@@ -9,6 +9,8 @@ export class Allowance {
   #rate;
   #left;
   #since = 0;
+  /** Those who wait, in order. @type {Set<string>} */
+  #queue = new Set();
 
   /**
    * @param {number} most at first, and ever
@@ -56,12 +58,47 @@ export class Allowance {
   }
 
   /**
-   * Return from when on something may be spent; `now` if it may be at once.
+   * Tell whether one may spend now; who may not, waits until it is the first.
+   * @param {string} who
    * @param {number} now seconds
    */
-  freeAt(now) {
+  turn(who, now) {
     this.#grow(now);
-    return this.#left > 0 ? now : now + (1 - this.#left) / this.#rate;
+    if (this.#left > 0 && (this.first ?? who) === who) {
+      this.#queue.delete(who);
+      return true;
+    }
+    this.#queue.add(who);
+    return false;
+  }
+
+  /**
+   * Wait no longer.
+   * @param {string} who
+   */
+  withdraw(who) {
+    this.#queue.delete(who);
+  }
+
+  /** Who has waited longest; null if nobody waits. */
+  get first() {
+    const [first] = this.#queue;
+    return first ?? null;
+  }
+
+  /** When the first may spend; null if nobody waits, or it never may. */
+  get due() {
+    if (this.#queue.size === 0 || this.#rate === 0) return null;
+    return this.#since + Math.max(0, 1 - this.#left) / this.#rate;
+  }
+
+  /**
+   * Return who waits and may spend now; null if nobody does.
+   * @param {number} now seconds
+   */
+  next(now) {
+    this.#grow(now);
+    return this.#left > 0 ? this.first : null;
   }
 
   /** @param {number} now seconds */

@@ -915,7 +915,11 @@ export class Link {
     }
     if (this.#leaving && this.#byRelay && this.#outbox.unacknowledged.size === 0) {
       // Not before: it could overtake what is to be sent again.
-      out.push({ type: "send-relayed", to: this.to, datagram: datagram({ type: "bye" }) });
+      // In one datagram: who hears us leave must know what we have.
+      const ack = this.#inbox.acknowledge();
+      /** @type {import("./frames.js").Frame[]} */
+      const said = [...(ack === null ? [] : [ack]), { type: "bye" }];
+      out.push({ type: "send-relayed", to: this.to, datagram: datagram(...said) });
       this.#close(out, 0);
     }
   }
@@ -1002,6 +1006,7 @@ export class Link {
     this.#meter.stop();
     this.delivered = this.#outbox.unacknowledged.size === 0;
     this.#traffic.close();
+    this.#allowance.withdraw(this.to);
     this.#sequencer.rest();
     this.#move("closed", out);
   }

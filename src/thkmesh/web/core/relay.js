@@ -5,6 +5,7 @@
  */
 
 import { datagram } from "./frames.js";
+import { ACK_DELAY } from "./streams.js";
 
 /** Seconds without a direct path after which the relay is asked for. */
 export const RELAY_AFTER = 1.0;
@@ -43,10 +44,20 @@ export class Relay {
   #tries = 0;
   /** @type {number | null} */
   #askAt = null;
-  /** @type {number | null} */
-  #askedAt = null;
-  /** @type {number | null} */
-  #freeAt = null;
+  /** As it was when that was set. @type {Map<number, { acked: number, sent: number }>} */
+  #flight = new Map();
+  /** That is for want of an answer, not of anything to say. */
+  #asking = false;
+  /**
+   * A stream, how far it was sent, and when: how long does its answer take?
+   * @type {{ stream: number, sent: number, since: number } | null}
+   */
+  #probe = null;
+  /** How far of each stream an answer may be one to what was sent before. */
+  #repeated = /** @type {Map<number, number>} */ (new Map());
+  /** There is something to say, and it is not our turn. */
+  #blocked = false;
+  #answerAt = 0;
 
   /**
    * Begin closed.
@@ -63,9 +74,13 @@ export class Relay {
 
   /** When to tick at the latest; null when there is nothing to wait for. */
   get deadline() {
-    const blocked = this.#freeAt !== null;
-    const owed = this.#acknowledging && !blocked ? this.#inbox.ackDue : null;
-    const times = [this.#askAt, this.#freeAt, owed];
+    const times = [this.#askAt];
+    if (this.#blocked) {
+      // Who is not the first is told when it is.
+      if (this.#allowance.first === this.#traffic.to) times.push(this.#allowance.due);
+    } else if (this.#acknowledging) {
+      times.push(this.#inbox.ackDue);
+    }
     if (this.#since !== null && !this.open) times.push(this.#since + RELAY_AFTER);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
@@ -91,7 +106,7 @@ export class Relay {
     } else if (this.#since === null) {
       this.#since = now;
     } else if (!this.open && now >= this.#since + RELAY_AFTER) {
-      this.#begin(now);
+      this.#begin();
     }
     if (!this.usable) {
       this.owes = false;
@@ -110,15 +125,22 @@ export class Relay {
    */
   resumed(resume, now) {
     this.#inbox.begun = true;
-    if (this.#since !== null && !this.open) this.#begin(now);
-    if (this.open && !this.answered) {
-      this.#resuming = true;
-    } else {
-      this.#inbox.tell(this.#inbox.streams, now);
-      this.owes = true;
-      this.#answering = true;
-    }
+    if (this.#since !== null && !this.open) this.#begin();
+    const answers = this.answered || !this.open;
     this.acknowledged(resume.wants, now);
+    if (answers) this.#answer(now);
+    else this.#resuming = true;
+  }
+
+  /**
+   * Owe an answer, however often it is asked for.
+   * @param {number} now
+   */
+  #answer(now) {
+    const due = Math.max(now, this.#answerAt);
+    this.#inbox.tell(this.#inbox.streams, Math.min(due, this.#inbox.ackDue ?? due));
+    this.owes = true;
+    this.#answering = true;
   }
 
   /**
@@ -128,7 +150,6 @@ export class Relay {
    * @throws {import("../errors.js").InvalidMessage} it cannot have that
    */
   acknowledged(wants, now) {
-    const before = this.#outbox.unacknowledgedBytes;
     if (this.open && !this.answered) {
       this.#outbox.resume(wants);
       this.answered = true;
@@ -137,12 +158,31 @@ export class Relay {
     }
     if (!this.open) return;
     this.#tries = 0;
-    const { unsettled } = this.#outbox;
-    if (this.#askedAt !== null && this.#outbox.unacknowledgedBytes < before) {
-      this.#timeout = Math.min(Math.max(2 * (now - this.#askedAt), TIMEOUT), TIMEOUT_MOST);
+    const { flight } = this.#outbox;
+    this.#measure(wants, flight, now);
+    // One stream may go on while another has lost something.
+    if ([...flight].every(([stream, { acked }]) => acked > (this.#flight.get(stream)?.acked ?? -1))) {
+      this.#asking = flight.size > 0;
+      this.#wait(now, this.#asking ? this.#timeout : KEEPALIVE);
     }
-    this.#askedAt = unsettled ? now : null;
-    this.#askAt = now + (unsettled ? this.#timeout : KEEPALIVE);
+  }
+
+  /**
+   * Learn how long an answer takes.
+   * @param {import("./frames.js").Wants} wants
+   * @param {Map<number, unknown>} flight
+   * @param {number} now
+   */
+  #measure(wants, flight, now) {
+    if (this.#probe === null) return;
+    const { stream, sent, since } = this.#probe;
+    const want = wants.get(stream);
+    if (want !== undefined && want.number >= sent) {
+      this.#timeout = Math.min(Math.max(2 * (now - since), TIMEOUT), TIMEOUT_MOST);
+      this.#probe = null;
+    } else if (!flight.has(stream)) { // It is not wanted any more.
+      this.#probe = null;
+    }
   }
 
   // --- what is said -------------------------------------------------------------------
@@ -158,18 +198,18 @@ export class Relay {
    */
   take(now) {
     const taken = [];
-    this.#freeAt = null;
-    if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain(now);
+    this.#blocked = false;
+    if (this.open && this.#askAt !== null && now >= this.#askAt) this.#askAgain();
     while (this.#resuming || this.#acknowledges(now) || this.#sends) {
-      const freeAt = this.#allowance.freeAt(now);
-      if (freeAt > now) {
-        this.#freeAt = freeAt;
-        break;
+      if (!this.#allowance.turn(this.#traffic.to, now)) {
+        this.#blocked = true;
+        return taken;
       }
       const next = this.#next(now);
       this.#allowance.spend(next.length + OVERHEAD_BYTES, now);
       taken.push(next);
     }
+    this.#allowance.withdraw(this.#traffic.to);
     return taken;
   }
 
@@ -192,6 +232,7 @@ export class Relay {
   #next(now) {
     if (this.#resuming) {
       this.#resuming = false;
+      if (this.#askAt === null) this.#wait(now, this.#timeout);
       return datagram(...this.#traffic.resumption());
     }
     if (this.#acknowledges(now)) {
@@ -201,50 +242,74 @@ export class Relay {
       // It may be lost; and who hears us over a direct path asks for nothing again.
       if (!this.open) this.#inbox.tell(ack.wants.keys(), now);
       const said = this.#answering ? [ack, this.#traffic.listening()] : [ack];
+      if (this.#answering) this.#answerAt = now + ACK_DELAY;
       this.owes = false;
       this.#answering = false;
       return datagram(...said);
     }
-    if (this.#askedAt === null) {
-      this.#askedAt = now;
-      this.#askAt = now + this.#timeout;
+    const { next, first } = this.#outbox.takeOne();
+    if (this.#probe === null && first !== null) {
+      const { stream, sent } = first;
+      if (sent > (this.#repeated.get(stream) ?? 0)) this.#probe = { stream, sent, since: now };
     }
-    return this.#outbox.takeOne();
+    if (!this.#asking) {
+      this.#asking = true;
+      this.#wait(now, this.#timeout);
+    }
+    return next;
   }
 
-  /** @param {number} now */
-  #askAgain(now) {
-    this.#tries += 1;
+  /**
+   * Wait for progress of all that is on its way.
+   * @param {number} now
+   * @param {number} duration
+   */
+  #wait(now, duration) {
+    this.#askAt = now + duration;
+    this.#flight = this.#outbox.flight;
+  }
+
+  #askAgain() {
+    if (this.#asking) {
+      this.#tries += 1;
+      this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
+    }
     if (this.#tries >= TRIES) {
       this.answered = false;
       this.#outbox.pause();
     }
-    if (this.#tries > 1 || this.#outbox.unsettled) {
-      this.#timeout = Math.min(2 * this.#timeout, TIMEOUT_MOST);
-    }
+    this.#repeat();
     this.#outbox.rewind();
     this.#resuming = true;
-    this.#askedAt = null;
-    this.#askAt = now + this.#timeout;
+    this.#asking = true;
+    this.#askAt = null; // until that has been said
   }
 
-  /** @param {number} now */
-  #begin(now) {
+  /** Measure nothing by what is sent again (Karn's algorithm). */
+  #repeat() {
+    this.#probe = null;
+    for (const [stream, { sent }] of this.#outbox.flight) {
+      this.#repeated.set(stream, Math.max(sent, this.#repeated.get(stream) ?? 0));
+    }
+  }
+
+  #begin() {
+    this.#repeat();
     this.#outbox.pause();
     this.open = true;
     this.#resuming = true;
+    this.#asking = true;
     this.#tries = 0;
     this.#timeout = TIMEOUT;
-    this.#askAt = now + this.#timeout;
-    this.#askedAt = null;
+    this.#askAt = null;
   }
 
   #close() {
     if (!this.open) return;
     this.open = false;
     this.answered = false;
+    this.#resuming = false;
     this.#askAt = null;
-    this.#askedAt = null;
-    this.#freeAt = null;
+    this.#probe = null;
   }
 }

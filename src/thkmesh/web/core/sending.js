@@ -223,10 +223,14 @@ export class Outbox {
     return this.#outgoing.reduce((sum, each) => sum + each.unacknowledgedBytes, 0);
   }
 
-  /** Whether something is on its way, or has to be skipped. */
-  get unsettled() {
-    return this.#lanes.some(
-      (lane) => lane.moved || lane.both.some(({ sent, acked }) => sent > acked));
+  /** How far each stream is acknowledged and sent of which these differ, or skipped. */
+  get flight() {
+    /** @type {Map<number, { acked: number, sent: number }>} */
+    const flight = new Map();
+    for (const { stream, sent, acked, skip, missed } of this.#outgoing) {
+      if (sent > acked || skip !== null || missed !== null) flight.set(stream, { acked, sent });
+    }
+    return flight;
   }
 
   /** How much the other side has said to have. */
@@ -341,9 +345,13 @@ export class Outbox {
     return flight === 0 || flight + (lane.next?.nextSize ?? 0) <= windowBytes;
   }
 
-  /** Return the next datagram; there must be one. */
+  /**
+   * Return the next datagram, and how far that takes one stream; there must be one.
+   * @returns {{ next: Uint8Array, first: { stream: number, sent: number } | null }}
+   */
   takeOne() {
-    return this.#datagram().finish();
+    const first = this.#next?.next ?? null;
+    return { next: this.#datagram().finish(), first };
   }
 
   /** Write the next datagram; there may be nothing in it. */

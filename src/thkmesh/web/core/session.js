@@ -171,6 +171,7 @@ export class Session {
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
     for (const since of this.#stuckSince.values()) times.push(since + PATIENCE);
+    times.push(this.#allowance.due);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -195,6 +196,10 @@ export class Session {
     this.#settle(now, out);
     this.#take(event, now, out);
     if (this.#waiting.length > 0 || this.#stuckSince.size > 0) this.#admit(now, out);
+    for (let first = this.#allowance.next(now); first !== null;
+      first = this.#allowance.next(now)) {
+      this.#toLink(first, { type: "tick" }, now, out);
+    }
     if (this.#flushing.length > 0) this.#flushed(out);
     this.#conclude(now, out);
     return out;
@@ -318,6 +323,7 @@ export class Session {
   #heard(message, now, out) {
     if (message.type === "peer-left") {
       const key = sessionKey(message.userId, message.sid);
+      this.#sealed.delete(key);
       this.#changed(this.#members.left(key, message.reason, now), now, out);
       this.#toLink(key, { type: "offline" }, now, out);
     } else if (message.type === "signal-refused" && message.reason === "unknown-session") {
