@@ -340,7 +340,7 @@ class Outbox:
         There is no stream where only that must be known which comes before it.
         """
         found = None
-        for lane in self._lanes if self._listening is not None else self._lanes[:1]:
+        for lane in self._known:
             first = lane.next
             if first is not None or lane.must_introduce:
                 # Who had nothing to send has no claim on what it did not use.
@@ -352,9 +352,17 @@ class Outbox:
         return found
 
     @property
+    def _known(self) -> list[Lane]:
+        """The lanes of which it is known whether the other side wants to hear."""
+        return self._lanes if self._listening is not None else self._lanes[:1]
+
+    @property
     def must_measure(self) -> bool:
         """Tell whether fragments wait although the engine may have sent what it held."""
-        return self.window.full and self._next() is not None
+        # Whose turn it is stays open: who comes meanwhile may be first.
+        return self.window.full and any(
+            lane.next is not None or lane.must_introduce for lane in self._known
+        )
 
     # --- the end --------------------------------------------------------------------------
 

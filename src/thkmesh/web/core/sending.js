@@ -378,9 +378,8 @@ export class Outbox {
   get #next() {
     /** @type {Lane | null} */
     let found = null;
-    for (const lane of this.#lanes) {
-      const known = lane.channel.number === 0 || this.#listening !== null;
-      if (!known || (lane.next === null && !lane.mustIntroduce)) continue;
+    for (const lane of this.#known) {
+      if (lane.next === null && !lane.mustIntroduce) continue;
       // Who had nothing to send has no claim on what it did not use.
       lane.passed = Math.max(lane.passed, this.#turn);
       if (found === null || lane.passed < found.passed) found = lane;
@@ -389,9 +388,16 @@ export class Outbox {
     return found;
   }
 
+  /** The lanes of which it is known whether the other side wants to hear. */
+  get #known() {
+    return this.#listening !== null ? this.#lanes : this.#lanes.slice(0, 1);
+  }
+
   /** Whether fragments wait although the engine may have sent what it held. */
   get mustMeasure() {
-    return this.window.full && this.#next !== null;
+    // Whose turn it is stays open: who comes meanwhile may be first.
+    return this.window.full
+      && this.#known.some(({ next, mustIntroduce }) => next !== null || mustIntroduce);
   }
 
   // --- the end --------------------------------------------------------------------------
