@@ -18,7 +18,6 @@ from thkmesh.core import link_events as link
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import (
     Cancel,
@@ -29,6 +28,7 @@ from thkmesh.core.session_events import (
     Start,
     Suspected,
 )
+from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature
 from thkmesh.signaling.verification import IncompatiblePeer, MalformedBody
 

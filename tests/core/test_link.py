@@ -525,6 +525,18 @@ def test_the_engine_is_fed_as_it_drains() -> None:
     assert len(world.high.heard) == 40
 
 
+def test_an_engine_that_never_runs_low_is_asked_with_each_acknowledgement() -> None:
+    """One may be unable to change its mark; as long as something arrives we come to ask."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = MOST_BYTES
+    for _ in range(2):
+        world.send(world.low, bytes(60_000))
+    assert len(world.high.heard) == 1
+    world.low.held_bytes = 0
+    world.run(ACK_DELAY)
+    assert len(world.high.heard) == 2
+
+
 def test_the_mark_follows_the_window() -> None:
     """The engine is told before it is given more, else it might have nothing to say."""
     world = LinkWorld().connect()
@@ -538,8 +550,8 @@ def test_the_mark_follows_the_window() -> None:
     world.run(1.0)
     world.send(world.low, bytes(4_000_000))
     world.run(1.0)
-    marks = [(each.number, each.size_bytes) for each in world.low.said(MarkLow)][len(marks) :]
-    assert marks == [(2, 2**n * 1024) for n in range(4, 9)]
+    again = world.low.said(MarkLow)[len(marks) :]
+    assert again == [MarkLow(HIGH, 2, mark) for mark in marks]
 
 
 def test_a_malformed_frame_costs_the_sender_its_connection() -> None:

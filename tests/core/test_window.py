@@ -2,10 +2,13 @@
 
 import pytest
 
-from thkmesh.core.streams import FRAGMENT_BYTES
+from thkmesh.core.frames import FRAGMENT_BYTES
 from thkmesh.core.window import AHEAD, LEAST_BYTES, MOST_BYTES, SendWindow
 
 MB = 1_000_000.0
+STEP = 100 * 1024.0
+"""Of progress libwebrtc tells in steps, or when nothing is left."""
+
 LATE = 0.001
 """Seconds from an engine's word that it runs low until we have heard it."""
 
@@ -13,12 +16,14 @@ LATE = 0.001
 class Engine:
     """An engine that sends at a rate, and we who fill it."""
 
-    def __init__(self, rate_bytes: float, late: float = LATE) -> None:
-        """Begin empty, at a time of no meaning."""
+    def __init__(self, rate_bytes: float, late: float = LATE, step_bytes: float = 0.0) -> None:
+        """Begin empty, at a time of no meaning; it tells of progress step by step."""
         self.window = SendWindow()
         self.now = 1000.0
         self.rate_bytes = rate_bytes
         self.late = late
+        self.step_bytes = step_bytes
+        self.told_bytes = 0.0
         self.held_bytes = 0.0
         self.open_bytes = 0.0
         """How much it takes in at once, to have it on its way."""
@@ -52,25 +57,30 @@ class Engine:
         at_once = min(self.open_bytes, size_bytes)
         self.open_bytes -= at_once
         self.held_bytes += size_bytes - at_once
+        self.told_bytes += size_bytes
         self.most_bytes = max(self.most_bytes, self.held_bytes)
 
     def _measure(self) -> None:
-        self.window.measured(int(self.held_bytes), self.now)
+        if not self.held_bytes or self.told_bytes - self.held_bytes >= self.step_bytes:
+            self.told_bytes = self.held_bytes
+        self.window.measured(int(self.told_bytes), self.now)
 
     def _until_low(self) -> None:
         """Wait for the mark, or for an acknowledgement, which comes sooner on a slow link."""
-        left = max(0.0, self.held_bytes - self.window.low_water_bytes)
-        self.run(min(left / self.rate_bytes, 0.3) + self.late)
+        mark = min(self.window.low_water_bytes, max(0.0, self.told_bytes - self.step_bytes))
+        left = max(0.0, self.held_bytes - mark)
+        self.run(min(left / self.rate_bytes, 0.03) + self.late)
         self._measure()
 
 
-def test_on_a_slow_link_little_lies_ahead() -> None:
-    """From the first byte on: no more than the least, and a fragment."""
-    engine = Engine(0.25 * MB)
+@pytest.mark.parametrize("step", [0.0, STEP])
+def test_on_a_slow_link_little_lies_ahead(step: float) -> None:
+    """From the first byte on: hardly more than the least, and a fragment."""
+    engine = Engine(0.25 * MB, step_bytes=step)
     engine.send(8 * MB)
     assert engine.window.size_bytes == LEAST_BYTES
     assert engine.most_bytes < LEAST_BYTES + FRAGMENT_BYTES
-    assert engine.waited == 0.0
+    assert engine.waited < 0.2
 
 
 @pytest.mark.parametrize("rate", [1 * MB, 2 * MB, 4 * MB])
@@ -83,9 +93,10 @@ def test_in_between_it_is_what_the_link_carries_in_a_moment(rate: float) -> None
         assert engine.window.size_bytes == pytest.approx(rate * AHEAD, rel=0.1)
 
 
-def test_a_fast_link_has_all_of_it_soon() -> None:
+@pytest.mark.parametrize("step", [0.0, STEP])
+def test_a_fast_link_has_all_of_it_soon(step: float) -> None:
     """Before it has sent two megabytes, and never waits long for us."""
-    engine = Engine(100 * MB)
+    engine = Engine(100 * MB, step_bytes=step)
     engine.send(2 * MB)
     assert engine.window.size_bytes == MOST_BYTES
     engine.send(100 * MB)
@@ -93,12 +104,23 @@ def test_a_fast_link_has_all_of_it_soon() -> None:
     assert engine.waited < 0.01
 
 
-@pytest.mark.parametrize("late", [0.02, 0.2])
-def test_that_we_are_late_is_not_the_engines_fault(late: float) -> None:
-    """Who finds it empty has given it too little, so the window grows."""
+@pytest.mark.parametrize(("late", "size"), [(0.04, LEAST_BYTES), (0.5, MOST_BYTES)])
+def test_that_we_are_late_is_not_the_engines_fault(late: float, size: int) -> None:
+    """A window that cannot bridge it grows, and one that was larger does not shrink."""
     engine = Engine(50 * MB, late)
+    engine.window.size_bytes = size
     engine.send(20 * MB)
     assert engine.window.size_bytes == MOST_BYTES
+
+
+def test_a_link_that_is_slow_all_at_once_is_found_out_by_one_full_buffer() -> None:
+    """Not even progress need be seen: that the mark is not reached says enough."""
+    engine = Engine(100 * MB, step_bytes=2 * MOST_BYTES)
+    engine.send(20 * MB)
+    assert engine.window.size_bytes == MOST_BYTES
+    engine.rate_bytes = 0.25 * MB
+    engine.send(2 * MB)
+    assert engine.window.size_bytes < 2 * LEAST_BYTES
 
 
 def test_it_follows_a_link_that_changes() -> None:

@@ -9,13 +9,15 @@ the engine does not count as held (W3C: ``bufferedAmount``); SCTP has a window f
 
 The rate is seen while the engine is kept busy: how much less it holds, over the time
 that took. A sample begins when the window is full although more waits, and ends when the
-low-water mark is reached, or after ``_SAMPLE`` seconds. So who has little to send learns
-nothing, and keeps the window that it had. An engine that has nothing left by the time it
-is asked waited for us: then the window was too small, whatever the rate.
+low-water mark (a quarter of the window) is reached, or with the first word of progress
+after ``_SAMPLE`` seconds. So who has little to send learns nothing, and keeps the window
+that it had. As SCTP takes in at once what its own window leaves open, the window at most
+doubles with a sample, and at most halves.
 
-As the rate is only an estimate (SCTP takes in at once what its own window leaves open),
-the window at most doubles with a sample, and at most halves. The low-water mark is a
-quarter of it.
+Not all words are fresh: libwebrtc says only now and then how much has gone, by 100 KiB or
+when all has. But that the mark has been crossed it says. So a word without progress still
+tells how much may have gone at most, and what the rate is at most. And an engine that has
+nothing left may have waited for us: that it was fast at least, but not that it is slow.
 """
 
 from typing import Final
@@ -30,7 +32,7 @@ MOST_BYTES: Final = 1024 * 1024
 """Bounds of the window; it begins with the least."""
 
 _SAMPLE: Final = AHEAD / 2
-"""Seconds after which the rate is known well enough, whatever is still held."""
+"""Seconds after which progress says well enough what the rate is."""
 
 
 class SendWindow:
@@ -68,20 +70,25 @@ class SendWindow:
 
     def measured(self, held_bytes: int, now: float) -> None:
         """Take the engine's word for what it still holds."""
+        progress = held_bytes < self.held_bytes
         self._drained_bytes += self.held_bytes - held_bytes
         self.held_bytes = held_bytes
         if self._busy_since is None:
             return
         elapsed = now - self._busy_since
         low = held_bytes <= self.low_water_bytes
-        if low or elapsed >= _SAMPLE:
-            self._resize(elapsed)
+        if low or (progress and elapsed >= _SAMPLE):
+            self._learn(elapsed)
             self._busy_since = None if low else now
             self._drained_bytes = 0
+        elif elapsed > 0.0:
+            most = self._drained_bytes + held_bytes - self.low_water_bytes
+            self._resize(min(float(self.size_bytes), most / elapsed * AHEAD))
 
-    def _resize(self, elapsed: float) -> None:
-        wanted = float(MOST_BYTES)
-        if self.held_bytes and elapsed > 0.0:
-            wanted = self._drained_bytes / elapsed * AHEAD
-        wanted = min(max(wanted, self.size_bytes / 2), self.size_bytes * 2)
-        self.size_bytes = min(max(int(wanted), LEAST_BYTES), MOST_BYTES)
+    def _learn(self, elapsed: float) -> None:
+        wanted = self._drained_bytes / elapsed * AHEAD if elapsed > 0.0 else float(MOST_BYTES)
+        least = self.size_bytes / 2 if self.held_bytes else self.size_bytes
+        self._resize(min(max(wanted, least), self.size_bytes * 2))
+
+    def _resize(self, wanted_bytes: float) -> None:
+        self.size_bytes = min(max(int(wanted_bytes), LEAST_BYTES), MOST_BYTES)

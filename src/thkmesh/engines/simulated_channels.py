@@ -1,9 +1,10 @@
 """Frames one way between two simulated connections.
 
 A frame waits in the buffer of its channel until the path takes it, at the path's
-rate and bit by bit, as SCTP does; channels take turns, frame by frame. Then it is on the wire: on the reliable channels it
-arrives once and in order, later where it had to be sent again; on the lossy one
-it arrives when it does, or not. Source: RFC 8831; the limits are libwebrtc's.
+rate and bit by bit, as SCTP does; channels take turns, frame by frame. Then it is on
+the wire: on the reliable channels it arrives once and in order, later where it had to
+be sent again; on the lossy one it arrives when it does, or not.
+Source: RFC 8831; the limits are libwebrtc's.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ export const AHEAD = 0.1;
 /** Bounds of the window; it begins with the least. */
 export const LEAST_BYTES = 32 * 1024;
 export const MOST_BYTES = 1024 * 1024;
-/** Seconds after which the rate is known well enough, whatever is still held. */
+/** Seconds after which progress says well enough what the rate is. */
 const SAMPLE = AHEAD / 2;
 
 /** What one engine's buffer may hold. */
@@ -48,22 +48,31 @@ export class SendWindow {
    * @param {number} now
    */
   measured(heldBytes, now) {
+    const progress = heldBytes < this.heldBytes;
     this.#drainedBytes += this.heldBytes - heldBytes;
     this.heldBytes = heldBytes;
     if (this.#busySince === null) return;
     const elapsed = now - this.#busySince;
     const low = heldBytes <= this.lowWaterBytes;
-    if (!low && elapsed < SAMPLE) return;
-    this.#resize(elapsed);
-    this.#busySince = low ? null : now;
-    this.#drainedBytes = 0;
+    if (low || (progress && elapsed >= SAMPLE)) {
+      this.#learn(elapsed);
+      this.#busySince = low ? null : now;
+      this.#drainedBytes = 0;
+    } else if (elapsed > 0) {
+      const most = this.#drainedBytes + heldBytes - this.lowWaterBytes;
+      this.#resize(Math.min(this.sizeBytes, (most / elapsed) * AHEAD));
+    }
   }
 
   /** @param {number} elapsed */
-  #resize(elapsed) {
-    let wanted = MOST_BYTES;
-    if (this.heldBytes > 0 && elapsed > 0) wanted = (this.#drainedBytes / elapsed) * AHEAD;
-    wanted = Math.min(Math.max(wanted, this.sizeBytes / 2), this.sizeBytes * 2);
-    this.sizeBytes = Math.min(Math.max(Math.floor(wanted), LEAST_BYTES), MOST_BYTES);
+  #learn(elapsed) {
+    const wanted = elapsed > 0 ? (this.#drainedBytes / elapsed) * AHEAD : MOST_BYTES;
+    const least = this.heldBytes === 0 ? this.sizeBytes : this.sizeBytes / 2;
+    this.#resize(Math.min(Math.max(wanted, least), this.sizeBytes * 2));
+  }
+
+  /** @param {number} wantedBytes */
+  #resize(wantedBytes) {
+    this.sizeBytes = Math.min(Math.max(Math.floor(wantedBytes), LEAST_BYTES), MOST_BYTES);
   }
 }
