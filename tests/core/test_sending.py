@@ -20,7 +20,7 @@ from thkmesh.core.frames import (
     parse,
 )
 from thkmesh.core.sending import BATCH_BYTES, Outbox
-from thkmesh.core.window import MOST_BYTES
+from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.errors import InvalidMessage
 
 BYTES = Kind.BYTES
@@ -92,6 +92,17 @@ def test_the_engine_is_not_given_more_than_a_window() -> None:
         sender.taken()
     states.append((sender.outbox.must_measure, sender.outbox.waiting))
     assert states == [(True, True), (False, False)]
+
+
+def test_who_has_little_to_send_says_nothing_of_the_engine() -> None:
+    """Even if a message now and then fills the window, as long as nothing waits."""
+    sender = Sender()
+    sender.outbox.window.size_bytes = LEAST_BYTES
+    for number in range(50):
+        sender.send(bytes(500 if number % 7 else 40_000))
+        sender.taken()
+        sender.outbox.window.measured(0, 0.0)
+    assert sender.outbox.window.size_bytes == LEAST_BYTES
 
 
 def test_small_ones_share_a_datagram_in_the_order_of_sending() -> None:
