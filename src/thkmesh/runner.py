@@ -32,6 +32,7 @@ from thkmesh.core.link_events import (
     AskStats,
     CloseConnection,
     FromEngine,
+    MarkLow,
     MeasureBuffer,
     Measured,
     OpenConnection,
@@ -42,7 +43,7 @@ from thkmesh.core.link_events import (
     TransmitSignal,
 )
 from thkmesh.core.retry import SETTLE_TIMEOUT
-from thkmesh.core.sending import BATCH_BYTES, LOW_WATER_BYTES
+from thkmesh.core.sending import BATCH_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
@@ -60,6 +61,7 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
+from thkmesh.core.window import SendWindow
 from thkmesh.driver import Driver
 from thkmesh.errors import EngineError, MeshError
 from thkmesh.events import Event, LinkState, Path, PeerJoined, PeerLeft, Quality
@@ -87,7 +89,7 @@ _ENTRY_BYTES: Final = 8
 _NOW: Final = 0
 """The token of a message that is accepted at once or not at all."""
 
-_ANYWHERE: Final = (SendFrame, MeasureBuffer, Emit, Deliver, Accepted, Unsendable)
+_ANYWHERE: Final = (SendFrame, MarkLow, MeasureBuffer, Emit, Deliver, Accepted, Unsendable)
 """What can be performed on any thread."""
 
 _PRESENCE: Final = (PeerJoined, PeerLeft)
@@ -390,6 +392,9 @@ class Runner:
             case Perform(to=to, number=number, operation=operation):
                 if connection := self._connections.get((to, number)):
                     connection.perform(operation)
+            case MarkLow(to=to, number=number, size_bytes=size):
+                if connection := self._connections.get((to, number)):
+                    connection.mark_low(CONTROL, size)
             case MeasureBuffer(to=to, number=number):
                 if connection := self._connections.get((to, number)):
                     held = connection.buffered_bytes(CONTROL)
@@ -441,7 +446,7 @@ class Runner:
         return ConnectionConfig(
             ice_servers=self._connecting.ice_servers + offered,
             relay_only=self._connecting.relay_only,
-            low_water_bytes=LOW_WATER_BYTES,
+            low_water_bytes=SendWindow().low_water_bytes,
         )
 
     def _open_connection(self, to: SessionKey, number: int) -> None:

@@ -2,7 +2,7 @@
 // with a way to wish for a negotiation, and every call of RTCPeerConnection written down.
 // An expression: a function that is evaluated in a page of the server's origin.
 async () => {
-  const { LOW_WATER_BYTES } = await import("/thkmesh/core/sending.js");
+  const { SendWindow } = await import("/thkmesh/core/window.js");
   const { encode } = await import("/thkmesh/core/frames.js");
   const { sessionKey } = await import("/thkmesh/core/identity.js");
   const { Session } = await import("/thkmesh/core/session.js");
@@ -113,7 +113,8 @@ async () => {
       const feed = (event) => this.driver.feed({ type: "from-link", to, event });
       switch (output.type) {
         case "open-connection": {
-          const config = { iceServers: [], relayOnly: false, lowWaterBytes: LOW_WATER_BYTES };
+          const { lowWaterBytes } = new SendWindow();
+          const config = { iceServers: [], relayOnly: false, lowWaterBytes };
           const emit = (event) => {
             if (event.type.startsWith("operation-")) this.#asked -= 1;
             feed({ type: "from-engine", number, event });
@@ -131,6 +132,9 @@ async () => {
           break;
         case "send-frame":
           connection?.send(output.channel, output.frame);
+          break;
+        case "mark-low":
+          connection?.markLow(0, output.sizeBytes);
           break;
         case "measure-buffer":
           feed({ type: "measured", number, heldBytes: connection?.bufferedBytes(0) ?? 0 });

@@ -190,10 +190,11 @@ def _granted(recorder: Recorder) -> None:
     for token, name in enumerate(("low", "high", "low", "high")):
         story.send(token, data=bytes(WINDOW_BYTES), channel=name)
         story.send(9 + token, ADA, data=b"small", channel=name)
-    story.engine(ADA, engine.BufferLow(engine.CONTROL))
+    story.link(ADA, link.Measured(1, 0))
     for limit in (300_000, 400_000, 350_000, 2**40):
         story.frames(ADA, acked({2: 1, 4: 1}, limit))
-        story.engine(ADA, engine.BufferLow(engine.CONTROL))
+        for _ in range(3):
+            story.link(ADA, link.Measured(1, 0))
 
 
 def _flushed(recorder: Recorder) -> None:

@@ -18,7 +18,6 @@ from thkmesh.core import link_events as link
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import PARTING, RETURN_GRACE
-from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
 from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import (
     Cancel,
@@ -29,6 +28,7 @@ from thkmesh.core.session_events import (
     Start,
     Suspected,
 )
+from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature
 from thkmesh.signaling.verification import IncompatiblePeer, MalformedBody
 
@@ -247,13 +247,14 @@ def _laggards(recorder: Recorder) -> None:
     story.fill(1, None)
     story.send(3)
     for number in range(140, 281, 70):
-        for _ in range(4):
-            story.engine(CAT, engine.BufferLow(engine.CONTROL))
+        for _ in range(12):
+            story.link(CAT, link.Measured(1, 0))
         story.frames(CAT, acked({0: number}))
     story.run(PATIENCE)
     story.send(4, ADA)
     story.connect(ZOE)
-    story.engine(ADA, engine.BufferLow(engine.CONTROL))
+    for _ in range(25):
+        story.link(ADA, link.Measured(1, 0))
     story.frames(ADA, acked({0: 275}))
     story.frames(ADA, acked({1: 1}))
     story.left(ZOE, "timeout")
@@ -338,15 +339,22 @@ def _backpressure(recorder: Recorder) -> None:
     story = Story(recorder)
     story.enter(ADA)
     story.connect(ADA)
-    half = bytes(WINDOW_BYTES // 2)
     for token in range(7):
-        story.send(token, ADA, half)
-    story.link(ADA, link.Measured(1, WINDOW_BYTES))
-    story.link(ADA, link.Measured(1, WINDOW_BYTES // 2))
+        story.send(token, ADA, bytes(MOST_BYTES // 2))
+    story.link(ADA, link.Measured(1, LEAST_BYTES))
+    story.link(ADA, link.Measured(1, LEAST_BYTES - 1))
     story.link(ADA, link.Measured(7, 0))
     story.engine(ADA, engine.BufferLow(engine.BULK))
     story.engine(ADA, engine.BufferLow(engine.CONTROL))
-    story.link(ADA, link.Measured(1, LOW_WATER_BYTES))
+    story.run(0.01)  # 8 MB/s
+    story.link(ADA, link.Measured(1, 10_000))
+    story.link(ADA, link.Measured(1, 40_000))
+    story.frames(ADA, acked({1: 2}))
+    story.run(0.06)  # 1 MB/s
+    story.link(ADA, link.Measured(1, 50_000))
+    story.run(0.3)  # 0.2 MB/s
+    story.link(ADA, link.Measured(1, 20_000))
+    story.link(ADA, link.Measured(1, 0))
     story.link(ADA, link.Measured(1, 0))
     for token in range(8, 60):
         story.send(token, ADA if token % 3 else None, "x" * (40 * token))
@@ -382,7 +390,7 @@ def _leavings(recorder: Recorder) -> None:
         story = Story(recorder)
         story.enter(ADA, CAT)
         story.connect(ADA, CAT)
-        story.send(1, ADA, bytes(2 * WINDOW_BYTES))
+        story.send(1, ADA, bytes(2 * MOST_BYTES))
         story.send(2)
         story.tell(Leave(patience))
         story.send(3)
@@ -395,9 +403,8 @@ def _leavings(recorder: Recorder) -> None:
             continue
         story.run(2.0)
         story.tell(Slept(0.5))
-        story.link(ADA, link.Measured(1, 0))
-        story.link(ADA, link.Measured(1, 0))
-        story.link(ADA, link.Measured(1, 0))
+        for _ in range(8):
+            story.link(ADA, link.Measured(1, 0))
         story.frames(ADA, acked({0: 1}))
         story.run(1.0)
         story.frames(ADA, acked({1: 35}))
@@ -425,7 +432,7 @@ def _leavings(recorder: Recorder) -> None:
     story = Story(recorder)
     story.enter(ADA)
     story.connect(ADA)
-    story.send(1, ADA, bytes(2 * WINDOW_BYTES))
+    story.send(1, ADA, bytes(2 * MOST_BYTES))
     story.tell(Leave(50.0))
     story.run(9.0)  # it falls silent meanwhile
 

@@ -264,7 +264,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("allowance", "relay", "streams", "traffic"),
+    *("allowance", "relay", "streams", "traffic", "window"),
 )
 
 

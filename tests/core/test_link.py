@@ -47,6 +47,7 @@ from thkmesh.core.link_events import (
     FromEngine,
     Graded,
     Lagged,
+    MarkLow,
     MeasureBuffer,
     Measured,
     MessagesLost,
@@ -67,9 +68,9 @@ from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.negotiation import Change
 from thkmesh.core.quality import STATS_INTERVAL
 from thkmesh.core.retry import RETRY_BASE, SETTLE_TIMEOUT, STEADY
-from thkmesh.core.sending import LOW_WATER_BYTES, WINDOW_BYTES
 from thkmesh.core.streams import ACK_DELAY
 from thkmesh.core.trickle import BATCHING, FIRST_BATCHING
+from thkmesh.core.window import MOST_BYTES
 from thkmesh.events import Data, Grade, LinkState, PathKind
 
 CONNECTED, RECONNECTING = LinkState.CONNECTED, LinkState.RECONNECTING
@@ -507,22 +508,50 @@ def test_events_of_a_discarded_connection_are_inert() -> None:
 
 
 def test_the_engine_is_fed_as_it_drains() -> None:
-    """Only a window is handed on; measured and drained, the rest follows."""
+    """Only a window is handed on; asked when it runs low and drained, the rest follows."""
     world = LinkWorld().connect()
-    world.low.held_bytes = WINDOW_BYTES
+    world.low.held_bytes = MOST_BYTES
     for _ in range(40):
         world.send(world.low, bytes(60_000))
-    sent = len(world.high.heard)
-    assert WINDOW_BYTES <= sent * 60_066 < WINDOW_BYTES + 61_000
+    assert len(world.high.heard) == 1
     asked = len(world.low.said(MeasureBuffer))
     world.report(world.low, BufferLow(BULK))
-    assert len(world.high.heard) == sent
+    assert len(world.low.said(MeasureBuffer)) == asked
     world.report(world.low, BufferLow(0))
-    assert len(world.high.heard) > sent
     assert len(world.low.said(MeasureBuffer)) == asked + 1
-    world.low.held_bytes = LOW_WATER_BYTES
+    assert len(world.high.heard) == 1
+    world.low.held_bytes = 0
     world.report(world.low, BufferLow(0))
     assert len(world.high.heard) == 40
+
+
+def test_an_engine_that_never_runs_low_is_asked_with_each_acknowledgement() -> None:
+    """One may be unable to change its mark; as long as something arrives we come to ask."""
+    world = LinkWorld().connect()
+    world.low.held_bytes = MOST_BYTES
+    for _ in range(2):
+        world.send(world.low, bytes(60_000))
+    assert len(world.high.heard) == 1
+    world.low.held_bytes = 0
+    world.run(ACK_DELAY)
+    assert len(world.high.heard) == 2
+
+
+def test_the_mark_follows_the_window() -> None:
+    """The engine is told before it is given more, else it might have nothing to say."""
+    world = LinkWorld().connect()
+    world.send(world.low, bytes(4_000_000))
+    world.run(1.0)
+    kinds = [type(each) for each in world.low.out if isinstance(each, SendFrame | MarkLow)]
+    marks = [each.size_bytes for each in world.low.said(MarkLow)]
+    assert marks == [2**n * 1024 for n in range(4, 9)]
+    assert kinds[-1] is SendFrame
+    world.tell(world.low, Renew())
+    world.run(1.0)
+    world.send(world.low, bytes(4_000_000))
+    world.run(1.0)
+    again = world.low.said(MarkLow)[len(marks) :]
+    assert again == [MarkLow(HIGH, 2, mark) for mark in marks]
 
 
 def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
@@ -586,7 +615,7 @@ def test_who_has_said_all_leaves_at_once() -> None:
 def test_leaving_waits_until_the_queue_is_empty() -> None:
     """With a full engine the goodbye stands at the end of the queue."""
     world = LinkWorld().connect()
-    world.low.held_bytes = WINDOW_BYTES
+    world.low.held_bytes = MOST_BYTES
     for _ in range(40):
         world.send(world.low, bytes(60_000))
     world.tell(world.low, Depart())
@@ -600,7 +629,7 @@ def test_leaving_waits_until_the_queue_is_empty() -> None:
 def test_however_slow_the_network_all_is_delivered() -> None:
     """A leaver waits for as long as the other side is heard of."""
     world = LinkWorld().connect()
-    world.low.held_bytes = WINDOW_BYTES
+    world.low.held_bytes = MOST_BYTES
     for _ in range(40):
         world.send(world.low, bytes(60_000))
     world.tell(world.low, Depart())
@@ -659,7 +688,7 @@ def test_leaving_delivers_what_waits_for_the_link_to_open() -> None:
 def test_a_connection_that_breaks_while_leaving_ends_it() -> None:
     """There is no next generation for who is leaving."""
     world = LinkWorld().connect()
-    world.low.held_bytes = WINDOW_BYTES
+    world.low.held_bytes = MOST_BYTES
     for _ in range(40):
         world.send(world.low, bytes(60_000))
     world.tell(world.low, Depart())

@@ -19,7 +19,8 @@ from thkmesh.core.frames import (
     datagram,
     parse,
 )
-from thkmesh.core.sending import BATCH_BYTES, WINDOW_BYTES, Outbox
+from thkmesh.core.sending import BATCH_BYTES, Outbox
+from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.errors import InvalidMessage
 
 BYTES = Kind.BYTES
@@ -42,6 +43,7 @@ class Sender:
         for name in names:
             self.open(name)
         self.outbox.begin()
+        self.outbox.window.size_bytes = MOST_BYTES
         if wide:
             self.widen()
 
@@ -64,7 +66,7 @@ class Sender:
 
     def frames(self) -> list[list[Frame]]:
         """Return what is handed on now, by datagram."""
-        return [list(parse(each)) for each in self.outbox.take()]
+        return [list(parse(each)) for each in self.outbox.take(0.0)]
 
     def taken(self) -> list[list[Fragment]]:
         """Return the fragments that are handed on now, by datagram."""
@@ -79,17 +81,28 @@ def test_the_engine_is_not_given_more_than_a_window() -> None:
         sender.send(bytes(60_000))
     first = sender.taken()
     assert [len(each) for each in first] == [1] * len(first)
-    assert WINDOW_BYTES <= sum(60_000 + 71 for _ in first) < WINDOW_BYTES + 61_000
+    assert MOST_BYTES <= sum(60_000 + 71 for _ in first) < MOST_BYTES + 61_000
     assert sender.taken() == []
     states = [(sender.outbox.must_measure, sender.outbox.waiting)]
     assert sender.outbox.waiting_bytes == (40 - len(first)) * 60_064
-    sender.outbox.measured(WINDOW_BYTES - 1)
+    sender.outbox.window.measured(MOST_BYTES - 1, 0.0)
     assert len(sender.taken()) == 1
     for _ in range(2):
-        sender.outbox.measured(0)
+        sender.outbox.window.measured(0, 0.0)
         sender.taken()
     states.append((sender.outbox.must_measure, sender.outbox.waiting))
     assert states == [(True, True), (False, False)]
+
+
+def test_who_has_little_to_send_says_nothing_of_the_engine() -> None:
+    """Even if a message now and then fills the window, as long as nothing waits."""
+    sender = Sender()
+    sender.outbox.window.size_bytes = LEAST_BYTES
+    for number in range(50):
+        sender.send(bytes(500 if number % 7 else 40_000))
+        sender.taken()
+        sender.outbox.window.measured(0, 0.0)
+    assert sender.outbox.window.size_bytes == LEAST_BYTES
 
 
 def test_small_ones_share_a_datagram_in_the_order_of_sending() -> None:
@@ -114,9 +127,9 @@ def test_a_stream_stops_where_it_may_go_no_further_and_no_other_does() -> None:
     sender.send(b"alone", direct=True)
     numbers = [each[-1].stream for each in sender.taken()]
     assert sorted(numbers) == [BROADCAST] * 4 + [DIRECT]
-    sender.outbox.measured(WINDOW_BYTES)
+    sender.outbox.window.measured(MOST_BYTES, 0.0)
     assert not sender.outbox.must_measure
-    sender.outbox.measured(0)
+    sender.outbox.window.measured(0, 0.0)
     sender.outbox.acknowledge(wants({BROADCAST: 0}, 6 * 60_064))
     assert len(sender.taken()) == 2
 
@@ -268,7 +281,7 @@ def test_large_messages_of_channels_interleave_and_a_small_one_waits_for_one_fra
     streams = [one[0].stream for one in sender.taken()]
     assert sorted(streams[:2]) == sorted(streams[2:4]) == [2, 4]
     sender.send(b"hello", channel="chat")
-    sender.outbox.measured(0)
+    sender.outbox.window.measured(0, 0.0)
     found = [each.stream for one in sender.taken() for each in one]
     assert found.index(6) <= 1
 
@@ -285,7 +298,7 @@ def test_priorities_are_shares_and_nobody_starves() -> None:
     sent: list[int] = []
     while len(sent) < 84:
         sent += [each.stream for one in sender.taken() for each in one]
-        sender.outbox.measured(0)
+        sender.outbox.window.measured(0, 0.0)
     counts = [sent[:84].count(2 * (1 + number)) for number in range(3)]
     assert counts == pytest.approx([64, 16, 4], abs=2)
     sender.send(bytes(20 * FRAGMENT_BYTES))

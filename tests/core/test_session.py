@@ -11,7 +11,6 @@ from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
-    BufferLow,
     Capabilities,
     ChannelClosed,
     ChannelOpened,
@@ -284,11 +283,16 @@ def fill(life: Life, to: Peer | None) -> None:
     life.tell(Send(0, None if to is None else key(to), 1, bytes(LOG_BYTES)))
 
 
+def drained(life: Life, peer: Peer) -> None:
+    """Let the engine of a peer have sent all that it held."""
+    life.tell(FromLink(key(peer), link.Measured(1, 0)))
+
+
 def take_in(life: Life, peer: Peer) -> None:
     """Let a peer take in and acknowledge everything that goes to everybody."""
     while sent := [frame for frame in life.went(peer) if isinstance(frame, frames.Fragment)]:
         life.hear(peer, acked({0: sent[-1].number + 1}))
-        life.engine(peer, BufferLow(0))
+        drained(life, peer)
 
 
 def test_a_burst_goes_out_together() -> None:
@@ -408,6 +412,8 @@ def test_who_is_slow_but_moves_is_waited_for() -> None:
     """Each time that a message is accepted, everybody waits anew."""
     life = in_room(BOB)
     fill(life, None)
+    for _ in range(4):
+        drained(life, BOB)
     for number in range(1, 5):
         fill(life, None)
         life.tell(Tick(), after=PATIENCE - 0.5)
@@ -422,7 +428,7 @@ def test_a_cut_session_is_told_at_once_over_a_living_link() -> None:
     life.tell(send(1, None, "news"))
     life.tell(Tick(), after=PATIENCE)
     assert life.events() == [PeerLagging(BOB, 1)]
-    life.engine(BOB, BufferLow(0))
+    drained(life, BOB)
     _, skip, news = life.went(BOB)
     assert skip == frames.Skip(0, CUT)
     assert isinstance(news, frames.Fragment)

@@ -40,8 +40,8 @@ class Pair:
 
     def pass_on(self) -> bool:
         """Let pass what may; return whether there was any message in it."""
-        self.sender.outbox.measured(0)
-        taken = self.sender.outbox.take()
+        self.sender.outbox.window.measured(0, 0.0)
+        taken = self.sender.outbox.take(0.0)
         for datagram in taken:
             self._tell(self.receiver, list(frames.parse(datagram)))
         ack = self.receiver.inbox.acknowledge()

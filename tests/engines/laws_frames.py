@@ -128,6 +128,21 @@ async def a_full_buffer_refuses_and_recovers(lab: Lab) -> None:
     assert [int.from_bytes(frame[:4], "big") for frame in frames] == list(range(len(frames)))
 
 
+async def the_mark_may_move(lab: Lab) -> None:
+    """What was said last holds: to be told early of much, and late of little."""
+    pair = await lab.connected(ConnectionConfig(low_water_bytes=0))
+    pair.a.connection.mark_low(BULK, 15 * 2**20)
+    count = 0
+    while pair.a.send(BULK, bytes(65_536)):
+        count += 1
+    await pair.a.until(lambda: bool(pair.a.of(BufferLow)))
+    pair.a.connection.mark_low(BULK, 65_536)
+    assert pair.a.connection.buffered_bytes(BULK) > 2**20, "told much too late"
+    await pair.a.until(lambda: len(pair.a.of(BufferLow)) == 2)
+    assert pair.a.connection.buffered_bytes(BULK) <= 65_536
+    await pair.b.received(BULK, count)
+
+
 # --- knowledge --------------------------------------------------------------------
 
 

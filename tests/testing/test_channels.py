@@ -29,7 +29,7 @@ async def linked(*rooms: Room) -> None:
 
 @pytest.mark.parametrize("priority", ["normal", "low"])
 def test_a_line_of_chat_does_not_wait_for_a_file(priority: str) -> None:
-    """On a link that takes a file minutes to pass, a small message passes in a moment."""
+    """On a link that takes half a minute for a file, a small message passes in a moment."""
     world = World(5, delay=0.02, jitter=0.0, rate_bytes=250_000.0)
     waits: list[float] = []
 
@@ -55,8 +55,7 @@ def test_a_line_of_chat_does_not_wait_for_a_file(priority: str) -> None:
         assert len(message.data) == 8_000_000
 
     world.run(main())
-    whole = 8_000_000 / 250_000
-    assert max(waits) < whole / 5
+    assert max(waits) < 0.5  # half of a fragment alone takes 0.12 s
 
 
 class Storm:

@@ -143,7 +143,7 @@ class ConnectionConfig:
         ice_servers: STUN and TURN servers; none by default, and it works without.
         relay_only: use TURN candidates only (hides our addresses).
         low_water_bytes: ``BufferLow`` is emitted when a channel's buffered
-            amount falls to this or below from above.
+            amount falls to this or below from above; ``mark_low`` changes it.
     """
 
     ice_servers: tuple[IceServer, ...] = ()
@@ -160,7 +160,10 @@ class Capabilities:
     trickle: bool
     max_message_bytes: int
     send_anywhere: bool = False
-    """``Connection.send`` and ``buffered_bytes`` may be called on any thread, one at a time."""
+    """``Connection.send``, ``buffered_bytes`` and ``mark_low`` may be called on any thread.
+
+    One at a time, that is.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +327,9 @@ class Connection(Protocol):
     def buffered_bytes(self, channel: int) -> int:
         """Return how many bytes wait in the engine's buffer of a channel."""
         ...
+
+    def mark_low(self, channel: int, size_bytes: int) -> None:
+        """Have another low-water mark from now on; no event comes of that alone."""
 
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises, fields may be None."""

@@ -60,6 +60,7 @@ from thkmesh.core.link_events import (
     LinkEvent,
     LinkOutput,
     Listening,
+    MarkLow,
     MeasureBuffer,
     Measured,
     Misbehaved,
@@ -97,7 +98,7 @@ from thkmesh.core.quality import Meter
 from thkmesh.core.quality import Traffic as Counts
 from thkmesh.core.relay import Relay
 from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
-from thkmesh.core.sending import LOW_WATER_BYTES, Lane
+from thkmesh.core.sending import Lane
 from thkmesh.core.sequencing import Sequencer
 from thkmesh.core.traffic import Traffic
 from thkmesh.core.trickle import Trickle
@@ -354,14 +355,13 @@ class Link:
                 if number == self._number:
                     self._reported(reported, now, out)
             case Appended():
-                self._pump(out)
+                self._pump(now, out)
             case Enqueue(channel=channel, kind=kind, payload=payload):
                 self._traffic.append(channel, kind, payload)
-                self._pump(out)
+                self._pump(now, out)
             case Measured(number=number, held_bytes=held):
                 if number == self._number:
-                    self._outbox.measured(held)
-                    self._pump(out, measure=held <= LOW_WATER_BYTES)
+                    self._measured(held, now, out)
             case StatsArrived(number=number, stats=stats):
                 if number == self._number:
                     self._meter.reported(stats, now)
@@ -370,7 +370,7 @@ class Link:
                 self._inbox.read(stream, size, now)
             case CutLoose(channel=channel):
                 self._traffic.cut_loose(channel, out)
-                self._pump(out)
+                self._pump(now, out)
             case Opened(channel=channel):
                 self._traffic.open(channel)
             case Listening():
@@ -556,8 +556,8 @@ class Link:
                     self._revived = True
                 self._datagram(data, now, out)
             case engine.BufferLow(channel=engine.CONTROL):
-                self._outbox.measured(LOW_WATER_BYTES)
-                self._pump(out)
+                # How low it is by now says how fast it is.
+                out.append(MeasureBuffer(self.to, self._number))
             case engine.ChannelOpened(channel=engine.CONTROL):
                 self._connected(now, out)
             case engine.ChannelClosed(channel=engine.CONTROL):
@@ -588,7 +588,7 @@ class Link:
         self._meter.start(now, self._counts)
         self._move(LinkState.CONNECTED, out)
         out.append(AskStats(self.to, self._number))
-        self._pump(out)
+        self._pump(now, out)
 
     def _stalled(self, now: float, out: list[LinkOutput]) -> None:
         """Use a connection no more from which nothing comes, but go on asking until its heir."""
@@ -693,7 +693,7 @@ class Link:
                 self._tell_quality(out)
             case _:
                 self._traffic.heard(frame, now, out)
-                self._pump(out)
+                self._pump(now, out)
 
     def _relayed(self, data: bytes, now: float, out: list[LinkOutput]) -> None:
         """Take a datagram from the path that may lose: a gap is no fault, and ends nothing."""
@@ -705,7 +705,7 @@ class Link:
                 self._relayed_frame(frame, now, out)
         except InvalidMessage as error:
             out.append(Misbehaved(self.to, error))
-        self._pump(out)
+        self._pump(now, out)
 
     def _relayed_frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
         match frame:
@@ -752,11 +752,20 @@ class Link:
         if ack is not None:
             self._say(ack, out)
 
-    def _pump(self, out: list[LinkOutput], *, measure: bool = True) -> None:
+    def _measured(self, held_bytes: int, now: float, out: list[LinkOutput]) -> None:
+        """Go on with what the engine holds; if that is much, it will say when it is little."""
+        window = self._outbox.window
+        before = window.low_water_bytes
+        window.measured(held_bytes, now)
+        if window.low_water_bytes != before:
+            out.append(MarkLow(self.to, self._number, window.low_water_bytes))
+        self._pump(now, out, measure=held_bytes <= window.low_water_bytes)
+
+    def _pump(self, now: float, out: list[LinkOutput], *, measure: bool = True) -> None:
         """Hand on what fits the engine's window."""
         if not self._open:
             return
-        for datagram in self._outbox.take():
+        for datagram in self._outbox.take(now):
             self._send(datagram, out)
         if self._outbox.must_measure:
             if measure:
@@ -784,7 +793,7 @@ class Link:
         if not self._open and not self._relay.answered and not self._outbox.waiting:
             self._close(out, drain=0.0)
             return
-        self._pump(out)
+        self._pump(now, out)
 
     def _close(self, out: list[LinkOutput], *, drain: float) -> None:
         if self._number:

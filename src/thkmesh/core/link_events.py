@@ -31,6 +31,7 @@ __all__ = [
     "LinkEvent",
     "LinkOutput",
     "Listening",
+    "MarkLow",
     "MeasureBuffer",
     "Measured",
     "MessagesLost",
@@ -239,6 +240,14 @@ class SendRelayed:
     datagram: bytes
 
 
+class MarkLow(Struct, frozen=True):
+    """Have the engine say ``BufferLow`` when the control channel holds this or less."""
+
+    to: SessionKey
+    number: int
+    size_bytes: int
+
+
 class MeasureBuffer(Struct, frozen=True):
     """Ask how much the control channel holds; answered by ``Measured``."""
 
@@ -352,6 +361,7 @@ LinkOutput: TypeAlias = (
     | Perform
     | SendFrame
     | SendRelayed
+    | MarkLow
     | MeasureBuffer
     | AskStats
     | TransmitSignal

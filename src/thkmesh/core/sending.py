@@ -9,9 +9,8 @@ send take turns, a datagram at a time, by what they have had so far over their
 priority (stride scheduling): so large messages of several channels interleave, a line
 of chat waits for one fragment of a file, and nobody starves.
 
-The engine tells us how much it still holds only when asked (``MeasureBuffer``)
-and when it falls to the low-water mark (``BufferLow``); ``take`` stops at
-``WINDOW_BYTES`` until one of the two has been heard.
+The engine tells us how much it still holds only when asked (``MeasureBuffer``);
+``take`` stops when the window (see ``window``) is full, until that has been heard.
 """
 
 from collections.abc import Iterator
@@ -21,15 +20,10 @@ from thkmesh.core import frames
 from thkmesh.core.channels import ROOM, Channel, Channels
 from thkmesh.core.frames import VERSION, Frame, Listen, Name, Skip, Wants
 from thkmesh.core.streams import Log, Outgoing
+from thkmesh.core.window import SendWindow
 from thkmesh.errors import InvalidMessage
 
-__all__ = ["BATCH_BYTES", "LOW_WATER_BYTES", "WINDOW_BYTES", "Lane", "Outbox"]
-
-WINDOW_BYTES: Final = 1024 * 1024
-"""No more than this is in the engine's buffer."""
-
-LOW_WATER_BYTES: Final = 256 * 1024
-"""When the engine's buffer has fallen to this, it is given more."""
+__all__ = ["BATCH_BYTES", "Lane", "Outbox"]
 
 BATCH_BYTES: Final = 16 * 1024
 """Fragments share a datagram up to this size; a larger one has its own."""
@@ -135,15 +129,16 @@ class Outbox:
 
     Attributes:
         ready: what the other side has is known, so that sending may go on from there.
+        window: how much the engine may hold.
     """
 
     def __init__(self, channels: Channels) -> None:
         """Owe what is appended from now on."""
         self.ready = True  # It has nothing, as nothing was ever sent.
+        self.window = SendWindow()
         self._channels = channels
         self._listening: frozenset[str] | None = None
         self._revision = 0
-        self._held = 0
         self._strayed = False  # A path that may lose was used, too.
         self._lanes: list[Lane] = []
         self._turn = 0.0
@@ -226,7 +221,7 @@ class Outbox:
 
     def begin(self) -> None:
         """Begin with a new connection."""
-        self._held = 0
+        self.window = SendWindow()
         for lane in self._lanes:
             lane.named = False
             for each in lane.both:
@@ -285,16 +280,19 @@ class Outbox:
 
     # --- what is sent ---------------------------------------------------------------------
 
-    def take(self) -> list[bytes]:
+    def take(self, now: float) -> list[bytes]:
         """Return the datagrams that fit the engine's window now."""
         taken: list[bytes] = []
-        while self.ready and self._held < WINDOW_BYTES:
+        window = self.window
+        while self.ready and not window.full:
             datagram, size, more = self._datagram()
             if size:
-                self._held += size + _OVERHEAD_BYTES
+                window.held_bytes += size + _OVERHEAD_BYTES
                 taken.append(datagram)
             if not more:
                 break
+        if taken and self.must_measure:
+            window.filled(now)
         return taken
 
     def fits(self, window_bytes: int) -> bool:
@@ -348,7 +346,7 @@ class Outbox:
         There is no stream where only that must be known which comes before it.
         """
         found = None
-        for lane in self._lanes if self._listening is not None else self._lanes[:1]:
+        for lane in self._known:
             first = lane.next
             if first is not None or lane.must_introduce:
                 # Who had nothing to send has no claim on what it did not use.
@@ -360,13 +358,17 @@ class Outbox:
         return found
 
     @property
+    def _known(self) -> list[Lane]:
+        """The lanes of which it is known whether the other side wants to hear."""
+        return self._lanes if self._listening is not None else self._lanes[:1]
+
+    @property
     def must_measure(self) -> bool:
         """Tell whether fragments wait although the engine may have sent what it held."""
-        return self._held >= WINDOW_BYTES and self._next() is not None
-
-    def measured(self, held_bytes: int) -> None:
-        """Take the engine's word for what it still holds."""
-        self._held = held_bytes
+        # Whose turn it is stays open: who comes meanwhile may be first.
+        return self.window.full and any(
+            lane.next is not None or lane.must_introduce for lane in self._known
+        )
 
     # --- the end --------------------------------------------------------------------------
 

@@ -241,6 +241,7 @@ _Inner: TypeAlias = (
     | link.Perform
     | link.SendFrame
     | link.SendRelayed
+    | link.MarkLow
     | link.MeasureBuffer
     | link.AskStats
     | link.TransmitSignal

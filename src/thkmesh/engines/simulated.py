@@ -275,6 +275,12 @@ class SimulatedConnection:
             return 0
         return association.outgoing(self._agent).buffered_bytes(channel)
 
+    def mark_low(self, channel: int, size_bytes: int) -> None:
+        """Have another low-water mark from now on; no event comes of that alone."""
+        association = self._agent.association
+        if channel in self._open and association is not None:
+            association.outgoing(self._agent).low_water_bytes[channel] = size_bytes
+
     # --- knowledge ---
 
     async def stats(self) -> Stats:

@@ -1,9 +1,10 @@
 """Frames one way between two simulated connections.
 
 A frame waits in the buffer of its channel until the path takes it, at the path's
-rate; channels take turns. Then it is on the wire: on the reliable channels it
-arrives once and in order, later where it had to be sent again; on the lossy one
-it arrives when it does, or not. Source: RFC 8831; the limits are libwebrtc's.
+rate and bit by bit, as SCTP does; channels take turns, frame by frame. Then it is on
+the wire: on the reliable channels it arrives once and in order, later where it had to
+be sent again; on the lossy one it arrives when it does, or not.
+Source: RFC 8831; the limits are libwebrtc's.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ __all__ = ["BUFFER_BYTES", "Flow", "FlowEnds"]
 BUFFER_BYTES = 16 * 2**20
 """What a channel buffers at most."""
 
+_PIECE_BYTES = 8 * 1024
+"""So much of a frame leaves the buffer at a time."""
+
 _BURST = 0.001
 """Seconds that the sender may be ahead of the path's rate, to need fewer timers."""
 
@@ -35,7 +39,7 @@ class FlowEnds:
         lands: whether what is on the wire can arrive now.
         deliver: is handed each frame, None for the end of a channel.
         low: is told in the sender's process that a channel's buffer fell to the mark.
-        low_water_bytes: that mark.
+        low_water_bytes: that mark, at first.
         sender: the context of the sender's process.
         receiver: the context of the receiver's process.
     """
@@ -52,14 +56,20 @@ class FlowEnds:
 
 
 class Flow:
-    """The three channels, one way."""
+    """The three channels, one way.
+
+    Attributes:
+        drained: set while nothing waits in the buffers.
+        sent_bytes: how much was put into them.
+        low_water_bytes: the mark of each channel.
+    """
 
     def __init__(self, network: SimulatedNetwork, ends: FlowEnds) -> None:
         """Begin with everything empty."""
         self.drained = asyncio.Event()
-        """Set while nothing waits in the buffers."""
         self.drained.set()
         self.sent_bytes = 0
+        self.low_water_bytes = [ends.low_water_bytes for _ in CHANNELS]
         self._network = network
         self._ends = ends
         self._loop = asyncio.get_running_loop()
@@ -71,6 +81,8 @@ class Flow:
             Pipe[tuple[int, bytes | None]](self._land, ends.lands, ends.receiver) for _ in CHANNELS
         ]
         self._turn = 0
+        self._begun_bytes = 0
+        """How much of the next frame of the channel whose turn it is has left."""
         self._wire_free = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._finished = False
@@ -124,7 +136,7 @@ class Flow:
             self._timer = None
         for waiting in self._waiting:
             waiting.clear()
-        self._count = 0
+        self._count = self._begun_bytes = 0
         self._buffered = [0 for _ in CHANNELS]
         self.drained.set()
 
@@ -139,9 +151,9 @@ class Flow:
                 # It belongs to no process: an engine's own threads do this.
                 self._timer = self._loop.call_at(self._wire_free, self._wake, context=Context())
                 return
-            channel = self._next()
-            self._count -= 1
-            self._depart(channel, self._waiting[channel].popleft(), now)
+            if not self._begun_bytes:
+                self._turn = self._next()
+            self._depart(self._turn, now)
         if not self._count:
             self.drained.set()
 
@@ -157,15 +169,27 @@ class Flow:
             if self._waiting[channel]:
                 return channel
 
-    def _depart(self, channel: int, data: bytes, now: float) -> None:
-        self._turn = channel
-        source, target, size = self._ends.source, self._ends.target, len(data)
+    def _depart(self, channel: int, now: float) -> None:
+        """Let a piece of a channel's next frame go; with the last of it the frame is off."""
+        source, target = self._ends.source, self._ends.target
         rate = self._network.conditions(source, target).rate_bytes
-        self._wire_free = max(now, self._wire_free) + size / rate
+        data = self._waiting[channel][0]
+        size = len(data)
+        piece = min(size - self._begun_bytes, _PIECE_BYTES)
+        self._wire_free = max(now, self._wire_free) + piece / rate
         before = self._buffered[channel]
-        self._buffered[channel] = after = before - size
-        if after <= self._ends.low_water_bytes < before:
+        self._buffered[channel] = after = before - piece
+        if after <= self.low_water_bytes[channel] < before:
             self._loop.call_soon(self._ends.low, channel, context=self._ends.sender)
+        self._begun_bytes += piece
+        if self._begun_bytes == size:
+            self._begun_bytes = 0
+            self._count -= 1
+            self._waiting[channel].popleft()
+            self._launch(channel, data)
+
+    def _launch(self, channel: int, data: bytes) -> None:
+        source, target, size = self._ends.source, self._ends.target, len(data)
         if CHANNELS[channel].max_retransmits is None:
             transit = self._network.reliable_transit(source, target, size)
             self._pipes[channel].put((channel, data), self._wire_free + transit)

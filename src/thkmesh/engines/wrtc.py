@@ -15,7 +15,7 @@ and it keeps away from what we found broken in 0.1.0 (libwebrtc M152):
 - On a loop that also runs other people's callbacks, wrtc delivers one event every
   hundred turns: give the engine a loop, and a thread, of its own.
 
-``send`` and ``buffered_bytes`` may be called from any thread, one at a time; all
+``send``, ``buffered_bytes`` and ``mark_low`` may be called from any thread, one at a time; all
 else belongs to the loop the engine was made on. Every call raises ``WrongContext``
 in a child of ``fork``.
 """
@@ -279,6 +279,13 @@ class WrtcConnection:
         _process.check()
         ready = self._ready.get(channel)
         return 0 if ready is None else ready.buffered_amount
+
+    def mark_low(self, channel: int, size_bytes: int) -> None:
+        """Have another low-water mark from now on; no event comes of that alone."""
+        _process.check()
+        ready = self._ready.get(channel)
+        if ready is not None:
+            ready.buffered_amount_low_threshold = size_bytes
 
     # --- knowledge ---
 

@@ -150,6 +150,16 @@ export class Connection {
   }
 
   /**
+   * Have another low-water mark from now on; no event comes of that alone.
+   * @param {number} channel
+   * @param {number} sizeBytes
+   */
+  markLow(channel, sizeBytes) {
+    const found = this.#channels.get(channel);
+    if (found !== undefined) found.bufferedAmountLowThreshold = sizeBytes;
+  }
+
+  /**
    * Return what the browser knows.
    * @returns {Promise<Stats>}
    */

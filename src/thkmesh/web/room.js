@@ -13,8 +13,8 @@ import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
 import { CHANNEL_LIMIT, encode } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
-import { LOW_WATER_BYTES } from "./core/sending.js";
 import { Session } from "./core/session.js";
+import { SendWindow } from "./core/window.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
 import {
@@ -579,6 +579,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "perform":
         this.#current(output)?.perform(output.operation);
         break;
+      case "mark-low":
+        this.#current(output)?.markLow(CONTROL, output.sizeBytes);
+        break;
       case "measure-buffer": {
         const { to, number } = output;
         const heldBytes = this.#current(output)?.bufferedBytes(CONTROL) ?? 0;
@@ -659,7 +662,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const config = {
       iceServers: this.#iceServers,
       relayOnly: this.#options.relayOnly,
-      lowWaterBytes: LOW_WATER_BYTES,
+      lowWaterBytes: new SendWindow().lowWaterBytes,
     };
     try {
       this.#connections.set(to, { number, connection: this.#host.open(config, emit) });

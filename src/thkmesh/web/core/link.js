@@ -13,7 +13,6 @@ import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
 import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
-import { LOW_WATER_BYTES } from "./sending.js";
 import { Sequencer } from "./sequencing.js";
 import { Trickle } from "./trickle.js";
 import { ENVELOPES } from "./wire.js";
@@ -81,6 +80,7 @@ const CONTROL = 0;
  *   | { type: "perform", to: string, number: number, operation: Operation }
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
  *   | { type: "send-relayed", to: string, datagram: Uint8Array }
+ *   | { type: "mark-low", to: string, number: number, sizeBytes: number }
  *   | { type: "measure-buffer", to: string, number: number }
  *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
@@ -314,8 +314,7 @@ export class Link {
         break;
       case "measured":
         if (event.number === this.#number) {
-          this.#outbox.measured(event.heldBytes);
-          this.#pump(out, event.heldBytes <= LOW_WATER_BYTES);
+          this.#measured(event.heldBytes, now, out);
         }
         break;
       case "stats-arrived":
@@ -326,14 +325,14 @@ export class Link {
         break;
       case "enqueue":
         this.#traffic.append(event.channel, event.kind, event.payload);
-        this.#pump(out);
+        this.#pump(now, out);
         break;
       case "appended":
-        this.#pump(out);
+        this.#pump(now, out);
         break;
       case "cut-loose":
         this.#traffic.cutLoose(event.channel, out);
-        this.#pump(out);
+        this.#pump(now, out);
         break;
       case "opened":
         this.#traffic.open(event.channel);
@@ -633,9 +632,10 @@ export class Link {
         this.#datagram(event.data, now, out);
         break;
       case "buffer-low":
-        if (event.channel !== CONTROL) break;
-        this.#outbox.measured(LOW_WATER_BYTES);
-        this.#pump(out);
+        // How low it is by now says how fast it is.
+        if (event.channel === CONTROL) {
+          out.push({ type: "measure-buffer", to: this.to, number: this.#number });
+        }
         break;
       case "channel-opened":
         if (event.channel === CONTROL) this.#connected(now, out);
@@ -679,7 +679,7 @@ export class Link {
     this.#meter.start(now, this.#counts);
     this.#move("connected", out);
     this.#askStats(out);
-    this.#pump(out);
+    this.#pump(now, out);
   }
 
   /**
@@ -833,7 +833,7 @@ export class Link {
         break;
       default:
         this.#traffic.heard(frame, now, out);
-        this.#pump(out);
+        this.#pump(now, out);
     }
   }
 
@@ -868,7 +868,7 @@ export class Link {
       if (!(error instanceof InvalidMessage)) throw error;
       out.push({ type: "misbehaved", sender: this.to, error });
     }
-    this.#pump(out);
+    this.#pump(now, out);
   }
 
   /**
@@ -948,13 +948,31 @@ export class Link {
   }
 
   /**
+   * Go on with what the engine holds; if that is much, it will say when it is little.
+   * @param {number} heldBytes
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #measured(heldBytes, now, out) {
+    const { window } = this.#outbox;
+    const before = window.lowWaterBytes;
+    window.measured(heldBytes, now);
+    const { lowWaterBytes } = window;
+    if (lowWaterBytes !== before) {
+      out.push({ type: "mark-low", to: this.to, number: this.#number, sizeBytes: lowWaterBytes });
+    }
+    this.#pump(now, out, heldBytes <= lowWaterBytes);
+  }
+
+  /**
    * Hand on what fits the engine's window.
+   * @param {number} now
    * @param {LinkOutput[]} out
    * @param {boolean} [measure]
    */
-  #pump(out, measure = true) {
+  #pump(now, out, measure = true) {
     if (!this.#open) return;
-    for (const each of this.#outbox.take()) this.#send(each, out);
+    for (const each of this.#outbox.take(now)) this.#send(each, out);
     if (this.#outbox.mustMeasure) {
       if (measure) out.push({ type: "measure-buffer", to: this.to, number: this.#number });
     } else if (this.#leaving && !this.#outbox.waiting) {
@@ -990,7 +1008,7 @@ export class Link {
       this.#close(out, 0);
       return;
     }
-    this.#pump(out);
+    this.#pump(now, out);
   }
 
   /**

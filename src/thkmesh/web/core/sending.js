@@ -8,11 +8,8 @@ import { InvalidMessage } from "../errors.js";
 import { DELIVERIES, ROOM } from "./channels.js";
 import { Writer } from "./frames.js";
 import { Log, Outgoing } from "./streams.js";
+import { SendWindow } from "./window.js";
 
-/** No more than this is in the engine's buffer. */
-export const WINDOW_BYTES = 1024 * 1024;
-/** When the engine's buffer has fallen to this, it is given more. */
-export const LOW_WATER_BYTES = 256 * 1024;
 /** Fragments share a datagram up to this size; a larger one has its own. */
 export const BATCH_BYTES = 16 * 1024;
 /** What an empty datagram counts, so that a million of them are not free. */
@@ -136,11 +133,12 @@ export class Lane {
 export class Outbox {
   /** Whether what the other side has is known, so that sending may go on from there. */
   ready = true; // It has nothing, as nothing was ever sent.
+  /** How much the engine may hold. */
+  window = new SendWindow();
   #channels;
   /** @type {Set<string> | null} */
   #listening = null;
   #revision = 0;
-  #held = 0;
   /** A path that may lose was used, too. */
   #strayed = false;
   /** @type {Lane[]} */
@@ -252,7 +250,7 @@ export class Outbox {
 
   /** Begin with a new connection. */
   begin() {
-    this.#held = 0;
+    this.window = new SendWindow();
     for (const lane of this.#lanes) {
       lane.named = false;
       for (const { sent, begin, skip, missed } of lane.both) {
@@ -322,15 +320,20 @@ export class Outbox {
 
   // --- what is sent -------------------------------------------------------------------
 
-  /** Return the datagrams that fit the engine's window now. */
-  take() {
+  /**
+   * Return the datagrams that fit the engine's window now.
+   * @param {number} now
+   */
+  take(now) {
     const taken = [];
-    while (this.ready && this.#held < WINDOW_BYTES) {
+    const { window } = this;
+    while (this.ready && !window.full) {
       const writer = this.#datagram();
       if (writer.size === 0) break;
-      this.#held += writer.size + OVERHEAD_BYTES;
+      window.heldBytes += writer.size + OVERHEAD_BYTES;
       taken.push(writer.finish());
     }
+    if (taken.length > 0 && this.mustMeasure) window.filled(now);
     return taken;
   }
 
@@ -383,9 +386,8 @@ export class Outbox {
   get #next() {
     /** @type {Lane | null} */
     let found = null;
-    for (const lane of this.#lanes) {
-      const known = lane.channel.number === 0 || this.#listening !== null;
-      if (!known || (lane.next === null && !lane.mustIntroduce)) continue;
+    for (const lane of this.#known) {
+      if (lane.next === null && !lane.mustIntroduce) continue;
       // Who had nothing to send has no claim on what it did not use.
       lane.passed = Math.max(lane.passed, this.#turn);
       if (found === null || lane.passed < found.passed) found = lane;
@@ -394,17 +396,16 @@ export class Outbox {
     return found;
   }
 
-  /** Whether fragments wait although the engine may have sent what it held. */
-  get mustMeasure() {
-    return this.#held >= WINDOW_BYTES && this.#next !== null;
+  /** The lanes of which it is known whether the other side wants to hear. */
+  get #known() {
+    return this.#listening !== null ? this.#lanes : this.#lanes.slice(0, 1);
   }
 
-  /**
-   * Take the engine's word for what it still holds.
-   * @param {number} heldBytes
-   */
-  measured(heldBytes) {
-    this.#held = heldBytes;
+  /** Whether fragments wait although the engine may have sent what it held. */
+  get mustMeasure() {
+    // Whose turn it is stays open: who comes meanwhile may be first.
+    return this.window.full
+      && this.#known.some(({ next, mustIntroduce }) => next !== null || mustIntroduce);
   }
 
   // --- the end --------------------------------------------------------------------------
