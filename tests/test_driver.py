@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -323,6 +324,23 @@ async def test_it_tells_when_it_has_settled_and_is_free() -> None:
     driver.feed("a")
     assert free == [True]
     driver.close()
+
+
+async def test_other_threads_tell_of_a_sleep_once() -> None:
+    """Whoever feeds first after it says so, before what it feeds; the late timer adds nothing."""
+    diary = Diary(interval=0.1)
+    driver = Driver(diary, lambda _: None, logger=logging.getLogger("thkmesh.test"))
+    driver.feed("first")
+    time.sleep(1.5)  # noqa: ASYNC251 - the loop is held up
+    for name in ("a", "b", "c"):
+        on_another_thread(lambda name=name: driver.feed(name))  # type: ignore[misc]
+    time.sleep(0.2)  # noqa: ASYNC251
+    await asyncio.sleep(0.3)
+    driver.close()
+    seen = [event for event, _ in diary.seen]
+    assert [type(event) for event in seen[:5]] == [str, Slept, str, str, str]
+    assert sum(isinstance(event, Slept) for event in seen) == 1
+    assert Tick() in seen
 
 
 def test_a_closed_loop_is_no_fault_of_who_feeds() -> None:

@@ -124,8 +124,8 @@ class Driver(Generic[_Event, _Output]):
     def _run(self) -> None:
         """Handle what waits."""
         self._running = True
-        if self._timer is not None and (late := self._loop.time() - self._due) > SLEPT:
-            self._waiting.appendleft(self._slept(late))
+        if self._timer is not None:
+            self._notice_sleep()
         home = threading.get_ident() == self._home
         try:
             while self._left and home:
@@ -214,11 +214,23 @@ class Driver(Generic[_Event, _Output]):
 
     def _wake(self) -> None:
         with self._lock:
+            if not self._notice_sleep():
+                self._waiting.append(Tick())
             self._timer = None
-            late = self._loop.time() - self._due
-            event = self._slept(late) if late > SLEPT else Tick()
-        self.feed(event)
+            try:
+                self._run()
+            except BaseException:
+                self._settled()
+                raise
+        self._settled()
 
-    def _slept(self, duration: float) -> Slept:
-        self._earliest = self._loop.time() + _CATCH_UP
-        return Slept(duration)
+    def _notice_sleep(self) -> bool:
+        """See whether the timer is late; tell the machine of a sleep first, and once."""
+        now = self._loop.time()
+        late = now - self._due
+        if late <= SLEPT:
+            return False
+        self._due = now
+        self._earliest = now + _CATCH_UP
+        self._waiting.appendleft(Slept(late))
+        return True

@@ -70,8 +70,9 @@ _UNSURE = 1024
 def _interruptible() -> bool:
     """Tell whether Ctrl-C raises ``KeyboardInterrupt`` in this thread, wherever it is.
 
-    Half-way through a message it would break the session. ``asyncio.run`` sees to it
-    that it does not; without that the session is entered on its own thread only.
+    Half-way through a message it would break the session. ``asyncio.run`` cancels its
+    main task instead, the first time; without that the session is entered on its own
+    thread only. Who presses Ctrl-C again is not waited for, and says no goodbye.
     """
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -316,10 +316,11 @@ class Runner:
 
     def _let_gathered(self) -> None:
         """Hand on what has gathered; it goes before anything else."""
+        # First: who gathers meanwhile counts too much, at worst, until the next time.
+        self._gathered_bytes = 0
         count = len(self._gathered)
         if not count:
             return
-        self._gathered_bytes = 0
         messages = tuple([self._gathered.popleft() for _ in range(count)])
         self._driver.feed(SendAll(messages))
         self._handed_at = self._loop.time()
@@ -350,17 +351,18 @@ class Runner:
 
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
-        for link in self._session.links:
-            if link.to == (peer.id, peer.sid):
-                return LinkView(
-                    peer,
-                    link.state,
-                    link.polite,
-                    link.generation,
-                    link.waiting_bytes,
-                    link.path,
-                    link.quality,
-                )
+        with self._lock:
+            for link in self._session.links:
+                if link.to == (peer.id, peer.sid):
+                    return LinkView(
+                        peer,
+                        link.state,
+                        link.polite,
+                        link.generation,
+                        link.waiting_bytes,
+                        link.path,
+                        link.quality,
+                    )
         return None
 
     # --- performing -----------------------------------------------------------------

@@ -71,10 +71,54 @@ def test_the_reserve_is_for_one_at_a_time() -> None:
     second.grant(stuck)
     waiting.append(second.waiting)
     assert waiting == [True, False]
-    assert second.limit > MESSAGE_LIMIT_BYTES
+    while second.take(COST):
+        second.grant(second.position)
+    assert second.position == WHOLE
     second.close(0)
     assert budget.drawing is None
     second.reopen()
+
+
+def test_streams_that_rest_do_not_keep_the_reserve() -> None:
+    """However many have had their windows, a large message passes, and then another."""
+    budget = Budget()
+    for _ in range(200):
+        rested = Credit(budget, 0)
+        assert rested.take(COST)
+        rested.read(COST)
+        rested.grant(0)
+    assert budget.free == 0
+    for _ in range(3):
+        credit = Credit(budget, 0)
+        for size in (1_000_000, 5_000_000, 8_000_000):
+            begun = credit.position
+            while credit.position - begun < size:
+                assert credit.take(COST)
+                credit.grant(credit.position - begun)
+            credit.read(credit.position - begun)
+            credit.grant(0)
+        assert budget.drawing is None
+
+
+def test_who_was_moved_on_before_the_first_fragment_may_go_on() -> None:
+    """Where it is now, it has the window of a beginning."""
+    credit = Credit(Budget(), 0)
+    credit.jump(10_000_000)
+    assert credit.grant(0) == 10_000_000 + WINDOW_BYTES
+    assert credit.take(COST)
+
+
+def test_what_is_thrown_away_counts_for_nothing() -> None:
+    """And does not stop its sender, who may not know yet that nobody listens."""
+    budget = Budget()
+    credit = Credit(budget, 0)
+    for _ in range(100):
+        assert credit.take(COST)
+        credit.discard()
+        assert budget.promised == 0
+        credit.grant(0)
+    assert credit.take(COST)
+    assert budget.promised > 0
 
 
 def test_a_message_behind_unread_ones_gets_nothing_extra() -> None:

@@ -1,5 +1,8 @@
 """The laws of a session: who is here, what is sent to whom, and how it ends."""
 
+import gc
+import weakref
+
 import pytest
 
 from thkmesh.core import frames, wire
@@ -730,6 +733,26 @@ def test_a_flush_is_done_when_leaving_has_delivered() -> None:
     life.hear(BOB, acked({0: 1}))
     assert [o.token for o in life.last if isinstance(o, Accepted)] == [2]
     assert not [o for o in life.last if isinstance(o, Unsendable)]
+
+
+def test_little_is_kept_of_what_was_not_whole_when_its_sender_was_given_up() -> None:
+    """Halves of 5 MB of two are too much; the one that was given up first is forgotten."""
+    life = in_room(BOB, CAT)
+    links = {each.to: weakref.ref(each) for each in life.session.links}
+    part = bytes(frames.FRAGMENT_BYTES)
+    for peer in (BOB, CAT):
+        life.hear(peer, ROOM)
+        for number in range(5_000_000 // frames.FRAGMENT_BYTES):
+            life.hear(peer, frames.Fragment(0, number, frames.Kind.BYTES, last=False, payload=part))
+            life.tell(Tick(), after=0.03)
+    for peer in (BOB, CAT):
+        life.engine(peer, ChannelClosed(0))
+        gone = wire.PeerLeft(room_id="r", user_id=peer.id, sid=peer.sid, reason="timeout")
+        life.tell(Heard(gone))
+        assert life.events()[-1] == PeerLeft(peer, LeaveReason.TIMEOUT)
+    gc.collect()
+    assert links[key(BOB)]() is None
+    assert links[key(CAT)]() is not None
 
 
 def test_leaving_can_be_hurried() -> None:

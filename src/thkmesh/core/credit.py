@@ -12,9 +12,10 @@ may have a quarter of what else is free, at most ``WINDOW_LIMIT_BYTES``: the mor
 held, the less the next one gets, but something always remains (the dynamic threshold of
 Choudhury and Hahne, 1998). An unread channel holds its window, and no other waits for it.
 
-A message may be larger than the window, and cannot be read before it is whole. So a
-stream that is putting one together may have what the message can need: out of the
-budget while that suffices, else out of a reserve, one stream at a time.
+A message may be larger than the window, and cannot be read before it is whole. So what
+a stream has put together of one does not count against its window, up to what a message
+can need: that comes out of the budget while it suffices, else out of a reserve, one
+stream at a time. What is thrown away on arrival counts for nothing.
 """
 
 from typing import Final
@@ -105,7 +106,15 @@ class Credit:
         size = min(size, self.unread)
         self.unread -= size
         self._budget.promised -= size
-        if self._budget.drawing is self and self._promised <= self._window:
+        if self._budget.drawing is self and self.unread <= self._window:
+            self._budget.drawing = None
+
+    def discard(self) -> None:
+        """Keep nothing, and count for nothing before something comes that is kept."""
+        self._budget.promised -= self._promised
+        self._used = False
+        self.unread = 0
+        if self._budget.drawing is self:
             self._budget.drawing = None
 
     def begin(self, position: int) -> None:
@@ -116,7 +125,7 @@ class Credit:
         """Go to a later position; what lies between will not come."""
         before = self._promised
         self.position = self.due = position
-        self.limit = max(self.limit, position)
+        self.limit = max(self.limit, position + WINDOW_BYTES)
         self._budget.promised += self._promised - before
 
     def _allow(self, limit: int) -> None:
@@ -131,15 +140,17 @@ class Credit:
             assembling: what a message that is not whole yet has cost so far.
         """
         if not self._used:
+            self._allow(self.position + WINDOW_BYTES)
+            self.due = self.limit - WINDOW_BYTES // 2
             return self.limit
         window = self._window
         limit = self.position - self.unread + window
         self.waiting = False
         if 2 * assembling > window and self.unread - assembling <= READ_BYTES:
-            whole = self.position - assembling + _WHOLE_BYTES
-            if whole > max(limit, self.limit):
+            more = min(limit + assembling, self.position - assembling + _WHOLE_BYTES)
+            if more > max(limit, self.limit):
                 self.waiting = not self._draw()
-                limit = limit if self.waiting else whole
+                limit = limit if self.waiting else more
         self._allow(limit)
         self.due = max(self.limit - window // 2, self.position + window // 8)
         return self.limit

@@ -279,6 +279,11 @@ class Link:
         return self._outbox.unacknowledged
 
     @property
+    def assembling(self) -> int:
+        """What the messages that have not come as a whole take here, in bytes."""
+        return self._inbox.assembling
+
+    @property
     def received(self) -> bool:
         """Tell whether there was ever a connection over which messages could come."""
         return self._inbox.begun
@@ -438,6 +443,7 @@ class Link:
         due = self._inbox.ack_due
         if self._open and not self._relay.owes and due is not None and now >= due:
             self._acknowledge(out)
+            self._inbox.try_again(now)
         if self._trickle.is_due(now):
             self._flush(now, out)
         if self._online:

@@ -122,15 +122,21 @@ class Inbox:
         return name, lost if self._channels.listens(name) else 0
 
     def acknowledge(self) -> Ack | None:
-        """Return the acknowledgement that is owed, as if it was sent; None if none is."""
-        due, self.ack_due = self.ack_due, None
-        if due is None:
+        """Return the acknowledgement that is owed, as if it was sent; None if none is.
+
+        ``try_again`` is due then.
+        """
+        if self.ack_due is None:
             return None
+        self.ack_due = None
         wants = {stream: self._streams[stream].want() for stream in sorted(self._news)}
         self._news = {stream for stream in self._news if self._streams[stream].credit.waiting}
-        if self._news:
-            self.ack_due = due + _RETRY
         return Ack(wants)
+
+    def try_again(self, now: float) -> None:
+        """See later whether there is something for those who wait for the reserve."""
+        if self._news and self.ack_due is None:
+            self.ack_due = now + _RETRY
 
     @property
     def streams(self) -> Iterable[int]:
@@ -141,6 +147,11 @@ class Inbox:
         """Owe an acknowledgement of these now, again: a former one may be lost."""
         self._news.update(streams)
         self.ack_due = now
+
+    @property
+    def assembling(self) -> int:
+        """What the messages that are not whole yet have cost so far."""
+        return sum(incoming.assembling for incoming in self._streams.values())
 
     def close(self) -> None:
         """Hold no message that is whole; what is known of the streams remains, for ``again``."""

@@ -238,6 +238,7 @@ class Relay:
         if self._acknowledges(now):
             ack = self._inbox.acknowledge()
             assert ack is not None, "it is due"
+            self._inbox.try_again(now)
             if not self.open:
                 # It may be lost; and who hears us over a direct path asks for nothing again.
                 self._inbox.tell(ack.wants, now)

@@ -108,6 +108,9 @@ RELAY_BURST: Final = 2.0
 _REMEMBERED: Final = 256
 """Of so many sessions that were given up it is known where their links stopped."""
 
+_REMEMBERED_BYTES: Final = 8 * 1024 * 1024
+"""No more than this is kept of the messages that they were in the middle of."""
+
 
 @dataclass(slots=True)
 class _Flushing:
@@ -454,8 +457,10 @@ class Session:
 
     def _remember(self, former: Link) -> None:
         self._lost[former.to] = former
-        if len(self._lost) > _REMEMBERED:
-            self._lost.popitem(last=False)
+        kept = sum(each.assembling for each in self._lost.values())
+        while len(self._lost) > _REMEMBERED or kept > _REMEMBERED_BYTES:
+            _, oldest = self._lost.popitem(last=False)
+            kept -= oldest.assembling
 
     def _report_server(self, now: float, out: list[SessionOutput]) -> None:
         """Tell of a change in the contact with the server; without it links are offline."""

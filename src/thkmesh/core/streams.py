@@ -431,7 +431,7 @@ class Incoming:
             self._parts.clear()
             self._bytes = 0
             self._torn = True
-        self.credit.read(self.credit.unread)
+        self.credit.discard()
 
     def pass_to(self, begin: Begin) -> bool:
         """Go to where begins what is owed, if that lies ahead; what lies before is not lost.

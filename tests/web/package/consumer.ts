@@ -6,7 +6,7 @@ import {
 } from "thkmesh";
 import type {
   ChannelOptions, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
-  Message, Peer, PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
+  Message, PathChanged, Peer, PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
 import type { ChatEntry, ChatMessage } from "thkmesh/chat";
@@ -167,6 +167,9 @@ function told(event: MeshEvent): string {
     case "link-changed":
       must<Same<typeof event.state, LinkState>>();
       return event.state;
+    case "path-changed":
+      must<Same<typeof event, PathChanged>>();
+      return event.path ?? "no path";
     case "quality-changed":
       must<Same<typeof event, QualityChanged>>();
       must<Same<typeof event.quality, Quality>>();

@@ -90,9 +90,15 @@ export class Credit {
     const done = Math.min(size, this.unread);
     this.unread -= done;
     this.#budget.promised -= done;
-    if (this.#budget.drawing === this && this.#promised <= this.#window) {
-      this.#budget.drawing = null;
-    }
+    if (this.#budget.drawing === this && this.unread <= this.#window) this.#budget.drawing = null;
+  }
+
+  /** Keep nothing, and count for nothing before something comes that is kept. */
+  discard() {
+    this.#budget.promised -= this.#promised;
+    this.#used = false;
+    this.unread = 0;
+    if (this.#budget.drawing === this) this.#budget.drawing = null;
   }
 
   /**
@@ -111,7 +117,7 @@ export class Credit {
     const before = this.#promised;
     this.position = position;
     this.due = position;
-    this.limit = Math.max(this.limit, position);
+    this.limit = Math.max(this.limit, position + WINDOW_BYTES);
     this.#budget.promised += this.#promised - before;
   }
 
@@ -127,15 +133,19 @@ export class Credit {
    * @param {number} assembling what a message that is not whole yet has cost so far
    */
   grant(assembling) {
-    if (!this.#used) return this.limit;
+    if (!this.#used) {
+      this.#allow(this.position + WINDOW_BYTES);
+      this.due = this.limit - WINDOW_BYTES / 2;
+      return this.limit;
+    }
     const window = this.#window;
     let limit = this.position - this.unread + window;
     this.waiting = false;
     if (2 * assembling > window && this.unread - assembling <= READ_BYTES) {
-      const whole = this.position - assembling + WHOLE_BYTES;
-      if (whole > Math.max(limit, this.limit)) {
+      const more = Math.min(limit + assembling, this.position - assembling + WHOLE_BYTES);
+      if (more > Math.max(limit, this.limit)) {
         this.waiting = !this.#draw();
-        limit = this.waiting ? limit : whole;
+        limit = this.waiting ? limit : more;
       }
     }
     this.#allow(limit);

@@ -240,6 +240,11 @@ export class Link {
     return this.#outbox.unacknowledged;
   }
 
+  /** What the messages that have not come as a whole take here, in bytes. */
+  get assembling() {
+    return this.#inbox.assembling;
+  }
+
   /** Whether there was ever a connection over which messages could come. */
   get received() {
     return this.#inbox.begun;
@@ -439,7 +444,10 @@ export class Link {
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
-    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) this.#acknowledge(out);
+    if (this.#open && !this.#relay.owes && ackDue !== null && now >= ackDue) {
+      this.#acknowledge(out);
+      this.#inbox.tryAgain(now);
+    }
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
       if (this.#retry.overdue(now)) this.#overdue(now, out);

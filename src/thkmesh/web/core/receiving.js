@@ -152,12 +152,12 @@ export class Inbox {
 
   /**
    * Return the acknowledgement that is owed, as if it was sent; null if none is.
+   * `tryAgain` is due then.
    * @returns {import("./frames.js").Ack | null}
    */
   acknowledge() {
-    const due = this.ackDue;
+    if (this.ackDue === null) return null;
     this.ackDue = null;
-    if (due === null) return null;
     /** @type {Wants} */
     const wants = new Map();
     const waiting = new Set();
@@ -167,8 +167,15 @@ export class Inbox {
       if (incoming.credit.waiting) waiting.add(stream);
     }
     this.#news = waiting;
-    if (waiting.size > 0) this.ackDue = due + RETRY;
     return { type: "ack", wants };
+  }
+
+  /**
+   * See later whether there is something for those who wait for the reserve.
+   * @param {number} now
+   */
+  tryAgain(now) {
+    if (this.#news.size > 0) this.ackDue ??= now + RETRY;
   }
 
   /** All that have begun. */
@@ -184,6 +191,11 @@ export class Inbox {
   tell(streams, now) {
     for (const stream of streams) this.#news.add(stream);
     this.ackDue = now;
+  }
+
+  /** What the messages that are not whole yet have cost so far. */
+  get assembling() {
+    return [...this.#streams.values()].reduce((sum, { assembling }) => sum + assembling, 0);
   }
 
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */

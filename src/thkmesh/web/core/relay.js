@@ -238,6 +238,7 @@ export class Relay {
     if (this.#acknowledges(now)) {
       // It is due, so there is one.
       const ack = /** @type {import("./frames.js").Ack} */ (this.#inbox.acknowledge());
+      this.#inbox.tryAgain(now);
       // It may be lost; and who hears us over a direct path asks for nothing again.
       if (!this.open) this.#inbox.tell(ack.wants.keys(), now);
       const said = this.#answering ? [ack, this.#traffic.listening()] : [ack];

@@ -65,6 +65,8 @@ export const RELAY_SHARE = 0.9;
 export const RELAY_BURST = 2.0;
 /** Of so many sessions that were given up it is known where their links stopped. */
 const REMEMBERED = 256;
+/** No more than this is kept of the messages that they were in the middle of. */
+const REMEMBERED_BYTES = 8 * 1024 * 1024;
 
 /** @typedef {import("./channels.js").Channel} Channel */
 /**
@@ -540,8 +542,12 @@ export class Session {
   /** @param {Link} former */
   #remember(former) {
     this.#lost.set(former.to, former);
-    const [oldest] = this.#lost.keys();
-    if (this.#lost.size > REMEMBERED) this.#lost.delete(/** @type {string} */ (oldest));
+    let kept = [...this.#lost.values()].reduce((sum, { assembling }) => sum + assembling, 0);
+    for (const [key, { assembling }] of this.#lost) {
+      if (this.#lost.size <= REMEMBERED && kept <= REMEMBERED_BYTES) break;
+      this.#lost.delete(key);
+      kept -= assembling;
+    }
   }
 
   /**

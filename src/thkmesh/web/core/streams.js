@@ -443,7 +443,7 @@ export class Incoming {
       this.#drop();
       this.#torn = true;
     }
-    this.credit.read(this.credit.unread);
+    this.credit.discard();
   }
 
   /**
