@@ -108,6 +108,16 @@ def test_who_was_moved_on_before_the_first_fragment_may_go_on() -> None:
     assert credit.take(COST)
 
 
+def test_who_is_thrown_away_half_way_gives_back_the_reserve() -> None:
+    """Nobody listens any more to the channel of a message that was coming."""
+    budget = Budget(0)
+    credit = Credit(budget, 0)
+    fill(credit, assembling=True)
+    assert budget.drawing is credit
+    credit.discard()
+    assert (budget.drawing, budget.promised) == (None, 0)
+
+
 def test_what_is_thrown_away_counts_for_nothing() -> None:
     """And does not stop its sender, who may not know yet that nobody listens."""
     budget = Budget()

@@ -102,10 +102,7 @@ class Inbox:
         incoming = self._streams.get(stream)
         if incoming is not None:
             incoming.credit.read(size)
-            if incoming.credit.position >= incoming.credit.due:
-                self._tell(stream, now)
-            else:
-                self._tell(stream, now + ACK_DELAY)
+            self._tell(stream, now + ACK_DELAY)
 
     def skip(self, skip: Skip, now: float) -> tuple[str, int]:
         """Go to where the stream goes on; return its channel, and how many messages that loses.

@@ -128,9 +128,8 @@ export class Inbox {
   read(stream, size, now) {
     const incoming = this.#streams.get(stream);
     if (incoming === undefined) return;
-    const { credit } = incoming;
-    credit.read(size);
-    this.#tell(stream, credit.position >= credit.due ? now : now + ACK_DELAY);
+    incoming.credit.read(size);
+    this.#tell(stream, now + ACK_DELAY);
   }
 
   /**
