@@ -109,11 +109,7 @@ class Driver(Generic[_Event, _Output]):
             self._waiting.append(event)
             if self._running:
                 return
-            try:
-                self._run()
-            except BaseException:
-                self._settled()
-                raise
+            self._run()
         self._settled()
 
     @property
@@ -137,6 +133,7 @@ class Driver(Generic[_Event, _Output]):
             # waits behind that event, and the timer, are no part of it. But a deadline
             # that it cannot meet must not keep us busy.
             self._earliest = self._loop.time() + _CATCH_UP
+            self._settled()
             raise
         finally:
             self._running = False
@@ -217,11 +214,7 @@ class Driver(Generic[_Event, _Output]):
             if not self._notice_sleep():
                 self._waiting.append(Tick())
             self._timer = None
-            try:
-                self._run()
-            except BaseException:
-                self._settled()
-                raise
+            self._run()
         self._settled()
 
     def _notice_sleep(self) -> bool:
