@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from thkmesh.core.engine import Stats
-from thkmesh.core.quality import Meter, Traffic, score_of
+from thkmesh.core.quality import Counts, Meter, score_of
 from thkmesh.events import Quality
 
 PATH = Path(__file__).parents[2] / "spec" / "vectors" / "quality.json"
@@ -27,7 +27,7 @@ def _life(number: int, rtt: float, loss: float) -> list[list[Any]]:
     dice = Random(f"quality {number}")
     meter = Meter()
     steps: list[list[Any]] = []
-    traffic = Traffic()
+    counts = Counts()
     now = 0.0
 
     def tell(after: float, call: str, *arguments: object, plain: object = ()) -> None:
@@ -36,17 +36,17 @@ def _life(number: int, rtt: float, loss: float) -> list[list[Any]]:
         asked = getattr(meter, call)(*arguments, *(() if call in _TIMELESS else (now,)))
         steps.append([now, call, plain, bool(asked), _shown(meter.quality), _shown(meter.news())])
 
-    tell(0.0, "pinged", 1, traffic, plain=[1, *astuple(traffic)])
+    tell(0.0, "pinged", 1, counts, plain=[1, *astuple(counts)])
     for connection in range(2):
-        meter.start(now, traffic)
-        steps.append([now, "start", astuple(traffic), False, None, None])
+        meter.start(now, counts)
+        steps.append([now, "start", astuple(counts), False, None, None])
         for n in range(1, 31):
-            traffic = Traffic(
-                traffic.acknowledged + dice.choice((0, 0, 60_000)),
-                traffic.received + dice.randrange(2_000),
+            counts = Counts(
+                counts.acknowledged + dice.choice((0, 0, 60_000)),
+                counts.received + dice.randrange(2_000),
                 dice.choice((0, 0, 40_000, 400_000)),
             )
-            tell(2.0, "pinged", n, traffic, plain=[n, *astuple(traffic)])
+            tell(2.0, "pinged", n, counts, plain=[n, *astuple(counts)])
             took = rtt * dice.uniform(0.8, 1.6) * (8 if 12 < n < 18 else 1)
             if dice.random() >= loss:
                 tell(min(took, 1.9), "answered", n, plain=[n])

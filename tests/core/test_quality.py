@@ -12,9 +12,9 @@ from thkmesh.core.quality import (
     HOLD,
     MARGIN,
     QUEUE_LIMIT,
+    Counts,
     Meter,
     RoundTrips,
-    Traffic,
     expected_delay,
     grade_of,
     score_of,
@@ -34,7 +34,7 @@ class Life:
     def __init__(self) -> None:
         """Begin with a connection that has just opened."""
         self.meter = Meter()
-        self.meter.start(0.0, Traffic())
+        self.meter.start(0.0, Counts())
         self.now = 0.0
         self.n = 0
         self.asked = 0
@@ -46,11 +46,11 @@ class Life:
         assert self.meter.quality is not None
         return self.meter.quality
 
-    def ping(self, rtt: float | None, traffic: Traffic | None = None) -> None:
+    def ping(self, rtt: float | None, counts: Counts | None = None) -> None:
         """Send a ping that is answered after ``rtt``, within the interval; None means never."""
         self.n += 1
         self.now += INTERVAL
-        self.asked += self.meter.pinged(self.n, traffic or Traffic(), self.now)
+        self.asked += self.meter.pinged(self.n, counts or Counts(), self.now)
         self.note()
         if rtt is not None:
             self.meter.answered(self.n, self.now + rtt)
@@ -150,7 +150,7 @@ def test_more_lost_pings_never_score_better(
     worse, better = Life(), Life()
     for life, losses in ((worse, more), (better, lost)):
         life.pings([rtt, *(None if each else rtt for each in losses)])
-        life.meter.pinged(999, Traffic(), life.now + 60.0)
+        life.meter.pinged(999, Counts(), life.now + 60.0)
     assert worse.quality.score <= better.quality.score
     assert worse.quality.loss >= better.quality.loss
 
@@ -239,18 +239,18 @@ def test_worse_is_told_at_once() -> None:
     assert life.quality.grade is Grade.POOR
 
 
-# --- traffic ------------------------------------------------------------------------
+# --- counts ------------------------------------------------------------------------
 
 
 def test_rates_are_bytes_a_second() -> None:
     """What flows steadily has its rate, each way; what flows no more has none soon."""
     life = Life()
     for n in range(1, 41):
-        life.ping(0.01, Traffic(1_000 * n, 500 * n))
+        life.ping(0.01, Counts(1_000 * n, 500 * n))
     assert life.quality.outgoing_rate_bytes == pytest.approx(500, rel=0.01)
     assert life.quality.incoming_rate_bytes == pytest.approx(250, rel=0.01)
     for _ in range(20):
-        life.ping(0.01, Traffic(40_000, 20_000))
+        life.ping(0.01, Counts(40_000, 20_000))
     assert life.quality.outgoing_rate_bytes < 5
 
 
@@ -258,18 +258,18 @@ def test_a_queue_delays_by_the_rate_at_which_it_drains() -> None:
     """What waits takes its bytes by the measured rate; before that, as long as it has waited."""
     life = Life()
     assert life.meter.quality is None
-    life.ping(0.01, Traffic(0, 0, 50_000))
+    life.ping(0.01, Counts(0, 0, 50_000))
     assert life.quality.queue_delay == 0.0
-    life.ping(0.01, Traffic(0, 0, 90_000))
+    life.ping(0.01, Counts(0, 0, 90_000))
     assert life.quality.queue_delay == INTERVAL
     for n in range(1, 60):
-        life.ping(0.01, Traffic(20_000 * n, 0, 30_000))
+        life.ping(0.01, Counts(20_000 * n, 0, 30_000))
     assert life.quality.queue_delay == pytest.approx(3.0, rel=0.01)
-    life.ping(0.01, Traffic(20_000 * 60, 0, 0))
+    life.ping(0.01, Counts(20_000 * 60, 0, 0))
     assert life.quality.queue_delay == 0.0
-    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 30_000))
-    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 0))  # so little, for there was so little to send
-    life.ping(0.01, Traffic(20_000 * 60 + 1, 0, 30_000))
+    life.ping(0.01, Counts(20_000 * 60 + 1, 0, 30_000))
+    life.ping(0.01, Counts(20_000 * 60 + 1, 0, 0))  # so little, for there was so little to send
+    life.ping(0.01, Counts(20_000 * 60 + 1, 0, 30_000))
     assert life.quality.queue_delay == pytest.approx(3.0, rel=0.01)
 
 
@@ -277,10 +277,10 @@ def test_being_used_makes_no_bad_link() -> None:
     """However much waits, a good link stays fair; for a moment, it stays what it is."""
     life = Life()
     life.pings([0.01] * 5)
-    life.ping(0.01, Traffic(0, 0, 10**9))
+    life.ping(0.01, Counts(0, 0, 10**9))
     before = life.quality
     for n in range(30):
-        life.ping(0.01, Traffic(n, 0, 10**9))
+        life.ping(0.01, Counts(n, 0, 10**9))
     assert life.quality.queue_delay > 100 * QUEUE_LIMIT
     assert (before.grade, life.quality.grade) == (Grade.EXCELLENT, Grade.FAIR)
 
@@ -296,7 +296,7 @@ def test_our_sleep_is_no_slow_link() -> None:
     life.now += 3600.0
     life.meter.slept()
     life.meter.answered(life.n, life.now)
-    life.ping(0.01, Traffic(10**9, 10**9))
+    life.ping(0.01, Counts(10**9, 10**9))
     assert (life.quality.score, life.quality.loss) == (before.score, 0.0)
     assert life.quality.rtt == pytest.approx(0.01)
     assert life.quality.outgoing_rate_bytes == 0.0
@@ -305,10 +305,10 @@ def test_our_sleep_is_no_slow_link() -> None:
 def test_without_a_connection_there_is_no_quality() -> None:
     """Before it opens, and after it closed, nothing is known and nothing is told."""
     meter = Meter()
-    assert not meter.pinged(1, Traffic(), 99.0)
+    assert not meter.pinged(1, Counts(), 99.0)
     meter.answered(1, 99.0)
     assert meter.quality is None
-    meter.start(0.0, Traffic())
+    meter.start(0.0, Counts())
     meter.reported(HOST, 0.0)
     assert meter.news() is not None
     meter.stop()
@@ -323,7 +323,7 @@ def test_a_new_connection_begins_anew() -> None:
     life = Life()
     life.pings([None, 0.9, None, 0.9])
     life.meter.stop()
-    life.meter.start(life.now, Traffic())
+    life.meter.start(life.now, Counts())
     assert life.meter.quality is None
     quality = life.pings([0.01])
     assert (quality.grade, quality.jitter, quality.loss) == (Grade.EXCELLENT, 0.0, 0.0)
@@ -388,7 +388,7 @@ def test_lost_checks_count() -> None:
 def test_two_pings_at_once_tell_no_rate() -> None:
     """Where no time has passed nothing is divided by it."""
     life = Life()
-    life.ping(0.01, Traffic(100, 100))
+    life.ping(0.01, Counts(100, 100))
     before = life.quality
-    life.meter.pinged(99, Traffic(10**6, 10**6), life.now)
+    life.meter.pinged(99, Counts(10**6, 10**6), life.now)
     assert life.quality.outgoing_rate_bytes == before.outgoing_rate_bytes

@@ -94,8 +94,7 @@ from thkmesh.core.negotiation import (
 )
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
-from thkmesh.core.quality import Meter
-from thkmesh.core.quality import Traffic as Counts
+from thkmesh.core.quality import Counts, Meter
 from thkmesh.core.relay import Relay
 from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
 from thkmesh.core.sending import Lane

@@ -56,9 +56,9 @@ __all__ = [
     "MARGIN",
     "QUEUE_LIMIT",
     "STATS_INTERVAL",
+    "Counts",
     "Meter",
     "RoundTrips",
-    "Traffic",
     "expected_delay",
     "grade_of",
     "score_of",
@@ -100,7 +100,7 @@ _SCALE: Final = ((0.0, 100), (0.05, 80), (0.15, 60), (0.275, 40), (0.4, 20), (1.
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class Counts:
     """What a link has carried so far, in bytes.
 
     Attributes:
@@ -231,9 +231,9 @@ class RoundTrips:
 
 
 class _Rates:
-    """What the traffic tells: how much a second, and how long the queue is."""
+    """What the counts tell: how much a second, and how long the queue is."""
 
-    def __init__(self, now: float, traffic: Traffic) -> None:
+    def __init__(self, now: float, counts: Counts) -> None:
         """Count from now on."""
         self.outgoing = 0.0
         self.incoming = 0.0
@@ -242,29 +242,29 @@ class _Rates:
         """The same within ``QUEUE_LIMIT``, smoothed."""
         self._drain: float | None = None
         self._at = now
-        self._traffic = traffic
+        self._counts = counts
         self._waiting_since: float | None = None
 
-    def take(self, traffic: Traffic, now: float) -> None:
+    def take(self, counts: Counts, now: float) -> None:
         """Take the figures of now."""
-        before, passed = self._traffic, now - self._at
+        before, passed = self._counts, now - self._at
         if passed > 0:
-            sent = (traffic.acknowledged - before.acknowledged) / passed
-            came = (traffic.received - before.received) / passed
+            sent = (counts.acknowledged - before.acknowledged) / passed
+            came = (counts.received - before.received) / passed
             self.outgoing += (sent - self.outgoing) / 4
             self.incoming += (came - self.incoming) / 4
-            if before.waiting and traffic.waiting:  # it could not have been more
+            if before.waiting and counts.waiting:  # it could not have been more
                 self._drain = (
                     sent if self._drain is None else self._drain + (sent - self._drain) / 4
                 )
-        self.restart(traffic, now)
+        self.restart(counts, now)
         self.queue_delay = self._delay(now)
         self.queue_cost += (min(self.queue_delay, QUEUE_LIMIT) - self.queue_cost) / 4
 
-    def restart(self, traffic: Traffic, now: float) -> None:
+    def restart(self, counts: Counts, now: float) -> None:
         """Count from now on, keeping what is known."""
-        self._traffic, self._at = traffic, now
-        if not traffic.waiting:
+        self._counts, self._at = counts, now
+        if not counts.waiting:
             self._waiting_since = None
         elif self._waiting_since is None:
             self._waiting_since = now
@@ -273,7 +273,7 @@ class _Rates:
         if self._waiting_since is None:
             return 0.0
         if self._drain:
-            return self._traffic.waiting / self._drain
+            return self._counts.waiting / self._drain
         return now - self._waiting_since
 
 
@@ -323,11 +323,11 @@ class Meter:
         self.quality: Quality | None = None
         self._running = False
         self._told: Quality | None = None
-        self._reset(0.0, Traffic())
+        self._reset(0.0, Counts())
 
-    def _reset(self, now: float, traffic: Traffic) -> None:
+    def _reset(self, now: float, counts: Counts) -> None:
         self._trips = RoundTrips()
-        self._rates = _Rates(now, traffic)
+        self._rates = _Rates(now, counts)
         self._checks = _Checks()
         self._judge = _Judge()
         self._path: PathKind | None = None
@@ -336,10 +336,10 @@ class Meter:
         self._asked = False
         self._slept = False
 
-    def start(self, now: float, traffic: Traffic) -> None:
+    def start(self, now: float, counts: Counts) -> None:
         """Begin anew, with a connection that has just opened; the engine is to be asked."""
         self._running = True
-        self._reset(now, traffic)
+        self._reset(now, counts)
 
     def stop(self) -> None:
         """Measure no more: there is no connection."""
@@ -351,15 +351,15 @@ class Meter:
         self._trips.forget()
         self._slept = True
 
-    def pinged(self, n: int, traffic: Traffic, now: float) -> bool:
-        """Take note of a ping, and of the traffic; tell whether to ask the engine."""
+    def pinged(self, n: int, counts: Counts, now: float) -> bool:
+        """Take note of a ping, and of the counts; tell whether to ask the engine."""
         if not self._running:
             return False
         self._trips.settle(now)
         if self._slept:
-            self._rates.restart(traffic, now)
+            self._rates.restart(counts, now)
         else:
-            self._rates.take(traffic, now)
+            self._rates.take(counts, now)
         self._slept = False
         self._trips.sent(n, now)
         self._assess(now)

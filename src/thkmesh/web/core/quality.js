@@ -37,7 +37,7 @@ const SCALE = [[0.0, 100], [0.05, 80], [0.15, 60], [0.275, 40], [0.4, 20], [1.0,
 /** @typedef {import("../engine.js").Stats} Stats */
 /**
  * What a link has carried so far, in bytes.
- * @typedef {object} Traffic
+ * @typedef {object} Counts
  * @property {number} acknowledged how much the other side has said to have
  * @property {number} received how much came
  * @property {number} waiting how much waits here, not yet with the engine
@@ -197,7 +197,7 @@ export class RoundTrips {
   }
 }
 
-/** What the traffic tells: how much a second, and how long the queue is. */
+/** What the counts tell: how much a second, and how long the queue is. */
 class Rates {
   outgoing = 0;
   incoming = 0;
@@ -207,57 +207,57 @@ class Rates {
   /** @type {number | null} */
   #drain = null;
   #at;
-  #traffic;
+  #counts;
   /** @type {number | null} */
   #waitingSince = null;
 
   /**
    * @param {number} now
-   * @param {Traffic} traffic
+   * @param {Counts} counts
    */
-  constructor(now, traffic) {
+  constructor(now, counts) {
     this.#at = now;
-    this.#traffic = traffic;
+    this.#counts = counts;
   }
 
   /**
    * Take the figures of now.
-   * @param {Traffic} traffic
+   * @param {Counts} counts
    * @param {number} now
    */
-  take(traffic, now) {
-    const before = this.#traffic;
+  take(counts, now) {
+    const before = this.#counts;
     const passed = now - this.#at;
     if (passed > 0) {
-      const sent = (traffic.acknowledged - before.acknowledged) / passed;
-      const came = (traffic.received - before.received) / passed;
+      const sent = (counts.acknowledged - before.acknowledged) / passed;
+      const came = (counts.received - before.received) / passed;
       this.outgoing += (sent - this.outgoing) / 4;
       this.incoming += (came - this.incoming) / 4;
-      if (before.waiting > 0 && traffic.waiting > 0) { // it could not have been more
+      if (before.waiting > 0 && counts.waiting > 0) { // it could not have been more
         this.#drain = this.#drain === null ? sent : this.#drain + (sent - this.#drain) / 4;
       }
     }
-    this.restart(traffic, now);
+    this.restart(counts, now);
     this.queueDelay = this.#delay(now);
     this.queueCost += (Math.min(this.queueDelay, QUEUE_LIMIT) - this.queueCost) / 4;
   }
 
   /**
    * Count from now on, keeping what is known.
-   * @param {Traffic} traffic
+   * @param {Counts} counts
    * @param {number} now
    */
-  restart(traffic, now) {
-    this.#traffic = traffic;
+  restart(counts, now) {
+    this.#counts = counts;
     this.#at = now;
-    if (traffic.waiting === 0) this.#waitingSince = null;
+    if (counts.waiting === 0) this.#waitingSince = null;
     else this.#waitingSince ??= now;
   }
 
   /** @param {number} now */
   #delay(now) {
     if (this.#waitingSince === null) return 0;
-    return this.#drain ? this.#traffic.waiting / this.#drain : now - this.#waitingSince;
+    return this.#drain ? this.#counts.waiting / this.#drain : now - this.#waitingSince;
   }
 }
 
@@ -319,12 +319,12 @@ export class Meter {
   /**
    * Begin anew, with a connection that has just opened; the engine is to be asked.
    * @param {number} now
-   * @param {Traffic} traffic
+   * @param {Counts} counts
    */
-  start(now, traffic) {
+  start(now, counts) {
     this.#running = true;
     this.#trips = new RoundTrips();
-    this.#rates = new Rates(now, traffic);
+    this.#rates = new Rates(now, counts);
     this.#checks = new Checks();
     this.#judge = new Judge();
     this.#path = null;
@@ -348,16 +348,16 @@ export class Meter {
   }
 
   /**
-   * Take note of a ping, and of the traffic; tell whether to ask the engine.
+   * Take note of a ping, and of the counts; tell whether to ask the engine.
    * @param {number} n
-   * @param {Traffic} traffic
+   * @param {Counts} counts
    * @param {number} now
    */
-  pinged(n, traffic, now) {
+  pinged(n, counts, now) {
     if (!this.#running) return false;
     this.#trips.settle(now);
-    if (this.#slept) this.#rates.restart(traffic, now);
-    else this.#rates.take(traffic, now);
+    if (this.#slept) this.#rates.restart(counts, now);
+    else this.#rates.take(counts, now);
     this.#slept = false;
     this.#trips.sent(n, now);
     this.#assess(now);
