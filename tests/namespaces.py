@@ -1,25 +1,23 @@
 """Network namespaces: networks of our own, for tests and benchmarks.
 
-A namespace belongs to a thread: what the thread opens or starts is in it too. Names
-hold our process id, so that several test processes do not meet.
+A namespace belongs to a thread: what the thread opens or starts is in it too. Ours have
+no names, only a descriptor that we hold: they go with us, even if we are killed.
 """
 
 import ctypes
-import itertools
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Namespace", "enter", "fresh_name", "ip", "require_root"]
+__all__ = ["Namespace", "enter", "ip", "require_root"]
 
 _CLONE_NEWNET = 0x40000000
 _PATIENCE = 10.0
-_numbers = itertools.count(1)
 _T = TypeVar("_T")
 
 
@@ -34,35 +32,47 @@ def require_root() -> None:
         raise RuntimeError("these tests make network namespaces: run them as root, with iproute2")
 
 
-def fresh_name() -> str:
-    """Return a name that no other namespace has."""
-    return f"thkmesh-{os.getpid()}-{next(_numbers)}"
-
-
 def ip(*words: str) -> None:
     """Run ``ip``."""
     subprocess.run(["ip", *words], check=True, capture_output=True, timeout=_PATIENCE)
 
 
-def enter(name: str) -> None:
+def enter(path: str) -> None:
     """Move this thread into a namespace.
 
     Raises:
-        OSError: there is none of this name, or we are not root.
+        OSError: there is none at this path, or we are not root.
     """
+    with Path(path).open("rb") as file:
+        _call("setns", file.fileno(), _CLONE_NEWNET)
+
+
+def _call(function: str, *words: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    with Path(f"/var/run/netns/{name}").open("rb") as file:
-        if libc.setns(file.fileno(), _CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot enter the network namespace {name}")
+    if getattr(libc, function)(*words) != 0:
+        raise OSError(ctypes.get_errno(), f"{function} failed")
+
+
+def _made() -> int:
+    """Return a descriptor of a fresh namespace; nothing lives in it."""
+    _call("unshare", _CLONE_NEWNET)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+
+
+def _on_a_thread(work: Callable[[], _T]) -> _T:
+    """Return what it returns on a thread of its own, whose namespace it may change."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 class Namespace:
     """A network namespace with loopback; see ``opened``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, path: str) -> None:
         """Take one that exists."""
-        self.name = name
-        self.prefix = ("nsenter", f"--net=/var/run/netns/{name}", "--")
+        self.path = path
+        """Where it is, for ``enter`` and for ``ip``, as long as it is open."""
+        self.prefix = ("nsenter", f"--net={path}", "--")
         """What makes a command run there."""
 
     @classmethod
@@ -74,14 +84,13 @@ class Namespace:
             RuntimeError: see ``require_root``.
         """
         require_root()
-        name = fresh_name()
-        ip("netns", "add", name)
+        held = _on_a_thread(_made)
         try:
-            found = cls(name)
+            found = cls(f"/proc/{os.getpid()}/fd/{held}")
             found.ip("link set lo up")
             yield found
         finally:
-            ip("netns", "delete", name)
+            os.close(held)
 
     def ip(self, *commands: str) -> None:
         """Run commands of ``ip`` there, in one process.
@@ -113,16 +122,12 @@ class Namespace:
 
     def within(self, work: Callable[[], _T]) -> _T:
         """Return what a function returns there: the sockets it makes stay there."""
-        made: list[_T] = []
 
-        def live() -> None:
-            enter(self.name)
-            made.append(work())
+        def live() -> _T:
+            enter(self.path)
+            return work()
 
-        thread = threading.Thread(target=live)
-        thread.start()
-        thread.join()
-        return made[0]
+        return _on_a_thread(live)
 
     def set_kernel(self, **values: int) -> None:
         """Set switches of its network stack: ``a__b`` is ``/proc/sys/net/a/b``."""

@@ -36,7 +36,7 @@ def in_namespace(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
 
     def live(namespace: Namespace) -> None:
         try:
-            enter(namespace.name)
+            enter(namespace.path)
             namespace.ip(
                 "link add veth0 type veth peer name veth1",
                 f"addr add {ADDRESS}/24 dev veth0",
@@ -52,7 +52,7 @@ def in_namespace(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
             errors.append(error)
 
     with Namespace.opened() as namespace:
-        thread = threading.Thread(target=live, args=(namespace,), name=namespace.name)
+        thread = threading.Thread(target=live, args=(namespace,), name="namespace")
         thread.start()
         thread.join()
     if errors:
@@ -90,7 +90,7 @@ class Outpost:
 def outpost() -> Iterator[Outpost]:
     """Have another network, whose only way out is a cable to the namespace we are in."""
     with Namespace.opened() as namespace:
-        ip("link", "add", "veth2", "type", "veth", "peer", "name", "eth0", "netns", namespace.name)
+        ip("link", "add", "veth2", "type", "veth", "peer", "name", "eth0", "netns", namespace.path)
         ip("addr", "add", f"{GATEWAY}/24", "dev", "veth2")
         ip("link", "set", "veth2", "addrgenmode", "none", "up")
         namespace.ip("addr add 10.78.0.2/24 dev eth0", "link set eth0 addrgenmode none")

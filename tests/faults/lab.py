@@ -147,7 +147,7 @@ class Lab:
     def _cable(
         self, one: Namespace, device: str, other: Namespace, end: str, mtu: int = _DEFAULT_MTU
     ) -> None:
-        one.ip(f"link add {device} mtu {mtu} type veth peer {end} netns {other.name} mtu {mtu}")
+        one.ip(f"link add {device} mtu {mtu} type veth peer {end} netns {other.path} mtu {mtu}")
         for namespace, name in ((one, device), (other, end)):
             if mtu >= _IPV6_LEAST_MTU:
                 # Link-local addresses would come late, and lead nowhere.

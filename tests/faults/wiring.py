@@ -86,7 +86,7 @@ async def laid(
     first: tuple[Namespace, str], second: tuple[Namespace, str], seed: str
 ) -> AsyncIterator[Wire]:
     """Lay a wire between two devices, which it makes; they are down and have no address."""
-    ends = [f"{namespace.name}:{device}" for namespace, device in (first, second)]
+    ends = [f"{namespace.path}:{device}" for namespace, device in (first, second)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.faults.wire", "--seed", seed, *ends),
         cwd=ROOT,
