@@ -135,7 +135,6 @@ def test_the_form_does_not_wait_for_the_room(stage: Stage) -> None:
 
         async with stage.server() as server, stage.page() as page:
             await page.route("**/hall.js", late)
-            await page.route("**/room.js", late)
             await page.goto(f"{server.url}#lobby", wait_until="commit")
             await introduce(page, "Ada")
             await expect(page.get_by_role("heading", name="lobby")).to_be_visible()

@@ -18,6 +18,7 @@ from starlette.routing import Mount
 
 from tests.server.world import serving
 from thkmesh.server import ServerSettings, create_app
+from thkmesh.server.linking import link
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -80,6 +81,7 @@ async def test_every_file_is_served_as_what_it_is() -> None:
 async def test_modules_are_served_without_what_is_for_people() -> None:
     """They take half as much, and a browser reads the same code in them."""
     sources = {name: (WEB / name).read_text(encoding="utf-8") for name in MODULES}
+    sources |= link(sources, ["page/page.js", "page/hall.js", "page/qr.js"])
     async with browsing() as client:
         served = {name: (await client.get(f"/thkmesh/{name}")).text for name in MODULES}
     assert sum(map(len, served.values())) < sum(map(len, sources.values())) * 0.6

@@ -7,7 +7,8 @@ a path. Browsers keep them and ask each time whether they are still current (RFC
 9110, section 13.1.2; RFC 9111, section 5.2.2.4).
 
 Modules are sent without what is written for people, which makes half to load; as they
-are written they lie in the packages, for Python and for npm.
+are written they lie in the packages, for Python and for npm. Those of the page come
+joined, in the few files that it loads (see ``linking``).
 """
 
 import gzip
@@ -25,6 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from thkmesh.server.linking import link
+
 __all__ = ["page_routes"]
 
 _TYPES: Final = {
@@ -36,6 +39,8 @@ _TYPES: Final = {
 
 _PAGE: Final = "page/index.html"
 _ICON: Final = "page/icon.svg"
+_ROOTS: Final = ("page/page.js", "page/hall.js", "page/qr.js")
+"""What the page loads, in this order."""
 
 # Nothing inline, nothing from elsewhere, no text that becomes markup or code
 # (https://www.w3.org/TR/CSP3/, https://www.w3.org/TR/trusted-types/). WebSockets
@@ -116,19 +121,19 @@ async def _asset(request: Request) -> Response:
 @cache
 def _files() -> dict[str, _File]:
     """Return all there is, by the path below ``web/``."""
-    return dict(_walk(files("thkmesh") / "web", ""))
+    found = dict(_walk(files("thkmesh") / "web", ""))
+    modules = {path: text.decode() for path, text in found.items() if path.endswith(".js")}
+    modules |= link(modules, _ROOTS)
+    found |= {path: jsmin(text).encode() for path, text in modules.items()}
+    return {path: _File(content, path.rpartition(".")[2]) for path, content in found.items()}
 
 
-def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, _File]]:
+def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
-        suffix = entry.name.rpartition(".")[2]
         if entry.is_dir():
             yield from _walk(entry, f"{path}{entry.name}/")
-        elif suffix in _TYPES:
-            content = entry.read_bytes()
-            if suffix == "js":
-                content = jsmin(content)
-            yield path + entry.name, _File(content, suffix)
+        elif entry.name.rpartition(".")[2] in _TYPES:
+            yield path + entry.name, entry.read_bytes()
 
 
 def _takes_gzip(accepted: str) -> bool:
