@@ -10,11 +10,12 @@ from thkmesh.core.credit import (
     Budget,
     Credit,
 )
-from thkmesh.core.frames import FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES
+from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES
 
 COST = FRAGMENT_BYTES + 64
-WHOLE = MESSAGE_LIMIT_BYTES // FRAGMENT_BYTES * COST
-"""The fragments of a message of that size, but for the last."""
+FINEST = MESSAGE_LIMIT_BYTES + MESSAGE_LIMIT_BYTES // LEAST_FRAGMENT_BYTES * 64
+WHOLE = FINEST // COST * COST
+"""What a message of that size takes if it is cut finely, in whole fragments."""
 
 
 def fill(credit: Credit, *, assembling: bool = False) -> int:

@@ -83,7 +83,7 @@ from thkmesh.events import (
 )
 from thkmesh.peer import Peer
 
-CUT = frames.Begin(274, 1, 16 * 2**20 + 274 * 64)
+CUT = frames.Begin(1024, 1, 16 * 2**20 + 1024 * 64)
 ME = SessionKey("a" * 26, "0" * 16)
 BOB = Peer("b" * 26, "1" * 16, "Bob")
 CAT = Peer("c" * 26, "2" * 16, "Cat")
@@ -399,7 +399,8 @@ def test_nobody_is_waited_for_twice_in_vain() -> None:
     assert Accepted(2) in life.last
     assert life.events() == [PeerLagging(BOB, 2)]
     life.connect(BOB)
-    life.hear(BOB, acked({0: 550}))
+    skips = [each.to for each in life.went(BOB) if isinstance(each, frames.Skip)]
+    life.hear(BOB, acked({0: skips[-1].number + 1}))  # and the "two" behind it
     fill(life, None)
     take_in(life, CAT)
     life.tell(send(3, None, "three"))
@@ -759,6 +760,24 @@ def test_little_is_kept_of_what_was_not_whole_when_its_sender_was_given_up() -> 
     gc.collect()
     assert links[key(BOB)]() is None
     assert links[key(CAT)]() is not None
+
+
+def test_the_slowest_link_says_how_finely_messages_are_cut() -> None:
+    """What goes to everybody is cut as it needs it, what goes to one peer as that one needs it."""
+    life = in_room(BOB, CAT)
+    life.tell(send(1, key(BOB), bytes(4 * 2**20)))
+    while life.went(BOB):
+        life.now += 0.001
+        drained(life, BOB)
+    fast, slow = life.session.links
+    assert slow.fragment_bytes == 16 * 1024
+    assert fast.fragment_bytes == frames.FRAGMENT_BYTES
+    life.tell(send(2, None, bytes(40_000)))
+    sizes = [len(each.payload) for each in life.went(CAT) if isinstance(each, frames.Fragment)]
+    assert sizes == [16_384, 16_384]  # the third must wait
+    life.tell(send(3, key(BOB), bytes(40_000)))
+    sizes = [len(each.payload) for each in life.went(BOB) if isinstance(each, frames.Fragment)]
+    assert sizes == [40_000]
 
 
 def test_leaving_can_be_hurried() -> None:

@@ -164,3 +164,14 @@ def test_the_least_and_the_most_are_never_passed() -> None:
             window.measured(held, now)
             assert LEAST_BYTES <= window.size_bytes <= MOST_BYTES
             assert not window.full or window.held_bytes > window.low_water_bytes
+
+
+def test_messages_are_cut_as_finely_as_the_window_is_narrow() -> None:
+    """Two fragments fill it; a fast link has them as large as any path takes."""
+    engine = Engine(0.25 * MB)
+    assert engine.window.fragment_bytes == LEAST_BYTES // 2
+    engine.send(1 * MB)
+    assert engine.window.fragment_bytes == LEAST_BYTES // 2
+    engine = Engine(100 * MB)
+    engine.send(20 * MB)
+    assert engine.window.fragment_bytes == FRAGMENT_BYTES

@@ -55,7 +55,7 @@ def test_a_line_of_chat_does_not_wait_for_a_file(priority: str) -> None:
         assert len(message.data) == 8_000_000
 
     world.run(main())
-    assert max(waits) < 0.5  # half of a fragment alone takes 0.12 s
+    assert max(waits) < 0.4  # what the engine is given ahead takes 0.13 s
 
 
 class Storm:

@@ -294,6 +294,7 @@ def test_a_goodbye_through_the_server_comes_last() -> None:
             await ada.room.send(each)
         await ada.room.leave(patience=60.0)
         await bob.until("first", *said)
+        await asyncio.sleep(1.0)
         assert not bob.of(Lost)
         assert [e.reason for e in bob.events if isinstance(e, PeerLeft)] == [LeaveReason.LEFT]
 

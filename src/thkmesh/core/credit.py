@@ -20,7 +20,7 @@ stream at a time. What is thrown away on arrival counts for nothing.
 
 from typing import Final
 
-from thkmesh.core.frames import FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES
+from thkmesh.core.frames import LEAST_FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES
 
 __all__ = [
     "BUDGET_BYTES",
@@ -47,9 +47,9 @@ _SHARE: Final = 4
 """A stream may have this part of what is free."""
 
 _WHOLE_BYTES: Final = MESSAGE_LIMIT_BYTES + OVERHEAD_BYTES * (
-    MESSAGE_LIMIT_BYTES // FRAGMENT_BYTES + 1
+    MESSAGE_LIMIT_BYTES // LEAST_FRAGMENT_BYTES + 1
 )
-"""What the largest message costs, if it is cut no finer than it must be."""
+"""What the largest message costs, cut as finely as it may be."""
 
 
 class Budget:

@@ -50,6 +50,7 @@ __all__ = [
     "CHANNEL_NAME",
     "DIRECT",
     "FRAGMENT_BYTES",
+    "LEAST_FRAGMENT_BYTES",
     "MESSAGE_LIMIT_BYTES",
     "OVERHEAD_BYTES",
     "Ack",
@@ -90,6 +91,9 @@ MESSAGE_LIMIT_BYTES: Final = 8 * 1024 * 1024
 
 FRAGMENT_BYTES: Final = 60 * 1024
 """The largest fragment: any way takes it, with what stands around it."""
+
+LEAST_FRAGMENT_BYTES: Final = 8 * 1024
+"""Messages are cut no finer than this."""
 
 OVERHEAD_BYTES: Final = 64
 """What an empty fragment counts, so that a million of them are not free."""

@@ -255,6 +255,16 @@ class Link:
             return Path.DIRECT
         return Path.RELAY if self._relay.answered else None
 
+    @property
+    def fragment_bytes(self) -> int:
+        """How finely messages are to be cut for what carries them now.
+
+        What nothing carries yet says nothing: it may have any path in the end.
+        """
+        if self._open:
+            return self._outbox.window.fragment_bytes
+        return frames.LEAST_FRAGMENT_BYTES if self._relay.answered else frames.FRAGMENT_BYTES
+
     def lane(self, channel: Channel) -> Lane:
         """Return what the other session is owed on a channel."""
         return self._outbox.lane(channel)
@@ -356,7 +366,7 @@ class Link:
             case Appended():
                 self._pump(now, out)
             case Enqueue(channel=channel, kind=kind, payload=payload):
-                self._traffic.append(channel, kind, payload)
+                self._traffic.append(channel, kind, payload, self.fragment_bytes)
                 self._pump(now, out)
             case Measured(number=number, held_bytes=held):
                 if number == self._number:

@@ -29,6 +29,7 @@ from thkmesh.core.allowance import Allowance
 from thkmesh.core.channels import Channel, Channels
 from thkmesh.core.contact import Contact
 from thkmesh.core.credit import Budget
+from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
@@ -563,8 +564,16 @@ class Session:
     ) -> None:
         """Send messages to everybody, each on its channel."""
         for channel, kind, payload in messages:
-            self._channels[channel].log.append(kind, payload)
+            small = len(payload) <= LEAST_FRAGMENT_BYTES  # most are
+            size = FRAGMENT_BYTES if small else self._fragment_bytes
+            self._channels[channel].log.append(kind, payload, size)
         self._to_all(link.Appended(), now, out)
+
+    @property
+    def _fragment_bytes(self) -> int:
+        """How finely messages to everybody are to be cut: as the slowest link needs it."""
+        links = self._links.values()
+        return min((each.fragment_bytes for each in links), default=FRAGMENT_BYTES)
 
     def _cut_loose(self, channel: str, now: float, out: list[SessionOutput]) -> None:
         """Let those go without for whom everybody has waited long enough."""

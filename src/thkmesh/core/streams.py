@@ -119,12 +119,12 @@ class Log:
         """Return the position of a fragment that is still held, or the next one's."""
         return self._written if number == self.next else self.entry(number).start
 
-    def append(self, kind: int, payload: bytes) -> None:
-        """Add a message, in fragments."""
-        starts = range(0, len(payload), FRAGMENT_BYTES) or range(1)
+    def append(self, kind: int, payload: bytes, fragment_bytes: int = FRAGMENT_BYTES) -> None:
+        """Add a message, in fragments of at most that size."""
+        starts = range(0, len(payload), fragment_bytes) or range(1)
         for start in starts:
             last = start == starts[-1]
-            part = payload if len(starts) == 1 else payload[start : start + FRAGMENT_BYTES]
+            part = payload if len(starts) == 1 else payload[start : start + fragment_bytes]
             self._entries.append(_Entry(next(self._order), self._written, kind, last, part))
             self._written += len(part) + OVERHEAD_BYTES
         self.next += len(starts)

@@ -8,7 +8,7 @@ session comes back.
 from thkmesh.core import frames
 from thkmesh.core.channels import Channels
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import Frame
+from thkmesh.core.frames import FRAGMENT_BYTES, Frame
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Dropped, Lagged, LinkOutput, MessagesLost
 from thkmesh.core.receiving import Inbox
@@ -41,9 +41,11 @@ class Traffic:
         """Have another channel of ours."""
         self.outbox.open(self._channels[channel])
 
-    def append(self, channel: str, kind: int, payload: bytes) -> None:
-        """Owe a message to the other session alone."""
-        self.outbox.lane(self._channels[channel]).log.append(kind, payload)
+    def append(
+        self, channel: str, kind: int, payload: bytes, fragment_bytes: int = FRAGMENT_BYTES
+    ) -> None:
+        """Owe a message to the other session alone, in fragments of that size."""
+        self.outbox.lane(self._channels[channel]).log.append(kind, payload, fragment_bytes)
 
     # --- what is said -----------------------------------------------------------------
 

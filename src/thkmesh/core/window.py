@@ -22,6 +22,8 @@ nothing left may have waited for us: that it was fast at least, but not that it 
 
 from typing import Final
 
+from thkmesh.core.frames import FRAGMENT_BYTES
+
 __all__ = ["AHEAD", "LEAST_BYTES", "MOST_BYTES", "SendWindow"]
 
 AHEAD: Final = 0.1
@@ -61,6 +63,11 @@ class SendWindow:
     def low_water_bytes(self) -> int:
         """What the engine should have left when it says that it runs low."""
         return self.size_bytes // 4
+
+    @property
+    def fragment_bytes(self) -> int:
+        """How finely messages are cut, for others to come in between: half of the window."""
+        return min(self.size_bytes // 2, FRAGMENT_BYTES)
 
     def filled(self, now: float) -> None:
         """Take note that it has just been filled, and that more waits."""

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
+import { LEAST_FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
 
 /** What all senders in a room together may have lying here unread. */
 export const BUDGET_BYTES = 64 * 1024 * 1024;
@@ -16,9 +16,9 @@ export const WINDOW_LIMIT_BYTES = 8 * 1024 * 1024;
 export const READ_BYTES = WINDOW_BYTES / 4;
 /** A stream may have this part of what is free. */
 const SHARE = 4;
-/** What the largest message costs, if it is cut no finer than it must be. */
+/** What the largest message costs, cut as finely as it may be. */
 const WHOLE_BYTES = MESSAGE_LIMIT_BYTES
-  + OVERHEAD_BYTES * (Math.floor(MESSAGE_LIMIT_BYTES / FRAGMENT_BYTES) + 1);
+  + OVERHEAD_BYTES * (Math.floor(MESSAGE_LIMIT_BYTES / LEAST_FRAGMENT_BYTES) + 1);
 
 /** What a room may hold unread; shared by all its streams. */
 export class Budget {

@@ -12,6 +12,8 @@ import { Reader, write } from "./varint.js";
 export const MESSAGE_LIMIT_BYTES = 8 * 1024 * 1024;
 /** The largest fragment: any way takes it, with what stands around it. */
 export const FRAGMENT_BYTES = 60 * 1024;
+/** Messages are cut no finer than this. */
+export const LEAST_FRAGMENT_BYTES = 8 * 1024;
 /** What an empty fragment counts, so that a million of them are not free. */
 export const OVERHEAD_BYTES = 64;
 /** So many channels a session has at most, that of the room itself included. */

@@ -7,7 +7,7 @@
 import { InvalidMessage } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
-import { datagram, parse } from "./frames.js";
+import { datagram, FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, parse } from "./frames.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
@@ -210,6 +210,15 @@ export class Link {
   }
 
   /**
+   * How finely messages are to be cut for what carries them now. What nothing carries yet
+   * says nothing: it may have any path in the end.
+   */
+  get fragmentBytes() {
+    if (this.#open) return this.#outbox.window.fragmentBytes;
+    return this.#relay.answered ? LEAST_FRAGMENT_BYTES : FRAGMENT_BYTES;
+  }
+
+  /**
    * Return what the other session is owed on a channel.
    * @param {import("./channels.js").Channel} channel
    */
@@ -324,7 +333,7 @@ export class Link {
         }
         break;
       case "enqueue":
-        this.#traffic.append(event.channel, event.kind, event.payload);
+        this.#traffic.append(event.channel, event.kind, event.payload, this.fragmentBytes);
         this.#pump(now, out);
         break;
       case "appended":

@@ -8,6 +8,7 @@ import { Allowance } from "./allowance.js";
 import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
+import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
@@ -733,9 +734,16 @@ export class Session {
    */
   #append(messages, now, out) {
     for (const [channel, kind, payload] of messages) {
-      this.#channels.get(channel).log.append(kind, payload);
+      const small = payload.length <= LEAST_FRAGMENT_BYTES; // most are
+      const size = small ? FRAGMENT_BYTES : this.#fragmentBytes;
+      this.#channels.get(channel).log.append(kind, payload, size);
     }
     this.#toAll({ type: "appended" }, now, out);
+  }
+
+  /** How finely messages to everybody are to be cut: as the slowest link needs it. */
+  get #fragmentBytes() {
+    return Math.min(FRAGMENT_BYTES, ...[...this.#links.values()].map((each) => each.fragmentBytes));
   }
 
   /**

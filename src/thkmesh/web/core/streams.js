@@ -68,16 +68,17 @@ export class Log {
   }
 
   /**
-   * Add a message, in fragments.
+   * Add a message, in fragments of at most that size.
    * @param {number} kind
    * @param {Uint8Array} payload
+   * @param {number} [fragmentBytes]
    */
-  append(kind, payload) {
+  append(kind, payload, fragmentBytes = FRAGMENT_BYTES) {
     let { number, position } = this.end;
     let start = 0;
     do {
-      const part = payload.subarray(start, start + FRAGMENT_BYTES);
-      start += FRAGMENT_BYTES;
+      const part = payload.subarray(start, start + fragmentBytes);
+      start += fragmentBytes;
       const last = start >= payload.length;
       const order = this.#order();
       this.#entries.push({ order, start: position, kind, last, payload: part });

@@ -50,13 +50,14 @@ export class Traffic {
   }
 
   /**
-   * Owe a message to the other session alone.
+   * Owe a message to the other session alone, in fragments of that size.
    * @param {string} channel
    * @param {number} kind
    * @param {Uint8Array} payload
+   * @param {number} fragmentBytes
    */
-  append(channel, kind, payload) {
-    this.outbox.lane(this.#channels.get(channel)).log.append(kind, payload);
+  append(channel, kind, payload, fragmentBytes) {
+    this.outbox.lane(this.#channels.get(channel)).log.append(kind, payload, fragmentBytes);
   }
 
   // --- what is said -----------------------------------------------------------------

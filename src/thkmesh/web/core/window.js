@@ -3,6 +3,8 @@
  * @module
  */
 
+import { FRAGMENT_BYTES } from "./frames.js";
+
 /** Seconds for which the engine is given something to send. */
 export const AHEAD = 0.1;
 /** Bounds of the window; it begins with the least. */
@@ -30,6 +32,11 @@ export class SendWindow {
   /** What the engine should have left when it says that it runs low. */
   get lowWaterBytes() {
     return Math.floor(this.sizeBytes / 4);
+  }
+
+  /** How finely messages are cut, for others to come in between: half of the window. */
+  get fragmentBytes() {
+    return Math.min(Math.floor(this.sizeBytes / 2), FRAGMENT_BYTES);
   }
 
   /**
