@@ -194,7 +194,7 @@ def test_who_lags_is_cut_loose_from_broadcasts_alone() -> None:
 
 
 def test_who_was_given_up_and_returns_is_told_what_it_missed() -> None:
-    """Numbers go on; what was sent meanwhile is skipped, before a new beginning is named."""
+    """Numbers go on; what was sent meanwhile is skipped, behind the beginning that it knows."""
     sender = Sender()
     sender.send(b"before")
     sender.taken()
@@ -208,7 +208,7 @@ def test_who_was_given_up_and_returns_is_told_what_it_missed() -> None:
     sender.outbox.resume(wants({BROADCAST: 1}))
     sender.outbox.listening(Listen(()))
     skips = (Skip(BROADCAST, place), Skip(DIRECT, START))
-    assert sender.frames() == [[*skips, Name(0, 0, "", place, START)]]
+    assert sender.frames() == [[Name(0, 0, "", START, START), *skips]]
     sender.send(b"after")
     assert [[each.number for each in one] for one in sender.taken()] == [[2]]
     sender.outbox.acknowledge(wants({BROADCAST: 3, DIRECT: 0}))

@@ -164,7 +164,7 @@ def test_a_replay_may_be_cut_off_anywhere_and_twice() -> None:
 
 def test_one_stalled_peer_halts_nobody_for_longer_than_patience() -> None:
     """M4: its sender's memory is bounded, the others get everything, and both are told."""
-    world, size = World(4, rate_bytes=8_000_000.0), 16 * 1024
+    world, size = World(4, rate_bytes=8_000_000.0), 16_000
     arrivals: list[float] = []
     waiting: list[int] = []
 
@@ -303,6 +303,33 @@ def test_an_evicted_recipient_that_returns_is_told_to_the_message() -> None:
         assert there.lost(ada.me) == 10
 
     tell(story)
+
+
+def test_who_is_evicted_before_it_was_ever_linked_is_told_as_well() -> None:
+    """M6: it was owed what was sent since it was announced, and returns as the same session."""
+    world = World(23)
+
+    async def main() -> None:
+        world.partition("ada", "bob")
+        ada = await world.join("ada", room="lobby", relay=False)
+        here = world.watch("ada", ada)
+        bob = await world.join("bob", room="lobby", relay=False)
+        there = world.watch("bob", bob)
+        await until(lambda: bob.me in ada.peers)
+        await speak(ada, range(6))
+        await speak(ada, range(6, 8), to=bob.me)
+        world.partition("bob")
+        await until(lambda: bool(kinds(here, PeerLeft)))
+        assert kinds(here, Undelivered) == [Undelivered(bob.me, 8)]
+        world.heal()
+        await until(lambda: bob.me in ada.peers)
+        await world.linked(ada, bob)
+        await ada.send(8)
+        await until(lambda: bool(there.said_by(ada.me)))
+        assert there.said_by(ada.me) == [8]
+        assert there.lost(ada.me) == 8
+
+    world.run(main())
 
 
 def test_what_a_killed_sender_may_have_said_is_told_of() -> None:

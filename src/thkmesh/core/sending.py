@@ -114,14 +114,14 @@ class Lane:
     def introduction(self) -> list[Frame]:
         """Return what is said before the first fragment, in one datagram with it.
 
-        What was missed comes before the name: what lies before a beginning is not lost.
+        What was missed comes behind the name: what lies before a beginning is not lost.
         """
         self.named = True
         channel = self.channel
         rule = list(type(channel.delivery)).index(channel.delivery)
         name = Name(channel.number, rule, channel.name, self.everybody.begin, self.alone.begin)
-        missed = [Skip(each.stream, each.missed) for each in self.both if each.missed]
-        return [*missed, name, *(Skip(each.stream, each.skip) for each in self.both if each.skip)]
+        places = [(each.stream, to) for each in self.both for to in (each.missed, each.skip) if to]
+        return [name, *(Skip(stream, to) for stream, to in places)]
 
 
 class Outbox:
@@ -375,7 +375,8 @@ class Outbox:
     def close(self) -> None:
         """Forget everything; the peer is gone."""
         for lane in self._lanes:
-            lane.owe(wanted=False)
+            for each in lane.both:
+                each.close()
 
     def again(self) -> None:
         """Begin again with the same session, which may not have noticed that it was gone.

@@ -180,7 +180,7 @@ class Outgoing:
         limit: the position up to which the recipient lets us go.
         begin: where what it is owed begins.
         skip: where it was moved to when it was cut loose; None if it was not.
-        missed: where it goes on if it never knew that it was owed nothing; else None.
+        missed: where it goes on if it never knew that it was owed nothing for a while; else None.
         owed: whether it is owed anything at all.
     """
 
@@ -195,6 +195,7 @@ class Outgoing:
         self.limit = 0
         self.acked_bytes = 0
         self._log = log
+        self._former: Begin | None = None
 
     def attach(self) -> None:
         """Owe what is appended from now on."""
@@ -215,10 +216,19 @@ class Outgoing:
             self.acked = self.sent = self._most = self._log.next
             self.skip = self.missed = None
 
+    def close(self) -> None:
+        """Be owed nothing, until ``again``."""
+        self._former = self.begin if self.owed else None
+        self.detach()
+
     def again(self) -> None:
-        """Owe what is appended from now on, to who may not know that it was owed nothing."""
+        """Owe what is appended from now on, to who may not know that it was owed nothing.
+
+        What it was owed before begins where it began: it may have got nothing of it yet.
+        """
         self.attach()
         self.missed = self.begin
+        self.begin = self._former or self.begin
 
     @property
     def waiting(self) -> bool:
@@ -326,7 +336,7 @@ class Outgoing:
         Raises:
             InvalidMessage: it cannot expect that.
         """
-        exact = self.owed and self.skip is None and not strayed
+        exact = self.owed and self.skip is None and self.missed is None and not strayed
         if want is not None and want.number >= self.begin.number:
             if want.number < self.acked and exact:
                 number = f"fragment {want.number} of stream {self.stream}"

@@ -108,24 +108,21 @@ export class Lane {
 
   /**
    * Return what is said before the first fragment, in one datagram with it. What was
-   * missed comes before the name: what lies before a beginning is not lost.
+   * missed comes behind the name: what lies before a beginning is not lost.
    * @returns {Frame[]}
    */
   introduction() {
     this.named = true;
     /** @type {Frame[]} */
-    const missed = [];
-    /** @type {Frame[]} */
-    const skipped = [];
-    for (const each of this.both) {
-      const { stream } = each;
-      if (each.missed !== null) missed.push({ type: "skip", stream, to: each.missed });
-      if (each.skip !== null) skipped.push({ type: "skip", stream, to: each.skip });
+    const skips = [];
+    for (const { stream, missed, skip } of this.both) {
+      if (missed !== null) skips.push({ type: "skip", stream, to: missed });
+      if (skip !== null) skips.push({ type: "skip", stream, to: skip });
     }
     const { number: channel, name, delivery } = this.channel;
     const [everybody, alone] = [this.everybody.begin, this.alone.begin];
     const rule = DELIVERIES.indexOf(delivery);
-    return [...missed, { type: "name", channel, rule, name, everybody, alone }, ...skipped];
+    return [{ type: "name", channel, rule, name, everybody, alone }, ...skips];
   }
 }
 
@@ -412,7 +409,7 @@ export class Outbox {
 
   /** Forget everything; the peer is gone. */
   close() {
-    for (const lane of this.#lanes) lane.owe(false);
+    for (const each of this.#outgoing) each.close();
   }
 
   /**

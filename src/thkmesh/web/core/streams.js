@@ -155,7 +155,7 @@ export class Outgoing {
   /** Where it was moved to when it was cut loose; null if it was not. @type {Begin | null} */
   skip = null;
   /**
-   * Where it goes on if it never knew that it was owed nothing; else null.
+   * Where it goes on if it never knew that it was owed nothing for a while; else null.
    * @type {Begin | null}
    */
   missed = null;
@@ -172,6 +172,8 @@ export class Outgoing {
   /** The highest it ever was. */
   #most;
   #log;
+  /** Where it began before `close`. @type {Begin | null} */
+  #former = null;
 
   /**
    * Owe nothing yet.
@@ -213,10 +215,20 @@ export class Outgoing {
     this.missed = null;
   }
 
-  /** Owe what is appended from now on, to who may not know that it was owed nothing. */
+  /** Be owed nothing, until `again`. */
+  close() {
+    this.#former = this.owed ? this.begin : null;
+    this.detach();
+  }
+
+  /**
+   * Owe what is appended from now on, to who may not know that it was owed nothing. What
+   * it was owed before begins where it began: it may have got nothing of it yet.
+   */
   again() {
     this.attach();
     this.missed = this.begin;
+    this.begin = this.#former ?? this.begin;
   }
 
   /** Whether there is something to send. */
@@ -312,7 +324,7 @@ export class Outgoing {
    * @throws {InvalidMessage} it cannot expect that
    */
   resume(want, strayed = false) {
-    const exact = this.owed && this.skip === null && !strayed;
+    const exact = this.owed && this.skip === null && this.missed === null && !strayed;
     if (want !== undefined && want.number >= this.begin.number) {
       if (exact && want.number < this.acked) {
         throw new InvalidMessage(`fragment ${want.number} of stream ${this.stream} had arrived`);
