@@ -100,7 +100,9 @@ def join(
         relay: False never sends messages through the signaling server. Else they go that
             way, sealed so that it cannot read them, slowly, and only while there is no
             direct path (see ``PathChanged``).
-        engine: the WebRTC engine; None means the default, "wrtc".
+        engine: the WebRTC engine; None means the default, "wrtc". With "wrtc-warp" connecting
+            takes one round trip of the transport and not three, where both ends have it: an
+            experiment of libwebrtc's, which holds for the whole process.
         ca_file: PEM file of the authorities trusted for https, None for the system's.
         timeout: seconds until ``ServerUnreachable``.
         heartbeat_interval: seconds between two pings on each link, 0.5 to 60. Fewer pings

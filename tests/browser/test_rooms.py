@@ -76,14 +76,14 @@ class Company:
 
 
 @asynccontextmanager
-async def company(python: int, chromium: int, firefox: int) -> AsyncIterator[Company]:
+async def company(python: int, warp: int, chromium: int, firefox: int) -> AsyncIterator[Company]:
     """Have so many members of each kind join one room, everybody linked to everybody."""
     async with AsyncExitStack() as stack:
-        server = Server(max_peers=python + chromium + firefox)
+        server = Server(max_peers=python + warp + chromium + firefox)
         await server.start()
         stack.push_async_callback(server.kill)
         browser = await stack.enter_async_context(Chromium())
-        processes = [await PeerProcess.start(f"python {n}") for n in range(python)]
+        processes = [await PeerProcess.start(f"python {n}") for n in range(python + warp)]
         for process in processes:
             stack.push_async_callback(process.kill)
         pages = [PageMember(f"chromium {n}", await browser.page()) for n in range(chromium)]
@@ -91,8 +91,9 @@ async def company(python: int, chromium: int, firefox: int) -> AsyncIterator[Com
         for number, fox in enumerate(foxes):
             stack.push_async_callback(fox.close)
             pages.append(PageMember(f"firefox {number}", fox))
-        for process in processes:
-            process.join(server.url, "lobby")
+        for number, process in enumerate(processes):
+            engine = "wrtc" if number < python else "wrtc-warp"
+            process.join(server.url, "lobby", engine=engine)
             await process.until(lambda: bool(process.id))  # noqa: B023 - not kept
         await asyncio.gather(*(page.join(server.url, "lobby") for page in pages))
         room = Company(processes, pages)
@@ -102,9 +103,9 @@ async def company(python: int, chromium: int, firefox: int) -> AsyncIterator[Com
             assert page.page.console == [], f"{page.name}: {json.dumps(page.page.console)}"
 
 
-async def everybody_hears_everybody(python: int, chromium: int, firefox: int) -> None:
+async def everybody_hears_everybody(*members: int) -> None:
     """Send everything from everybody to everybody, and to each alone; compare."""
-    async with company(python, chromium, firefox) as room:
+    async with company(*members) as room:
         for sender in room.ids:
             for data in SAMPLES:
                 await room.send(sender, data)
@@ -129,8 +130,8 @@ async def everybody_hears_everybody(python: int, chromium: int, firefox: int) ->
 
 
 @pytest.mark.parametrize(
-    ("python", "chromium", "firefox"), [(3, 2, 2), (6, 3, 1)], ids=["seven", "ten"]
+    "members", [(3, 0, 2, 2), (4, 2, 3, 1)], ids=["seven", "ten, two of them hurried"]
 )
-def test_processes_and_pages_hear_each_other(python: int, chromium: int, firefox: int) -> None:
+def test_processes_and_pages_hear_each_other(members: tuple[int, int, int, int]) -> None:
     """Every pair connects; each message arrives once, unchanged, in order, at its addressee."""
-    in_namespace(lambda: everybody_hears_everybody(python, chromium, firefox))
+    in_namespace(lambda: everybody_hears_everybody(*members))

@@ -197,3 +197,36 @@ def test_loopback_cannot_be_allowed_too_late() -> None:
         asyncio.run(main())
     """
     assert "too late" in run(program)
+
+
+# --- field trials -------------------------------------------------------------------
+
+HURRIED = """
+    import asyncio
+    from tests.engines.remote import remote
+    from tests.engines.world import lab
+    from thkmesh.core.engine import CONTROL
+    from thkmesh.engines import load
+    from thkmesh.errors import EngineError
+
+    async def main():
+        for name in {names}:
+            try:
+                async with lab(lambda: load(name)) as found:
+                    async with remote(found.engine()) as (end, process):
+                        end.send(CONTROL, b"hello")
+                        print(await end.received(CONTROL, 1))
+            except EngineError as error:
+                print(error)
+
+    asyncio.run(main())
+"""
+
+
+def test_who_has_connected_cannot_be_hurried_any_more() -> None:
+    """What shortens connecting is chosen before the first connection, or not at all."""
+    first, second = run(HURRIED.format(names=["wrtc-warp", "wrtc-warp"])).splitlines()
+    assert first == second == "[b'hello']"
+    first, second = run(HURRIED.format(names=["wrtc", "wrtc-warp"])).splitlines()
+    assert first == "[b'hello']"
+    assert "too late" in second

@@ -9,6 +9,7 @@ from tests.faults.lab import Host, Lab
 from tests.faults.peer import message
 from tests.rooms.figures import report
 from tests.rooms.processes import PeerProcess, Server
+from thkmesh.engines import DEFAULT
 from thkmesh.keys import Identity
 
 __all__ = ["Pair", "dice"]
@@ -50,14 +51,15 @@ class Pair:
         """Who sends to whom."""
         return ((self.lower, self.higher), (self.higher, self.lower))
 
-    def join(self, chance: Random) -> None:
-        """Have both join a room of their own, with identities by chance."""
+    def join(self, chance: Random, engines: tuple[str, str] = (DEFAULT, DEFAULT)) -> None:
+        """Have both join a room of their own, with identities by chance and these engines."""
         room = f"{chance.randbytes(8).hex()}"
         seeds = sorted(
             (chance.randbytes(32) for _ in range(2)), key=lambda seed: Identity.from_seed(seed).id
         )
-        for peer, seed in zip(self.ends, seeds, strict=True):
-            peer.join(self._server.url, room, identity=seed.hex(), timeout=JOIN_TIMEOUT)
+        for peer, seed, engine in zip(self.ends, seeds, engines, strict=True):
+            settings = {"identity": seed.hex(), "timeout": JOIN_TIMEOUT, "engine": engine}
+            peer.join(self._server.url, room, **settings)
 
     async def until(
         self, holds: Callable[[PeerProcess], bool], patience: float = JOIN_TIMEOUT

@@ -11,7 +11,10 @@ __all__ = ["DEFAULT", "check", "load"]
 DEFAULT = "wrtc"
 """The engine that is used unless another is asked for."""
 
-_ENGINES = {"wrtc": ("thkmesh.engines.wrtc", "WrtcEngine", "wrtc==0.1.0")}
+_ENGINES = {
+    "wrtc": ("thkmesh.engines.wrtc", "WrtcEngine", "wrtc==0.1.0"),
+    "wrtc-warp": ("thkmesh.engines.wrtc", "warp", "wrtc==0.1.0"),
+}
 """Where each engine is, and what pip installs for it."""
 
 
