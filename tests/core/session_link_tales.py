@@ -461,6 +461,30 @@ def _mended(recorder: Recorder) -> None:
         story.perform()
 
 
+def _signals_over_the_link(recorder: Recorder) -> None:
+    """While the server is away a connection carries the signals about itself."""
+    restart, offer = '{"kind":"restart","wanted":9}', '{"kind":"offer","generation":9}'
+    candidates = '{"kind":"candidates","generation":1,"candidates":[]}'
+    for away in (False, True):
+        story = Story(recorder)
+        story.enter(ADA)
+        story.connect(ADA)
+        if away:
+            story.tell(SocketLost(1006, ""))
+        story.link(ADA, Change(ice_restart=True))
+        story.perform()
+        seq = 100
+        for body in ("", "{", '{"kind":"later"}', offer, candidates, restart, "[]"):
+            story.frames(ADA, frames.Signal(seq, 0, body))
+        for number, body in enumerate((candidates, "{", '{"kind":"later"}', restart), 1):
+            story.frames(ADA, frames.Signal(number, 1, body))
+            story.run(0.0)
+        story.frames(ADA, frames.Signal(0, 2, ""))
+        story.datagram(ADA, b'\x01\x40\x11{"type":"signal"}')
+        story.run(5.0)
+        story.run(20.0)
+
+
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _frames,
     _malformed_frames,
@@ -479,5 +503,6 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _changes,
     _network,
     _mended,
+    _signals_over_the_link,
 )
 """In the order in which they are told."""

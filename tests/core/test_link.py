@@ -381,6 +381,72 @@ def test_who_is_cut_loose_while_reconnecting_is_told_after_its_resume() -> None:
     assert world.high.heard == ["had"]
 
 
+def signals(end: End) -> list[frames.Signal]:
+    """Return the signals that an end has sent over the connection."""
+    said = [frame for datagram in end.frames for frame in frames.parse(datagram)]
+    return [frame for frame in said if isinstance(frame, frames.Signal)]
+
+
+def test_without_the_server_signals_go_over_the_connection() -> None:
+    """A living connection is negotiated anew by itself; nothing waits for the server."""
+    world = LinkWorld().connect()
+    world.run(ACK_DELAY * 20)
+    assert signals(world.low) == signals(world.high) == []
+    for end in (world.low, world.high):
+        world.tell(end, Offline())
+        end.out.clear()
+    world.tell(world.low, Change(ice_restart=True))
+    world.run(1.0)
+    operations = [output.operation for output in world.high.said(Perform)]
+    assert [o.description.type for o in operations if isinstance(o, ApplyRemote)] == [SdpType.OFFER]
+    operations = [output.operation for output in world.low.said(Perform)]
+    assert [o.description.type for o in operations if isinstance(o, ApplyRemote)] == [
+        SdpType.ANSWER
+    ]
+    for end in (world.low, world.high):
+        assert not end.said(TransmitSignal)
+        assert end.link.generation == 1
+        told = max(each.seq for each in signals(world.other(end)))
+        assert max(each.ack for each in signals(end)) == told
+    world.connect()
+    assert not [
+        output.seq
+        for end in (world.low, world.high)
+        for output in end.said(TransmitSignal)
+        if output.seq
+    ]
+
+
+def test_a_silent_link_is_signalled_over_both_ways() -> None:
+    """Whichever comes first counts; the other is had already."""
+    world = LinkWorld().connect()
+    world.network = False
+    world.run(INTERVAL + PATIENCE + 0.5)
+    told = [output.seq for output in world.low.said(TransmitSignal)]
+    over = [signal.seq for signal in signals(world.low)]
+    assert over
+    assert told[-len(over) :] == over
+    world.network = True
+    world.run(1.0)
+    assert world.low.link.state is world.high.link.state is CONNECTED
+    assert not world.low.said(Misbehaved)
+    assert not world.high.said(Misbehaved)
+
+
+def test_odd_signals_over_the_connection_are_told_of_and_end_nothing() -> None:
+    """Malformed ones are refused, those of later versions skipped; what follows them counts."""
+    world = LinkWorld().connect()
+    (seq,) = {output.seq for output in world.high.said(TransmitSignal)[-1:]}
+    later = frames.Signal(seq + 2, 0, '{"kind":"later"}')
+    for odd in (frames.Signal(seq + 1, 0, "{"), later, frames.Signal(0, 0, "")):
+        world.report(world.low, FrameReceived(0, frames.datagram(odd)))
+    (misbehaved,) = world.low.said(Misbehaved)
+    assert "malformed" in str(misbehaved.error)
+    world.run(1.0)
+    assert world.low.said(TransmitSignal)[-1].ack == seq + 2
+    assert world.low.link.state is CONNECTED
+
+
 def test_who_has_asked_for_another_takes_what_it_has_until_then() -> None:
     """The higher can only ask; the lower may not hear it, and a healed path be all there is."""
     world = LinkWorld(capabilities=NO_RESTART).connect()

@@ -9,7 +9,8 @@ first byte   the frame
 0x00 - 0x07  a fragment of a message: stream, number, length, payload. Bits 0 and
              1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
              its last fragment
-0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``)
+0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
+             ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
              fragment that is expected next, and the position up to which
              fragments may be sent
@@ -65,6 +66,7 @@ __all__ = [
     "Ping",
     "Pong",
     "Resume",
+    "Signal",
     "Skip",
     "Want",
     "Wants",
@@ -142,7 +144,15 @@ class Bye(_Record, frozen=True, tag="bye"):
     """I am leaving the room; nothing more comes."""
 
 
-Control: TypeAlias = Ping | Pong | Bye
+class Signal(_Record, frozen=True, tag="signal"):
+    """What also goes through the server, where that may not come: see ``sequencing``."""
+
+    seq: _Count
+    ack: _Count
+    body: str
+
+
+Control: TypeAlias = Ping | Pong | Bye | Signal
 
 
 class Fragment(msgspec.Struct, frozen=True, gc=False):

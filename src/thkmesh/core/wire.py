@@ -415,11 +415,21 @@ def decode_signal_body(signal: Signal) -> SignalBody:
     if not (signal.body and signal.signature and signal.from_sid and signal.to_sid):
         message = "signals are signed: sids, body and signature are missing"
         raise Unsigned(message)
-    body = _decode(_signal_body, signal.body)
+    body = decode_body(signal.body)
     if ENVELOPES[type(body)] is not type(signal):
         message = f"a body of kind {body.__struct_config__.tag} in a {type(signal).__name__}"
         raise WrongEnvelope(message)
     return body
+
+
+def decode_body(text: str) -> SignalBody:
+    """Decode the body of a signal.
+
+    Raises:
+        UnknownType: its ``kind`` is not one of ours; skip it.
+        InvalidMessage: it is malformed.
+    """
+    return _decode(_signal_body, text)
 
 
 def decode_introduction(text: str) -> Introduction:

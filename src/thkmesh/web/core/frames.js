@@ -42,7 +42,8 @@ export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
 
 /** @typedef {import("../events.js").Data} Data */
 /**
- * @typedef {{ type: "ping", n: number } | { type: "pong", n: number } | { type: "bye" }} Control
+ * @typedef {{ type: "ping", n: number } | { type: "pong", n: number } | { type: "bye" }
+ *   | { type: "signal", seq: number, ack: number, body: string }} Control
  */
 /**
  * A place in a stream: the number of the next fragment, how many messages end before it,
@@ -415,6 +416,11 @@ function controlOf(value) {
       return Number.isSafeInteger(value.n) && value.n >= 0 ? { type: value.type, n: value.n } : null;
     case "bye":
       return { type: "bye" };
+    case "signal": {
+      const { seq, ack, body } = value;
+      const numbered = [seq, ack].every((each) => Number.isSafeInteger(each) && each >= 0);
+      return numbered && typeof body === "string" ? { type: "signal", seq, ack, body } : null;
+    }
     default:
       return null;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { InvalidMessage } from "../errors.js";
+import { InvalidMessage, UnknownType } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { datagram, FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, parse } from "./frames.js";
@@ -15,7 +15,7 @@ import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
 import { Sequencer } from "./sequencing.js";
 import { Trickle } from "./trickle.js";
-import { ENVELOPES } from "./wire.js";
+import { decodeBody, ENVELOPES } from "./wire.js";
 
 /**
  * What is done for a connection that has fallen silent.
@@ -134,6 +134,8 @@ export class Link {
   /** And then heard again, whatever has been asked for meanwhile. */
   #revived = false;
   #online = false;
+  /** Signals can go to the other session. */
+  #passable = false;
   /** One of us was away from the server since it was there. */
   #cutOff = false;
   #leaving = false;
@@ -292,7 +294,7 @@ export class Link {
     if (event.type === "slept") this.#slept(event, now, out);
     this.#settle(now, out);
     this.#take(event, now, out);
-    this.#watch(now);
+    this.#watch(now, out);
     this.#useRelay(now, out);
     return out;
   }
@@ -300,8 +302,13 @@ export class Link {
   /**
    * Keep the time of what has to settle, and less of it for what must show that it works.
    * @param {number} now
+   * @param {LinkOutput[]} out
    */
-  #watch(now) {
+  #watch(now, out) {
+    if (this.#passable !== (this.#online || this.#open)) {
+      this.#passable = !this.#passable;
+      this.#sequence({ type: this.#passable ? "resume" : "pause" }, now, out);
+    }
     const settled = this.#negotiator.settled || this.#revived;
     this.#retry.watch(now, settled && this.#open, this.generation > 0);
     if (settled && this.#mending === "restarted") {
@@ -366,7 +373,7 @@ export class Link {
         this.#goOnline(event.relay, now, out);
         break;
       case "offline":
-        this.#goOffline(now, out);
+        this.#goOffline();
         break;
       case "begin":
       case "change":
@@ -388,15 +395,10 @@ export class Link {
     }
   }
 
-  /**
-   * @param {number} now
-   * @param {LinkOutput[]} out
-   */
-  #goOffline(now, out) {
+  #goOffline() {
     this.#relay.usable = false;
     this.#online = false;
     this.#cutOff = true;
-    this.#sequence({ type: "pause" }, now, out);
   }
 
   /**
@@ -416,6 +418,7 @@ export class Link {
       }
       this.#retry.resumed(now);
     }
+    this.#passable = true;
     this.#sequence({ type: "resume" }, now, out);
     if (this.generation === 0) this.#negotiate({ type: "begin", force: this.#hasty }, now, out);
   }
@@ -579,7 +582,10 @@ export class Link {
       switch (output.type) {
         case "transmit": {
           const { envelope, seq, ack, body } = output;
-          out.push({ type: "transmit-signal", to: this.to, envelope, seq, ack, body });
+          if (this.#online) {
+            out.push({ type: "transmit-signal", to: this.to, envelope, seq, ack, body });
+          }
+          if (this.#silent || !this.#online) this.#say({ type: "signal", seq, ack, body }, out);
           break;
         }
         case "deliver":
@@ -605,9 +611,7 @@ export class Link {
    * @param {LinkOutput[]} out
    */
   #affordable(body, now, out) {
-    if (body.kind !== "offer" && body.kind !== "restart") return true;
-    const wanted = body.kind === "offer" ? body.generation : body.wanted;
-    if (wanted <= this.generation || this.#wishes.take(1, now)) return true;
+    if (wanted(body) <= this.generation || this.#wishes.take(1, now)) return true;
     this.#misbehaved("asks for connections without end", out);
     return false;
   }
@@ -832,6 +836,9 @@ export class Link {
       case "ping":
         this.#say({ type: "pong", n: frame.n }, out);
         break;
+      case "signal":
+        this.#signalled(frame, now, out);
+        break;
       case "bye":
         out.push({ type: "said-goodbye", sender: this.to });
         break;
@@ -844,6 +851,26 @@ export class Link {
         this.#traffic.heard(frame, now, out);
         this.#pump(now, out);
     }
+  }
+
+  /**
+   * Take a signal that came over the link itself: who it is from is proven by that.
+   * @param {Extract<import("./frames.js").Frame, { type: "signal" }>} signal
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #signalled({ seq, ack, body }, now, out) {
+    let payload = null;
+    try {
+      if (seq > 0) payload = decodeBody(body);
+    } catch (error) {
+      if (!(error instanceof InvalidMessage)) throw error;
+      // Of a later version: skipped, but what follows it waits for its number.
+      if (!(error instanceof UnknownType)) this.#misbehaved("a malformed signal", out);
+    }
+    // It came over what it wants to replace, and that is all we have.
+    if (!this.#online && payload !== null && wanted(payload) > this.generation) return;
+    this.#sequence({ type: "received", seq, ack, payload }, now, out);
   }
 
   get #counts() {
@@ -898,6 +925,7 @@ export class Link {
         break;
       case "ping":
       case "pong":
+      case "signal":
         break;
       default:
         this.#relay.owes = true;
@@ -1037,4 +1065,13 @@ export class Link {
     this.#sequencer.rest();
     this.#move("closed", out);
   }
+}
+
+/**
+ * Return the generation that a signal would have us open, 0 if none.
+ * @param {SignalBody} body
+ */
+function wanted(body) {
+  if (body.kind === "offer") return body.generation;
+  return body.kind === "restart" ? body.wanted : 0;
 }

@@ -307,14 +307,25 @@ export function decodeSignalBody(message) {
   if (!(message.body && message.signature && message.fromSid && message.toSid)) {
     throw new Unsigned("signals are signed: sids, body and signature are missing");
   }
-  const value = parse(message.body, "kind");
+  const body = decodeBody(message.body);
+  if (ENVELOPES[body.kind] !== message.type) {
+    throw new WrongEnvelope(`a body of kind ${body.kind} in a ${message.type}`);
+  }
+  return body;
+}
+
+/**
+ * Decode the body of a signal.
+ * @param {string} text
+ * @returns {SignalBody}
+ * @throws {UnknownType} its `kind` is not one of ours; skip it
+ * @throws {InvalidMessage} it is malformed
+ */
+export function decodeBody(text) {
+  const value = parse(text, "kind");
   if (!Object.hasOwn(BODIES, value.kind)) throw new UnknownType(`no kind ${value.kind}`);
   const check = /** @type {Check} */ (BODIES[value.kind]);
-  const result = { kind: value.kind, ...check(value, "$") };
-  if (ENVELOPES[/** @type {keyof typeof ENVELOPES} */ (value.kind)] !== message.type) {
-    throw new WrongEnvelope(`a body of kind ${value.kind} in a ${message.type}`);
-  }
-  return result;
+  return { kind: value.kind, ...check(value, "$") };
 }
 
 /**
