@@ -15,7 +15,7 @@ from thkmesh.apps import chat
 
 WEB = ROOT / "src" / "thkmesh" / "web"
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-UNTOLD = {"constructor", "next", "return"} | {"enter", "unsubscribe", "put", "end"}
+UNTOLD = {"constructor", "next", "return"} | {"enter", "unsubscribe", "put", "putPassing", "end"}
 """Members in JavaScript that the language calls, and that our classes call of each other."""
 
 

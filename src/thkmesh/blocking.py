@@ -58,6 +58,11 @@ class Inbox:
         if self.keeps:
             self.events.put(event, receipt)
 
+    def put_passing(self, event: Event) -> None:
+        """Add a message that need not arrive; called on the session's thread."""
+        if self.keeps:
+            self.events.put_passing(event)
+
     def let_go(self) -> None:
         """Give the receipts for all that is here."""
         self.events.let_go()
@@ -149,6 +154,11 @@ class Subscription(Generic[_Taken]):
             require_no_loop()
             if not self._inbox.wait(None if until is None else max(0.0, until - monotonic())):
                 raise TimeoutError("nothing happened in the room in that time")
+
+    @property
+    def skipped(self) -> int:
+        """How many messages that may be lost were dropped here, as newer ones came."""
+        return self._inbox.events.skipped
 
     def close(self) -> None:
         """Take no more events; iterating ends after those that wait."""

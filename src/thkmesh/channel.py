@@ -12,10 +12,12 @@ it. A channel that nobody reads slows down those who send on it, and no other ch
 """
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.frames import CHANNEL_NAME
+from thkmesh.core.realtime import Limits
 from thkmesh.core.session_events import Deliver
 from thkmesh.crossing import Ledger
 from thkmesh.errors import ChannelClosed, InvalidArgument, MeshError
@@ -26,16 +28,93 @@ from thkmesh.subscription import Reader, Subscription, count_out, hand_out
 if TYPE_CHECKING:  # the room makes its channels
     from thkmesh.room import Room
 
-__all__ = ["Channel", "ChannelOptions", "options"]
+__all__ = ["Asked", "Channel", "ChannelOptions", "options"]
 
 _PRIORITIES: Final = {each.name.lower(): each for each in Priority}
 _DELIVERIES: Final = {each.value: each for each in Delivery}
 
-ChannelOptions = tuple[Delivery, Priority, bool]
-"""How messages are delivered, how urgent they are, and whether we want to hear them."""
+ChannelOptions = tuple[Delivery, Priority, bool, Limits | None]
+"""How messages are delivered, how urgent they are, whether we want to hear them, and how long
+one is tried that need not arrive."""
+
+LIFE_TIME_LIMIT: Final = 65.535
+RETRANSMITS_LIMIT: Final = 65535
+"""As in W3C's ``RTCDataChannelInit``, which has them in 16 bits."""
 
 
-def options(name: str, delivery: str, priority: str, *, receive: bool) -> ChannelOptions:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How messages are to be delivered, in the words of an application.
+
+    Attributes:
+        delivery: the name of a rule; None: that which the others amount to.
+        ordered: whether messages keep their order; None: as the rule has it.
+        max_retransmits: how often a message is sent again.
+        max_packet_life_time: seconds after which it is not sent again.
+    """
+
+    delivery: str | None = None
+    ordered: bool | None = None
+    max_retransmits: int | None = None
+    max_packet_life_time: float | None = None
+
+    def rule(self) -> tuple[Delivery, Limits | None]:
+        """Return what that amounts to.
+
+        Raises:
+            InvalidArgument: there is no such thing, or they contradict each other.
+        """
+        limited = self._check_limits()
+        delivery = self.delivery
+        if delivery is None and limited:
+            delivery = "realtime"
+        elif delivery is None:
+            delivery = "unordered" if self.ordered is False else "reliable"
+        if delivery not in _DELIVERIES:
+            raise InvalidArgument(
+                f"delivery is one of {', '.join(_DELIVERIES)}, not {delivery!r:.40}"
+            )
+        found = _DELIVERIES[delivery]
+        if found is Delivery.REALTIME:
+            retransmits = self.max_retransmits if limited else 0
+            return found, Limits(self.ordered is not False, retransmits, self._life_time)
+        if limited:
+            raise InvalidArgument(
+                f"nothing {delivery} is given up: leave delivery out, or have it 'realtime', "
+                "with max_retransmits or max_packet_life_time"
+            )
+        if self.ordered not in (None, found is Delivery.RELIABLE):
+            raise InvalidArgument(
+                "delivery 'reliable' is ordered, and 'unordered' is not: leave one of them out"
+            )
+        return found, None
+
+    def _check_limits(self) -> bool:
+        """Tell whether there is a limit.
+
+        Raises:
+            InvalidArgument: there are two, or one is out of bounds.
+        """
+        times, seconds = self.max_retransmits, self.max_packet_life_time
+        if self.ordered not in (None, True, False):
+            raise InvalidArgument("ordered is True or False")
+        if times is not None and seconds is not None:
+            raise InvalidArgument("give max_retransmits or max_packet_life_time, not both")
+        whole = isinstance(times, int) and not isinstance(times, bool)
+        if times is not None and not (whole and 0 <= times <= RETRANSMITS_LIMIT):
+            raise InvalidArgument(f"max_retransmits is a number from 0 to {RETRANSMITS_LIMIT}")
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if seconds is not None and not (number and 0 <= seconds <= LIFE_TIME_LIMIT):
+            raise InvalidArgument(f"max_packet_life_time is 0 to {LIFE_TIME_LIMIT} seconds")
+        return times is not None or seconds is not None
+
+    @property
+    def _life_time(self) -> float | None:
+        seconds = self.max_packet_life_time
+        return None if seconds is None else float(seconds)
+
+
+def options(name: str, asked: Asked, priority: str, *, receive: bool) -> ChannelOptions:
     """Return what was asked for.
 
     Raises:
@@ -43,11 +122,10 @@ def options(name: str, delivery: str, priority: str, *, receive: bool) -> Channe
     """
     if not CHANNEL_NAME.fullmatch(str(name)) or str(name) != name:
         raise InvalidArgument(f"a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -, not {name!r:.80}")
-    if delivery not in _DELIVERIES:
-        raise InvalidArgument(f"delivery is one of {', '.join(_DELIVERIES)}, not {delivery!r:.40}")
+    delivery, limits = asked.rule()
     if priority not in _PRIORITIES:
         raise InvalidArgument(f"priority is one of {', '.join(_PRIORITIES)}, not {priority!r:.40}")
-    return _DELIVERIES[delivery], _PRIORITIES[priority], receive
+    return delivery, _PRIORITIES[priority], receive, limits
 
 
 class Channel:
@@ -76,10 +154,12 @@ class Channel:
     async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message to everybody who has opened the channel, or to one of them.
 
-        As ``Room.send``; the order of sending holds within the channel.
+        As ``Room.send``; the order of sending holds within the channel, unless it was opened
+        with a rule that says otherwise. Where messages may be lost, it returns at once.
 
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
+            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded, or 1,100 bytes
+                where messages may be lost.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
@@ -106,7 +186,7 @@ class Channel:
         """Wait until all that was sent so far has arrived, wherever it is owed.
 
         Who goes away meanwhile, or is cut loose, is waited for no longer: events of the
-        room tell.
+        room tell. What may be lost is not waited for.
 
         Raises:
             RoomClosed: the room was left before that.

@@ -21,7 +21,15 @@ from thkmesh.core.session_events import FromLink, SessionEvent
 from thkmesh.events import Data, Event, Lost, Message, Refused
 from thkmesh.peer import Peer
 
-__all__ = ["BUFFER_BYTES", "EventBuffer", "Ledger", "Mailbox", "Receipt"]
+__all__ = [
+    "BUFFER_BYTES",
+    "PASSING",
+    "PASSING_BYTES",
+    "EventBuffer",
+    "Ledger",
+    "Mailbox",
+    "Receipt",
+]
 
 BUFFER_BYTES: Final = 256 * 1024 * 1024
 """What an application that does not read may leave lying around.
@@ -30,6 +38,10 @@ Credit stops senders long before (see ``thkmesh.core.credit``), but it counts wh
 over the network: JSON may take many times as much here. Without a receipt, for a reader
 for whom nobody waits, a quarter of it is kept.
 """
+
+PASSING: Final = 1024
+PASSING_BYTES: Final = 1024 * 1024
+"""So many messages that need not arrive wait for a reader, and so much of them."""
 
 _OVERHEAD_BYTES: Final = 160
 """What an event takes beside a message's data: itself and its place in the queue."""
@@ -155,6 +167,9 @@ class EventBuffer:
     Messages beyond the limit are dropped and counted: a ``Lost`` stands where they
     would have stood. ``Refused`` is dropped too, because whoever misbehaves decides
     how often. Other events are few and never dropped.
+
+    Messages that need not arrive wait apart, without receipts: of those the newest are
+    kept, and the others counted in ``skipped``. When both wait, they take turns.
     """
 
     def __init__(self, ledger: "Ledger", limit_bytes: int = BUFFER_BYTES) -> None:
@@ -166,10 +181,26 @@ class EventBuffer:
         self._lock = threading.Lock()
         # Of each peer and channel, how many were dropped since an event was kept.
         self._dropped: dict[tuple[Peer, str], int] = {}
+        self._passing: deque[tuple[int, Event]] = deque()
+        self._passing_bytes = 0
+        self._passed = False
+        """Whether what was taken last need not have arrived."""
+        self.skipped = 0
+        """How many messages that need not arrive were dropped for newer ones."""
 
     def __len__(self) -> int:
         """Return how many events wait."""
-        return len(self._events) + len(self._dropped)
+        return len(self._events) + len(self._dropped) + len(self._passing)
+
+    def put_passing(self, event: Event) -> None:
+        """Add a message that need not arrive; the oldest are dropped for it."""
+        size = _size(event)
+        with self._lock:
+            self._passing.append((size, event))
+            self._passing_bytes += size
+            while len(self._passing) > PASSING or self._passing_bytes > PASSING_BYTES:
+                self._passing_bytes -= self._passing.popleft()[0]
+                self.skipped += 1
 
     def put(self, event: Event, receipt: "Receipt | None" = None) -> None:
         """Add an event at the end, with the receipt for a message."""
@@ -193,8 +224,14 @@ class EventBuffer:
         with self._lock:
             if not self._events:
                 self._tell_dropped()
-                if not self._events:
-                    return None
+            if self._passing and not (self._passed and self._events):
+                self._passed = True
+                size, event = self._passing.popleft()
+                self._passing_bytes -= size
+                return event
+            self._passed = False
+            if not self._events:
+                return None
             size, event, receipt = self._events.popleft()
             self._bytes -= size
         if receipt is not None:
@@ -209,6 +246,8 @@ class EventBuffer:
             other._bytes = self._bytes
             other._events.extend(self._events)
             other._dropped.update(self._dropped)
+            other._passing.extend(self._passing)
+            other._passing_bytes = self._passing_bytes
         return other
 
     def let_go(self) -> None:

@@ -18,11 +18,12 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable
 
-from thkmesh.channel import Channel, options
+from thkmesh.channel import Asked, Channel, options
 from thkmesh.core import frames
-from thkmesh.core.channels import ROOM
+from thkmesh.core.channels import ROOM, Delivery
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Renew
+from thkmesh.core.realtime import Limits
 from thkmesh.core.session_events import (
     Cancel,
     CloseChannel,
@@ -40,6 +41,7 @@ from thkmesh.errors import (
     InvalidArgument,
     JoinError,
     MeshError,
+    MessageTooLarge,
     RoomClosed,
     ServerUnreachable,
     UnknownPeer,
@@ -133,7 +135,8 @@ class Room:
         receipts: Mailbox[SessionEvent] = Mailbox(host.loop, self._command)
         self.ledger = Ledger(receipts.put)
         self._channels: dict[str, Channel] = {}
-        self._names = {ROOM}  # of all channels there ever were
+        # How each channel that there ever was delivers: that holds for ever.
+        self._rules: dict[str, tuple[Delivery, Limits | None]] = {ROOM: (Delivery.RELIABLE, None)}
         # How many messages wait to be accepted, by channel and addressee.
         self._queued: dict[tuple[str, SessionKey | None], int] = {}
         # What was sent without waiting for an answer: on which channel, and to whom.
@@ -213,7 +216,10 @@ class Room:
         self,
         name: str,
         *,
-        delivery: str = "reliable",
+        delivery: str | None = None,
+        ordered: bool | None = None,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
         priority: str = "normal",
         receive: bool = True,
         keep: bool = True,
@@ -224,8 +230,14 @@ class Room:
 
         Args:
             name: 1 to 64 characters of ``A-Z a-z 0-9 . _ -``; the same for everybody.
-            delivery: what is promised of what we send: ``"reliable"``, everything once
-                and in order.
+            delivery: what is promised of what we send. ``"reliable"``: everything once and
+                in order. ``"unordered"``: everything once. ``"realtime"``: what is not late
+                and not lost, in order, up to 1,100 bytes each. None: what the next three
+                amount to, else ``"reliable"``.
+            ordered: False: without ``"realtime"`` and limits that is ``"unordered"``, with
+                them a message is delivered also behind a later one.
+            max_retransmits: a message is sent again so often, at most, then given up.
+            max_packet_life_time: seconds after which it is given up; not with the former.
             priority: ``"high"``, ``"normal"`` or ``"low"``: while several channels have
                 something to send, they share the link 16 to 4 to 1.
             receive: False if we only send on it, and do not want to hear.
@@ -233,13 +245,16 @@ class Room:
                 subscriptions.
 
         Raises:
-            InvalidArgument: no such name or option, or the channel is open with others;
-                or there have been 255 different names.
+            InvalidArgument: no such name or option, or they contradict each other, or the
+                channel is open with others, or was with another delivery; or there have been
+                255 different names.
             RoomClosed: the room was left, or has ended.
             WrongContext: after fork.
         """
         require_context()
-        asked = options(name, delivery, priority, receive=receive)
+        wanted = Asked(delivery, ordered, max_retransmits, max_packet_life_time)
+        asked = options(name, wanted, priority, receive=receive)
+        rule = asked[0], asked[3]
         if self.closed:
             raise self.why_closed()
         found = self._channels.get(name)
@@ -247,9 +262,10 @@ class Room:
             if found.asked != asked:
                 raise InvalidArgument(f"the channel {name} is open with other options")
             return found
-        if name not in self._names and len(self._names) == frames.CHANNEL_LIMIT:
+        if name not in self._rules and len(self._rules) == frames.CHANNEL_LIMIT:
             raise InvalidArgument(f"a session has at most {frames.CHANNEL_LIMIT - 1} channels")
-        self._names.add(name)
+        if self._rules.setdefault(name, rule) != rule:
+            raise InvalidArgument(f"the channel {name} was open with another delivery")
         self._channels[name] = channel = Channel(self, name, asked, keep=keep)
         self._commands.put(OpenChannel(name, *asked))
         return channel
@@ -258,7 +274,7 @@ class Room:
 
     async def send_on(self, channel: str, data: Data, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``send``."""
-        post = self.prepare(data, to)
+        post = self.prepare(data, to, channel)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
         if not self._send_here(*post, channel):
@@ -271,7 +287,7 @@ class Room:
 
     def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``send_nowait``."""
-        post = self.prepare(data, to)
+        post = self.prepare(data, to, channel)
         if not self._send_here(*post, channel):
             self.post_nowait(*post, channel)
 
@@ -291,7 +307,7 @@ class Room:
             self._commands.put(CloseChannel(channel.name))
 
     def prepare(
-        self, data: Data, to: Peer | str | None
+        self, data: Data, to: Peer | str | None, channel: str
     ) -> tuple[SessionKey | None, frames.Kind, bytes]:
         """Return to whom to send what; on any thread.
 
@@ -300,6 +316,9 @@ class Room:
         """
         require_context()
         kind, payload = frames.encode(data)
+        if self._rules[channel][1] is not None and len(payload) > frames.LOSSY_LIMIT_BYTES:
+            limit = f"where messages may be lost, one may have {frames.LOSSY_LIMIT_BYTES}"
+            raise MessageTooLarge(f"{len(payload)} bytes; {limit}")
         if self.closed:
             raise self.why_closed()
         return None if to is None else self._find(to), kind, payload

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from thkmesh.core import wire
 from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
 from thkmesh.core.engine import (
+    BULK,
     CONTROL,
     Connection,
     ConnectionConfig,
@@ -134,6 +135,8 @@ class LinkView:
             there is no direct one.
         quality: how good it is; None while it is not connected, and until the first
             round trip is known.
+        dropped: how many messages of channels that may lose were not sent to the peer, as
+            too much was queued, or nothing led to it.
     """
 
     peer: Peer
@@ -143,6 +146,7 @@ class LinkView:
     waiting_bytes: int
     path: Path | None
     quality: Quality | None = None
+    dropped: int = 0
 
 
 class Face(Protocol):
@@ -364,6 +368,7 @@ class Runner:
                         link.waiting_bytes,
                         link.path,
                         link.quality,
+                        link.dropped,
                     )
         return None
 
@@ -395,10 +400,13 @@ class Runner:
             case MarkLow(to=to, number=number, size_bytes=size):
                 if connection := self._connections.get((to, number)):
                     connection.mark_low(CONTROL, size)
-            case MeasureBuffer(to=to, number=number):
+                    connection.mark_low(BULK, size)
+            case MeasureBuffer(to=to, number=number, channel=channel):
                 if connection := self._connections.get((to, number)):
-                    held = connection.buffered_bytes(CONTROL)
-                    self._driver.feed(FromLink(to, Measured(number, held)))
+                    held = connection.buffered_bytes(channel)
+                    if channel == CONTROL:
+                        held += connection.buffered_bytes(BULK)
+                    self._driver.feed(FromLink(to, Measured(number, held, channel)))
             case AskStats(to=to, number=number):
                 if connection := self._connections.get((to, number)):
                     self._ask(to, number, connection)

@@ -32,6 +32,9 @@ class Reader(Protocol):
     def put(self, event: Event, receipt: Receipt | None = None) -> None:
         """Take an event, with the receipt for a message; called on the session's thread."""
 
+    def put_passing(self, event: Event) -> None:
+        """Take a message that need not arrive; called on the session's thread."""
+
     def let_go(self) -> None:
         """Give the receipts for all that is here: it may never be taken."""
 
@@ -46,6 +49,10 @@ def hand_out(readers: Iterable[Reader], output: Deliver, ledger: Ledger) -> None
     subscription is read. But if nobody reads anything yet, they wait.
     """
     takers = [each for each in readers if each.keeps]
+    if not output.cost:
+        for reader in takers:
+            reader.put_passing(output.message)
+        return
     counting = [each for each in takers if each.begun] or takers
     receipt = Receipt(output.source, output.stream, output.cost, len(counting))
     if not counting:
@@ -157,6 +164,15 @@ class Subscription(Generic[_Taken]):
         """Add an event; called on the session's thread."""
         if self.keeps:
             self._buffer.put(event, receipt)
+
+    def put_passing(self, event: Event) -> None:
+        """Add a message that need not arrive; called on the session's thread."""
+        self._buffer.put_passing(event)
+
+    @property
+    def skipped(self) -> int:
+        """How many messages that may be lost were dropped here, as newer ones came."""
+        return self._buffer.skipped
 
     def let_go(self) -> None:
         """Give the receipts for all that is here."""

@@ -132,14 +132,14 @@ class _Work:
     def send(self, channel: str, data: Data, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``Room.send``."""
         require_no_loop()
-        post = self._inner.prepare(data, to)
+        post = self._inner.prepare(data, to, channel)
         if not self._send_here(*post, channel):
             self.call(self._inner.post(*post, channel))
 
     def send_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``Room.send_nowait``."""
         require_no_loop()
-        post = self._inner.prepare(data, to)
+        post = self._inner.prepare(data, to, channel)
 
         async def send() -> None:
             self._inner.post_nowait(*post, channel)
@@ -293,7 +293,10 @@ class Room:
         self,
         name: str,
         *,
-        delivery: str = "reliable",
+        delivery: str | None = None,
+        ordered: bool | None = None,
+        max_retransmits: int | None = None,
+        max_packet_life_time: float | None = None,
         priority: str = "normal",
         receive: bool = True,
     ) -> "Channel":
@@ -308,7 +311,14 @@ class Room:
 
         async def open_it() -> None:
             inner = self._inner.channel(
-                name, delivery=delivery, priority=priority, receive=receive, keep=False
+                name,
+                delivery=delivery,
+                ordered=ordered,
+                max_retransmits=max_retransmits,
+                max_packet_life_time=max_packet_life_time,
+                priority=priority,
+                receive=receive,
+                keep=False,
             )
             found = self._channels.get(name)
             if found is None or found.inner is not inner:

@@ -49,7 +49,7 @@ _TALK = """
   })();
 })()
 """
-_KILL = """
+KILL = """
 (() => {
   const alive = connections.filter(({ connectionState }) => connectionState === "connected");
   for (const each of alive) each.close();
@@ -78,7 +78,7 @@ async def converse(robot: PeerProcess, pages: list[PageMember], dice: random.Ran
     killed = 0
     for _ in range(KILLS):
         await asyncio.sleep(LULL + dice.uniform(0.0, 0.1))
-        killed += await dice.choice(pages).page.evaluate(_KILL)
+        killed += await dice.choice(pages).page.evaluate(KILL)
     robot.tell("hush")
     said: dict[str, int] = {member.id: await member.page.evaluate("hush()") for member in pages}
     await robot.until(lambda: bool(robot.of("Hushed")))

@@ -33,6 +33,7 @@ from thkmesh.core.engine import (
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.realtime import Limits
 from thkmesh.core.traffic import Traffic
 from thkmesh.events import Data, LinkState
 
@@ -166,10 +167,22 @@ class LinkWorld:
             end.channels[channel].log.append(kind, payload)
             self.tell(end, events.Appended())
 
-    def open(self, end: End, name: str) -> None:
+    def open(
+        self,
+        end: End,
+        name: str,
+        delivery: Delivery = Delivery.RELIABLE,
+        limits: Limits | None = None,
+    ) -> None:
         """Let an end have another channel to send on."""
-        end.channels.open(name, Delivery.RELIABLE, Priority.NORMAL)
+        end.channels.open(name, delivery, Priority.NORMAL, limits)
         self.tell(end, events.Opened(name))
+
+    def hasten(self, end: End, data: Data, *, direct: bool = False, channel: str) -> None:
+        """Send a message from an end that need not arrive."""
+        kind, payload = frames.encode(data)
+        number = None if direct else next(end.channels[channel].count)
+        self.tell(end, events.Hasten((events.Passing(channel, number, kind, payload),)))
 
     def listen(self, end: End, name: str, *, wanted: bool = True) -> None:
         """Let an end want to hear of a channel, or no longer."""
@@ -229,8 +242,8 @@ class LinkWorld:
                 if not self.relay_loses(datagram):
                     copies = [(self.other(end), events.Relayed(datagram))]
                     self._work.extend(copies * (1 + self.relay_repeats))
-            case events.MeasureBuffer(number=number):
-                self._work.append((end, events.Measured(number, end.held_bytes)))
+            case events.MeasureBuffer(number=number, channel=channel):
+                self._work.append((end, events.Measured(number, end.held_bytes, channel)))
             case _:
                 pass
 

@@ -13,6 +13,7 @@ from thkmesh.core.engine import Candidate, Description, Stats
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.realtime import Limits
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import SessionEvent, SessionOutput
 from thkmesh.errors import MeshError, PeerError
@@ -24,7 +25,7 @@ __all__ = ["Recorder", "Step", "Trace", "plain"]
 _RUN = re.compile(rb"(.)\1{31,}", re.DOTALL)
 """Bytes that are many and the same."""
 
-_UNTYPED = (Peer, Description, Stats, PathKind, Quality)
+_UNTYPED = (Peer, Description, Stats, PathKind, Quality, Limits)
 """What JavaScript has as plain objects that say nothing of their type."""
 
 _TICKS = 1000

@@ -18,7 +18,13 @@ from coverage import Coverage
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tests.core import session_channel_tales, session_link_tales, session_relay_tales, session_tales
+from tests.core import (
+    session_channel_tales,
+    session_link_tales,
+    session_relay_tales,
+    session_rule_tales,
+    session_tales,
+)
 from tests.core.explorer import Register
 from tests.core.session_storms import blow
 from tests.core.session_traces import Recorder, Trace, plain
@@ -30,6 +36,7 @@ from thkmesh.core.link_events import (
     CutLoose,
     Depart,
     Enqueue,
+    Hasten,
     LinkEvent,
     Listening,
     Offline,
@@ -100,6 +107,7 @@ def traces() -> list[Trace]:
         *session_link_tales.TALES,
         *session_channel_tales.TALES,
         *session_relay_tales.TALES,
+        *session_rule_tales.TALES,
     ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
@@ -200,7 +208,9 @@ def _name(kind: object) -> str:
     return f"{kind.__module__}.{kind.__name__}" if isinstance(kind, type) else str(kind)
 
 
-_OWN: Final = (*(Online, Offline, Enqueue, Appended, CutLoose, Opened, Listening, Depart, Abandon),)
+_OWN: Final = (
+    *(Online, Offline, Enqueue, Hasten, Appended, CutLoose, Opened, Listening, Depart, Abandon),
+)
 """What a session alone tells its links."""
 
 _WANTED: tuple[object, ...] = (
@@ -264,7 +274,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("allowance", "relay", "streams", "traffic", "window"),
+    *("allowance", "realtime", "relay", "streams", "traffic", "unordered", "window"),
 )
 
 

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thkmesh.core.frames import (
+    FORWARD,
+    LOSSY_LIMIT_BYTES,
     MESSAGE_LIMIT_BYTES,
+    REPORT_BITS,
     Ack,
     Begin,
     Bye,
@@ -15,9 +18,11 @@ from thkmesh.core.frames import (
     Frame,
     Kind,
     Listen,
+    Lossy,
     Name,
     Ping,
     Pong,
+    Report,
     Resume,
     Skip,
     Want,
@@ -44,7 +49,32 @@ wants = st.dictionaries(streams, st.builds(Want, numbers, numbers))
 names = st.text("abcXYZ019._-", min_size=1, max_size=64)
 frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
-        Fragment, streams, numbers, st.integers(0, 2), last=st.booleans(), payload=st.binary()
+        Fragment,
+        streams,
+        numbers,
+        st.integers(0, 2),
+        last=st.booleans(),
+        payload=st.binary(),
+        first=st.booleans(),
+    ),
+    st.builds(
+        lambda stream, floor, before, kind, payload, report: Lossy(
+            stream, floor + before, floor, kind, payload if kind != FORWARD else b"", report
+        ),
+        streams,
+        st.integers(0, 2**52),
+        st.integers(0, 2**52 - 1),
+        st.integers(0, 3),
+        st.binary(max_size=LOSSY_LIMIT_BYTES),
+        st.booleans(),
+    ),
+    st.builds(
+        lambda stream, expected, later: Report(
+            stream, expected, tuple(expected + each for each in sorted(later))
+        ),
+        streams,
+        st.integers(0, 2**52),
+        st.sets(st.integers(1, REPORT_BITS)),
     ),
     st.builds(Ack, wants),
     st.builds(Resume, wants),
@@ -149,7 +179,16 @@ def test_frames_come_out_as_they_went_in(sent: list[Frame]) -> None:
         b"\x01\x44\x01\x00\x01x" + bytes(5),
         b"\x01\x45\x80\x02",
         b"\x01\x45\x01\x01\xff",
+        b"\x01\x23\x00\x00\x00",
         b"\x01\x46",
+        b"\x01\x46\x08\x00\x00\x00\x00",
+        b"\x01\x46\x00\x80\x04\x00\x00\x00",
+        b"\x01\x46\x00\x00\x01\x02\x00",
+        b"\x01\x46\x00\x00\x01\x01\x01",
+        b"\x01\x46\x00\x00\x00\x00\xcd\x08" + bytes(1101),
+        b"\x01\x47\x00\x00",
+        b"\x01\x47\x00\x00\x21" + bytes(33),
+        b"\x01\x48",
         b"\x01\x80",
         b"\x01\x80\x05abc",
         b"\x01\x01\x00\x00\x80\x80\x04" + bytes(65_536),

@@ -11,6 +11,8 @@ from thkmesh.core import frames, wire
 from thkmesh.core.candidates import CANDIDATE_LIMIT
 from thkmesh.core.engine import (
     BULK,
+    CONTROL,
+    REALTIME,
     AddCandidate,
     ApplyRemote,
     BufferLow,
@@ -581,10 +583,11 @@ def test_the_engine_is_fed_as_it_drains() -> None:
         world.send(world.low, bytes(60_000))
     assert len(world.high.heard) == 1
     asked = len(world.low.said(MeasureBuffer))
-    world.report(world.low, BufferLow(BULK))
+    world.report(world.low, BufferLow(REALTIME))
     assert len(world.low.said(MeasureBuffer)) == asked
-    world.report(world.low, BufferLow(0))
-    assert len(world.low.said(MeasureBuffer)) == asked + 1
+    for count, channel in enumerate((CONTROL, BULK), start=1):
+        world.report(world.low, BufferLow(channel))
+        assert len(world.low.said(MeasureBuffer)) == asked + count
     assert len(world.high.heard) == 1
     world.low.held_bytes = 0
     world.report(world.low, BufferLow(0))

@@ -66,7 +66,7 @@ class Sender:
 
     def frames(self) -> list[list[Frame]]:
         """Return what is handed on now, by datagram."""
-        return [list(parse(each)) for each in self.outbox.take(0.0)]
+        return [list(parse(each)) for _, each in self.outbox.take(0.0)]
 
     def taken(self) -> list[list[Fragment]]:
         """Return the fragments that are handed on now, by datagram."""

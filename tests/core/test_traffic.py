@@ -42,7 +42,7 @@ class Pair:
         """Let pass what may; return whether there was any message in it."""
         self.sender.outbox.window.measured(0, 0.0)
         taken = self.sender.outbox.take(0.0)
-        for datagram in taken:
+        for _, datagram in taken:
             self._tell(self.receiver, list(frames.parse(datagram)))
         ack = self.receiver.inbox.acknowledge()
         if ack is not None:

@@ -294,16 +294,16 @@ def test_a_long_outage_fails_until_ice_restarts() -> None:
         frames = numbered(100)
         cut = asyncio.create_task(weather.outage(20))
         for frame in frames:
-            assert pair.a.send(BULK, frame)
+            assert pair.a.send(CONTROL, frame)
             await asyncio.sleep(0.01)
         await cut
         await settle()
         for end in (pair.a, pair.b):
             assert states(end)[2:] == [DISCONNECTED, FAILED]
-        assert pair.a.send(BULK, b"the channel stays open")
-        assert not pair.b.frames(BULK)[1:]
+        assert pair.a.send(CONTROL, b"the channel stays open")
+        assert not pair.b.frames(CONTROL)[1:]
         await pair.negotiate(pair.b, pair.a, ice_restart=True)
-        assert await pair.b.received(BULK, 101) == [*frames, b"the channel stays open"]
+        assert await pair.b.received(CONTROL, 101) == [*frames, b"the channel stays open"]
         for end in (pair.a, pair.b):
             assert states(end)[-2:] == [ConnectionState.CONNECTING, CONNECTED]
             assert not end.of(ChannelClosed)
@@ -426,7 +426,7 @@ def test_a_frame_is_never_earlier_than_its_channel(seed: int) -> None:
 
 
 def test_loss_delays_reliable_frames_and_costs_lossy_ones() -> None:
-    """At 20 % loss the reliable channels bring all in order, the lossy one most, in any."""
+    """At 20 % loss one channel brings all in order, one all and one most of it in any."""
     frames = numbered(2000)
 
     async def scenario(weather: Weather) -> None:
@@ -436,7 +436,8 @@ def test_loss_delays_reliable_frames_and_costs_lossy_ones() -> None:
                 assert pair.a.send(channel, frame)
             await asyncio.sleep(0.002)
         assert await pair.b.received(CONTROL, len(frames)) == frames
-        assert await pair.b.received(BULK, len(frames)) == frames
+        bulk = await pair.b.received(BULK, len(frames))
+        assert sorted(bulk, key=int) == frames != bulk
         lossy = pair.b.frames(REALTIME)
         assert 1500 < len(lossy) < 1700
         assert len(set(lossy)) == len(lossy)
@@ -562,7 +563,9 @@ def test_no_frame_is_lost_doubled_or_reordered_whatever_happens(seed: int) -> No
         await pair.negotiate(pair.a, pair.b, ice_restart=True)
         for (source, channel), frames in sent.items():
             target = pair.b if source is pair.a else pair.a
-            assert await target.received(channel, len(frames)) == frames
+            received = await target.received(channel, len(frames))
+            assert sorted(received) == sorted(frames)
+            assert received == frames or channel == BULK
         for end in (pair.a, pair.b):
             assert not end.of(ChannelClosed)
             opened = next(n for n, e in enumerate(end.events) if isinstance(e, ChannelOpened))

@@ -86,6 +86,7 @@ class Peer:
         self._hushed = asyncio.Event()
         self._said = 0
         self._pouring: set[asyncio.Task[None]] = set()
+        self._channels: dict[str, thkmesh.Channel] = {}
 
     async def join(self, **settings: Any) -> None:  # noqa: ANN401 - see thkmesh.join
         """Join a room, and tell of what happens there from now on."""
@@ -126,17 +127,41 @@ class Peer:
         await self._talking  # not cancelled: what it sends now counts
         tell("Hushed", said=self._said)
 
-    async def open(self, channel: str) -> None:
+    async def open(self, channel: str, **options: Any) -> None:  # noqa: ANN401 - as Room.channel
         """Open a channel, and do not read it."""
-        self._room.channel(channel)
+        self._channels[channel] = self._room.channel(channel, **options)
         tell("Opened", channel=channel)
+
+    def _channel(self, name: str) -> thkmesh.Channel:
+        return self._channels.get(name) or self._room.channel(name)
+
+    async def point(self, channel: str, count: int) -> None:
+        """Send so many numbers as a mouse would; then the next one, until it must have come."""
+        self._begin(self._point(self._channel(channel), count))
+
+    async def _point(self, channel: thkmesh.Channel, count: int) -> None:
+        for number in range(count + 200):
+            await channel.send(f"{min(number, count)} ")
+            await asyncio.sleep(0.005)
+
+    async def follow(self, channel: str, last: int) -> None:
+        """Read a channel until a number comes; tell all that came."""
+        self._begin(self._follow(self._channel(channel), last))
+
+    async def _follow(self, channel: thkmesh.Channel, last: int) -> None:
+        numbers: list[int] = []
+        async for message in channel:
+            numbers.append(int(str(message.data)))
+            if numbers[-1] == last:
+                break
+        tell("Followed", channel=channel.name, numbers=numbers)
 
     async def pour(self, channel: str, count: int, size: int) -> None:
         """Send so many numbered texts of a size on a channel; tell when all have arrived."""
         self._begin(self._pour(channel, count, size))
 
     async def _pour(self, channel: str, count: int, size: int) -> None:
-        opened = self._room.channel(channel)
+        opened = self._channel(channel)
         for number in range(count):
             await opened.send(f"{number} ".ljust(size, "x"))
         await opened.flush()
@@ -148,7 +173,7 @@ class Peer:
 
     async def _drain(self, channel: str, count: int) -> None:
         numbers: list[int] = []
-        async for message in self._room.channel(channel):
+        async for message in self._channel(channel):
             numbers.append(int(str(message.data).split(" ", 1)[0]))
             if len(numbers) == count:
                 break

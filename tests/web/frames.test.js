@@ -29,8 +29,16 @@ test("frames come out of a datagram as they went in", () => {
   const place = (/** @type {number} */ number) => ({ number, messages: 4, position: 2 ** 40 });
   const frames = [
     { type: "ping", n: 1 }, { type: "pong", n: 2 ** 40 }, { type: "bye" },
-    { type: "fragment", stream: 1, number: 300, kind: 1, last: true, payload: new Uint8Array(200) },
-    { type: "fragment", stream: 0, number: 2 ** 40, kind: 2, last: false, payload: new Uint8Array() },
+    { type: "fragment", stream: 1, number: 300, kind: 1, last: true,
+      payload: new Uint8Array(200), first: false },
+    { type: "fragment", stream: 0, number: 2 ** 40, kind: 2, last: false,
+      payload: new Uint8Array(), first: true },
+    { type: "lossy", stream: 2, number: 2 ** 40, floor: 2 ** 40 - 3, kind: 0,
+      payload: new Uint8Array(1100), report: true },
+    { type: "lossy", stream: 511, number: 7, floor: 7, kind: 3, payload: new Uint8Array(),
+      report: false },
+    { type: "report", stream: 3, expected: 0, later: [] },
+    { type: "report", stream: 3, expected: 2 ** 40, later: [1, 8, 9, 256].map((n) => 2 ** 40 + n) },
     { type: "ack", wants },
     { type: "resume", wants },
     { type: "skip", stream: 0, to: place(128) },

@@ -28,6 +28,14 @@ test("senders hear of much that was read at once, and of each stream", () => {
   assert.deepEqual(told, [{ ...half, stream: 0 }, { ...half, stream: 1 }]);
 });
 
+test("for what costs nothing nobody waits, and every reader is given it", () => {
+  const { told, all } = readers();
+  const other = all.subscribe();
+  all.deliver(said(1), { ...SOURCE, cost: 0 });
+  assert.deepEqual([all.main.takeNow()?.data, other.takeNow()?.data], [1, 1]);
+  assert.deepEqual(told, []);
+});
+
 test("a message counts as read once the last reader has taken it", () => {
   const { told, all } = readers();
   all.main.begun = true;

@@ -6,7 +6,7 @@ import { afterEach, test } from "node:test";
 import { Chat } from "../../src/thkmesh/web/chat.js";
 import { helloPayload, sessionKey } from "../../src/thkmesh/web/core/identity.js";
 import {
-  ChannelClosed, EngineError, InvalidArgument, RoomClosed, UnknownPeer, WouldWait,
+  ChannelClosed, EngineError, InvalidArgument, MessageTooLarge, RoomClosed, UnknownPeer, WouldWait,
 } from "../../src/thkmesh/web/errors.js";
 import { Identity } from "../../src/thkmesh/web/keys.js";
 import { Room } from "../../src/thkmesh/web/room.js";
@@ -270,6 +270,37 @@ test("a channel has a name, and keeps what it was opened with", async () => {
   await room.leave({ patience: 0 });
   assert.ok(channel.closed);
   assert.throws(() => room.channel("number-2"), RoomClosed);
+});
+
+test("options of delivery that contradict each other are refused, as in Python", async () => {
+  const room = await inside();
+  for (const [options, hint] of [
+    [{ maxRetransmits: 1, maxPacketLifeTime: 1000 }, /not both/],
+    [{ delivery: "reliable", maxRetransmits: 1 }, /leave delivery out/],
+    [{ delivery: "unordered", maxPacketLifeTime: 1 }, /leave delivery out/],
+    [{ delivery: "reliable", ordered: false }, /leave one/],
+    [{ delivery: "unordered", ordered: true }, /leave one/],
+    [{ ordered: 1 }, /ordered is/],
+    [{ maxRetransmits: -1 }, /0 to 65535/],
+    [{ maxRetransmits: 1.5 }, /0 to 65535/],
+    [{ maxPacketLifeTime: 65_536 }, /0 to 65535/],
+    [{ maxPacketLifeTime: "1" }, /0 to 65535/],
+  ]) {
+    assert.throws(() => room.channel("x", options), (error) => (
+      error instanceof InvalidArgument && hint.test(error.message)), JSON.stringify(options));
+  }
+  const channel = room.channel("x", { maxPacketLifeTime: 500 });
+  assert.equal(room.channel("x", { delivery: "realtime", ordered: true, maxPacketLifeTime: 500 }),
+    channel);
+  assert.throws(() => room.channel("x", { maxRetransmits: 2 }), InvalidArgument);
+  assert.throws(() => channel.sendNow("x".repeat(1101)), MessageTooLarge);
+  await assert.rejects(channel.send("x".repeat(1101)), MessageTooLarge);
+  await channel.send("x".repeat(1100));
+  await channel.close();
+  assert.throws(() => room.channel("x"), /another delivery/);
+  assert.notEqual(room.channel("x", { maxPacketLifeTime: 500 }), channel);
+  assert.equal(room.channel("y", { ordered: false }), room.channel("y", { delivery: "unordered" }));
+  await room.leave({ patience: 0 });
 });
 
 test("what is sent on a closed channel is refused, and iterating over it ends", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { InvalidMessage } from "../../src/thkmesh/web/errors.js";
-import { BUFFER_BYTES, Subscription } from "../../src/thkmesh/web/subscription.js";
+import { BUFFER_BYTES, PASSING, Subscription } from "../../src/thkmesh/web/subscription.js";
 
 const PEER = Object.freeze({ id: "a", sid: "b", name: "Ada", metadata: {} });
 const room = { unsubscribe() {} };
@@ -30,6 +30,30 @@ test("refusals cannot fill the memory, and other events are kept", () => {
   for (let e = subscription.takeNow(); e !== null; e = subscription.takeNow()) types.push(e.type);
   assert.equal(types.filter((type) => type === "refused").length, 3);
   assert.equal(types.at(-1), "peer-left");
+});
+
+test("of what need not arrive the newest is kept, and takes turns with what must", () => {
+  const subscription = new Subscription(room, ledger);
+  const said = (data) => ({ type: "message", peer: PEER, data, direct: false, channel: "x" });
+  for (let data = 0; data < PASSING + 9; data += 1) subscription.putPassing(said(data));
+  assert.equal(subscription.skipped, 9);
+  subscription.put(said("must"));
+  subscription.put(said("too"));
+  const other = new Subscription(room, ledger, { other: subscription });
+  for (const each of [subscription, other]) {
+    const taken = [0, 1, 2, 3, 4].map(() => each.takeNow()?.data);
+    assert.deepEqual(taken, [9, "must", 10, "too", 11]);
+  }
+  for (let data = 0; data < 40; data += 1) subscription.putPassing(said("x".repeat(30_000)));
+  assert.ok(subscription.skipped > PASSING);
+});
+
+test("who waits is given what need not arrive at once", async () => {
+  const subscription = new Subscription(room, ledger);
+  const next = subscription.next();
+  subscription.putPassing({ type: "message", peer: PEER, data: 7, direct: false, channel: "x" });
+  assert.equal((await next).value.data, 7);
+  assert.equal(subscription.takeNow(), null);
 });
 
 test("reading what waits takes no longer for each the more there is", () => {

@@ -11,14 +11,15 @@ whenever that changes. Before its first word about that, everything is kept for 
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Final
 
 from thkmesh.core.frames import CHANNEL_LIMIT
+from thkmesh.core.realtime import Limits
 from thkmesh.core.streams import Log
 
-__all__ = ["ROOM", "Channel", "Channels", "Delivery", "Priority"]
+__all__ = ["ROOM", "RULES", "Channel", "Channels", "Delivery", "Priority", "Rule"]
 
 ROOM: Final = ""
 """The name of the room's own channel."""
@@ -29,6 +30,26 @@ class Delivery(Enum):
 
     RELIABLE = "reliable"
     """Each arrives once, in the order of sending."""
+
+    UNORDERED = "unordered"
+    """Each arrives once, in any order."""
+
+    REALTIME = "realtime"
+    """Each arrives soon or not at all; see ``realtime``."""
+
+
+class Rule(IntEnum):
+    """What a receiver is told of that: the numbers on the wire."""
+
+    RELIABLE = 0
+    UNORDERED = 1
+    LOSSY = 3
+    """What comes after a later one is dropped."""
+    LOSSY_UNORDERED = 4
+
+
+RULES: Final = frozenset(Rule)
+"""Those that we know."""
 
 
 class Priority(IntEnum):
@@ -49,6 +70,8 @@ class Channel:
         delivery: what is promised.
         priority: its share of a busy link.
         log: what was sent to everybody.
+        limits: how long a message is tried; None where it must arrive.
+        count: how many messages that need not arrive were sent to everybody.
     """
 
     number: int
@@ -56,6 +79,15 @@ class Channel:
     delivery: Delivery
     priority: Priority
     log: Log
+    limits: Limits | None = None
+    count: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def rule(self) -> Rule:
+        """What its receivers must know."""
+        if self.limits is not None:
+            return Rule.LOSSY if self.limits.ordered else Rule.LOSSY_UNORDERED
+        return Rule.UNORDERED if self.delivery is Delivery.UNORDERED else Rule.RELIABLE
 
 
 class Channels:
@@ -71,12 +103,15 @@ class Channels:
         self._listening: dict[str, None] = {}
         self.room = self.open(ROOM, Delivery.RELIABLE, Priority.NORMAL)
 
-    def open(self, name: str, delivery: Delivery, priority: Priority) -> Channel:
+    def open(
+        self, name: str, delivery: Delivery, priority: Priority, limits: Limits | None = None
+    ) -> Channel:
         """Return the channel of a name, which keeps the rule that it was first given."""
         found = self._named.get(name)
         if found is None:
             assert len(self._named) < CHANNEL_LIMIT, "whoever asks counts them"
-            found = Channel(len(self._named), name, delivery, priority, Log(self.order))
+            log = Log(self.order)
+            found = Channel(len(self._named), name, delivery, priority, log, limits)
             self._named[name] = found
         return found
 

@@ -22,8 +22,8 @@ description (W3C ``setLocalDescription()`` without arguments).
 
 Every connection has the same three pre-negotiated data channels from the start
 (``negotiated: true``, created before the first description): ``CONTROL`` and
-messages, ``BULK``, and lossy ``REALTIME``. So no channel is ever announced in
-band, and no announcement can be lost.
+messages, ``BULK`` for what may come in any order, and lossy ``REALTIME``. So no channel
+is ever announced in band, and no announcement can be lost.
 
 Source: W3C WebRTC 1.0, sections 4.3.1 (signaling states), 4.4.1.6
 (setLocalDescription), 6.1 (RTCDataChannel); RFC 8831, RFC 8832.
@@ -130,7 +130,7 @@ REALTIME = 2
 
 CHANNELS = (
     ChannelSpec(CONTROL, "thkmesh-control"),
-    ChannelSpec(BULK, "thkmesh-bulk"),
+    ChannelSpec(BULK, "thkmesh-bulk", ordered=False),
     ChannelSpec(REALTIME, "thkmesh-realtime", ordered=False, max_retransmits=0),
 )
 

@@ -6,9 +6,9 @@ varint (see ``varint``).
 ===========  ====================================================================
 first byte   the frame
 ===========  ====================================================================
-0x00 - 0x07  a fragment of a message: stream, number, length, payload. Bits 0 and
+0x00 - 0x1f  a fragment of a message: stream, number, length, payload. Bits 0 and
              1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
-             its last fragment
+             its last fragment, bit 4 on its first where they come in any order
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
              ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
@@ -20,6 +20,11 @@ first byte   the frame
              streams the place where what is owed begins
 0x45         listen: how often that changed, how many, and the names of all channels
              that are listened to
+0x46         lossy: a kind as of a fragment, with bit 2 set if a report is wanted, stream,
+             number, how many before it may still come, length, payload. Kind 3 has
+             neither length nor payload: nothing before that number will come
+0x47         report: stream, the number that is expected next, length, and a bit for each
+             number behind that, the lowest first: set if it has come
 0x80 - 0xFF  length, and what may be skipped by who does not know it
 ===========  ====================================================================
 
@@ -50,10 +55,13 @@ __all__ = [
     "CHANNEL_LIMIT",
     "CHANNEL_NAME",
     "DIRECT",
+    "FORWARD",
     "FRAGMENT_BYTES",
     "LEAST_FRAGMENT_BYTES",
+    "LOSSY_LIMIT_BYTES",
     "MESSAGE_LIMIT_BYTES",
     "OVERHEAD_BYTES",
+    "REPORT_BITS",
     "Ack",
     "Begin",
     "Bye",
@@ -62,9 +70,11 @@ __all__ = [
     "Frame",
     "Kind",
     "Listen",
+    "Lossy",
     "Name",
     "Ping",
     "Pong",
+    "Report",
     "Resume",
     "Signal",
     "Skip",
@@ -100,16 +110,29 @@ LEAST_FRAGMENT_BYTES: Final = 8 * 1024
 OVERHEAD_BYTES: Final = 64
 """What an empty fragment counts, so that a million of them are not free."""
 
+LOSSY_LIMIT_BYTES: Final = 1100
+"""The largest message that need not arrive: it fits one packet."""
+
+REPORT_BITS: Final = 256
+"""So many numbers behind the one that is expected a report tells of at most."""
+
+FORWARD: Final = 3
+"""In place of a kind: no message, only that nothing before will come."""
+
 DATAGRAM_LIMIT_BYTES: Final = 64 * 1024
 """The largest datagram."""
 
 _LAST: Final = 0x04
+_FIRST: Final = 0x10
+_WANTED: Final = 0x04
 _CONTROL: Final = 0x40
 _ACK: Final = 0x41
 _RESUME: Final = 0x42
 _SKIP: Final = 0x43
 _NAME: Final = 0x44
 _LISTEN: Final = 0x45
+_LOSSY: Final = 0x46
+_REPORT: Final = 0x47
 _SKIPPABLE: Final = 0x80
 
 
@@ -163,6 +186,25 @@ class Fragment(msgspec.Struct, frozen=True, gc=False):
     kind: int
     last: bool
     payload: bytes
+    first: bool = False
+    """Set on the first fragment of a message, where they come in any order."""
+
+
+class Lossy(msgspec.Struct, frozen=True, gc=False):
+    """A message that need not arrive.
+
+    Attributes:
+        floor: the lowest number that may still come.
+        kind: as of a fragment, or ``FORWARD``.
+        report: its sender wants to know what has come.
+    """
+
+    stream: int
+    number: int
+    floor: int
+    kind: int
+    payload: bytes
+    report: bool
 
 
 class Begin(msgspec.Struct, frozen=True, gc=False):
@@ -239,7 +281,22 @@ class Listen:
     revision: int = 0
 
 
-Frame: TypeAlias = Fragment | Control | Ack | Resume | Skip | Name | Listen
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What has come of messages that need not arrive.
+
+    Attributes:
+        stream: which.
+        expected: nothing before this number is wanted any more.
+        later: what has come behind it, in order; at most ``REPORT_BITS`` behind.
+    """
+
+    stream: int
+    expected: int
+    later: tuple[int, ...]
+
+
+Frame: TypeAlias = Fragment | Control | Ack | Resume | Skip | Name | Listen | Lossy | Report
 
 _control_encoder = msgspec.json.Encoder()
 _json: "msgspec.json.Decoder[Any]" = msgspec.json.Decoder()
@@ -293,9 +350,12 @@ def content(kind: int, payload: bytes) -> Data:
 # --- frames ---------------------------------------------------------------------
 
 
-def fragment(stream: int, number: int, kind: int, payload: bytes, *, last: bool) -> bytes:
+def fragment(
+    stream: int, number: int, kind: int, payload: bytes, *, last: bool, first: bool = False
+) -> bytes:
     """Return the frame of a fragment."""
-    head = bytes((kind | _LAST if last else kind,)) + varint.write(stream)
+    flags = (_LAST if last else 0) | (_FIRST if first else 0)
+    head = bytes((kind | flags,)) + varint.write(stream)
     return b"".join((head, varint.write(number), varint.write(len(payload)), payload))
 
 
@@ -308,7 +368,11 @@ def write(frame: Frame) -> bytes:
     """Return the bytes of a frame."""
     match frame:
         case Fragment(stream=stream, number=number, kind=kind, last=last, payload=payload):
-            return fragment(stream, number, kind, payload, last=last)
+            return fragment(stream, number, kind, payload, last=last, first=frame.first)
+        case Lossy():
+            return _write_lossy(frame)
+        case Report():
+            return _write_report(frame)
         case Ack(wants=wants):
             return _numbers(_ACK, len(wants), *_flat(wants))
         case Resume(wants=wants):
@@ -323,6 +387,22 @@ def write(frame: Frame) -> bytes:
         case _:
             text = _control_encoder.encode(frame)
             return _numbers(_CONTROL, len(text)) + text
+
+
+def _write_lossy(frame: Lossy) -> bytes:
+    flags = frame.kind | (_WANTED if frame.report else 0)
+    before = frame.number - frame.floor
+    head = bytes((_LOSSY, flags)) + varint.write(frame.stream) + varint.write(frame.number)
+    if frame.kind == FORWARD:
+        return head + varint.write(before)
+    size = len(frame.payload)
+    return b"".join((head, varint.write(before), varint.write(size), frame.payload))
+
+
+def _write_report(report: Report) -> bytes:
+    bits = sum(1 << (number - report.expected - 1) for number in report.later)
+    came = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    return _numbers(_REPORT, report.stream, report.expected, len(came)) + came
 
 
 def _flat(wants: Wants) -> Iterable[int]:
@@ -358,10 +438,11 @@ def parse(data: bytes) -> Iterator[Frame]:
             stream, at = _stream(data, at + 1)
             number, at = varint.read(data, at)
             payload, at = _sized(data, at)
-            kind = head & ~_LAST
+            kind = head & ~_LAST & ~_FIRST
             if kind > Kind.JSON:
                 raise InvalidMessage(f"a fragment of unknown kind {kind}")
-            yield Fragment(stream, number, kind, head != kind, payload)
+            last, first = head & _LAST != 0, head & _FIRST != 0
+            yield Fragment(stream, number, kind, last, payload, first)
         elif head >= _SKIPPABLE:
             _, at = _sized(data, at + 1)
         elif head == _CONTROL:
@@ -411,8 +492,37 @@ def _bookkeeping(head: int, data: bytes, at: int) -> tuple[Frame, int]:
                 name, at = _name(data, at)
                 names.append(name)
             return Listen(tuple(names), revision), at
+        case 0x46:
+            return _lossy(data, at)
+        case 0x47:
+            return _report(data, at)
         case _:
             raise InvalidMessage(f"a frame of unknown kind {head}")
+
+
+def _lossy(data: bytes, at: int) -> tuple[Lossy, int]:
+    flags, at = _count(data, at, _WANTED | FORWARD)
+    stream, at = _stream(data, at)
+    number, at = varint.read(data, at)
+    before, at = _count(data, at, number)
+    kind, report = flags & ~_WANTED, flags & _WANTED != 0
+    payload = b""
+    if kind != FORWARD:
+        payload, at = _sized(data, at)
+    if len(payload) > LOSSY_LIMIT_BYTES:
+        raise InvalidMessage(f"a lossy message of {len(payload)} bytes")
+    return Lossy(stream, number, number - before, kind, payload, report), at
+
+
+def _report(data: bytes, at: int) -> tuple[Report, int]:
+    stream, at = _stream(data, at)
+    expected, at = varint.read(data, at)
+    came, at = _sized(data, at)
+    if 8 * len(came) > REPORT_BITS:
+        raise InvalidMessage(f"a report of {len(came)} bytes")
+    bits = int.from_bytes(came, "little")
+    later = [expected + 1 + each for each in range(8 * len(came)) if bits >> each & 1]
+    return Report(stream, expected, tuple(later)), at
 
 
 def _naming(data: bytes, at: int) -> tuple[Name, int]:

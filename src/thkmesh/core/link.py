@@ -60,6 +60,7 @@ from thkmesh.core.link_events import (
     Enqueue,
     FromEngine,
     Graded,
+    Hasten,
     LinkEvent,
     LinkOutput,
     Listening,
@@ -73,6 +74,7 @@ from thkmesh.core.link_events import (
     Online,
     OpenConnection,
     Opened,
+    Passing,
     Perform,
     Read,
     Relayed,
@@ -98,6 +100,7 @@ from thkmesh.core.negotiation import (
 from thkmesh.core.negotiation import OpenConnection as OpenGeneration
 from thkmesh.core.negotiation import Received as BodyReceived
 from thkmesh.core.quality import Counts, Meter
+from thkmesh.core.realtime import Backlog
 from thkmesh.core.relay import Relay
 from thkmesh.core.retry import SETTLE_TIMEOUT, Retry
 from thkmesh.core.sending import Lane
@@ -128,7 +131,7 @@ WISH_INTERVAL: Final = 2.0
 
 
 _SENDING: Final = (Appended, Enqueue)
-_FREQUENT: Final = (FromEngine, *_SENDING, Read)
+_FREQUENT: Final = (FromEngine, *_SENDING, Hasten, Read)
 """Datagrams and messages are most of what happens."""
 
 
@@ -211,7 +214,7 @@ class Link:
         self._traffic = traffic
         self._outbox, self._inbox = traffic.outbox, traffic.inbox
         self._allowance = allowance
-        self._relay = Relay(traffic, allowance)
+        self._relay, self._backlog = Relay(traffic, allowance), Backlog()
         self._by_relay = False
         self._number = 0
         self._open = False
@@ -283,6 +286,11 @@ class Link:
         return self._outbox.waiting_bytes
 
     @property
+    def dropped(self) -> int:
+        """How many messages that need not arrive were not sent."""
+        return self._traffic.sender.dropped
+
+    @property
     def quality(self) -> Quality | None:
         """Return how good it is; None while it is not connected, or nothing is known."""
         return self._meter.quality
@@ -315,6 +323,7 @@ class Link:
             self._trickle.due,
             self._sequencer.deadline,
             self._relay.deadline,
+            self._traffic.due,
             self._unheard_at,
             self._inbox.ack_due if self._open and not self._relay.owes else None,
             self._retry.deadline if self._online else None,
@@ -376,9 +385,11 @@ class Link:
             case Enqueue(channel=channel, kind=kind, payload=payload):
                 self._traffic.append(channel, kind, payload, self.fragment_bytes)
                 self._pump(now, out)
-            case Measured(number=number, held_bytes=held):
+            case Hasten(messages=messages):
+                self._hasten(now, out, messages)
+            case Measured(number=number):
                 if number == self._number:
-                    self._measured(held, now, out)
+                    self._measured(event, now, out)
             case StatsArrived(number=number, stats=stats):
                 if number == self._number:
                     self._meter.reported(stats, now)
@@ -461,6 +472,9 @@ class Link:
         if self._open and not self._relay.owes and due is not None and now >= due:
             self._acknowledge(out)
             self._inbox.try_again(now)
+        due = self._traffic.due
+        if due is not None and now >= due:
+            self._hasten(now, out)
         if self._trickle.is_due(now):
             self._flush(now, out)
         if self._online:
@@ -511,6 +525,8 @@ class Link:
         if self._number:
             out.append(CloseConnection(self.to, self._number))
         self._number += 1
+        self._outbox.bulk = False
+        self._backlog = Backlog()
         self._budget = CandidateBudget()
         self._overfed = False
         self._trickle.clear()
@@ -571,13 +587,17 @@ class Link:
                     self._up(now, out)
                     self._revived = True
                 self._datagram(data, now, out)
-            case engine.BufferLow(channel=engine.CONTROL):
+            case engine.BufferLow(channel=engine.CONTROL | engine.BULK):
                 # How low it is by now says how fast it is.
                 out.append(MeasureBuffer(self.to, self._number))
             case engine.ChannelOpened(channel=engine.CONTROL):
                 self._connected(now, out)
+            case engine.ChannelOpened(channel=engine.BULK):
+                self._outbox.bulk = True
             case engine.ChannelClosed(channel=engine.CONTROL):
                 self._give_up(now, out)
+            case engine.ChannelClosed(channel=engine.BULK):
+                self._outbox.bulk = False
             case engine.StateChanged(state=engine.ConnectionState.FAILED):
                 self._failed(now, out)
             case engine.StateChanged(state=engine.ConnectionState.CONNECTED) if self._silent:
@@ -697,8 +717,11 @@ class Link:
 
     def _frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
         match frame:
-            case frames.Fragment():
+            case frames.Fragment() | frames.Lossy():
                 self._traffic.heard(frame, now, out)
+            case frames.Report():
+                self._traffic.heard(frame, now, out)
+                self._hasten(now, out)
             case frames.Ping(n=n):
                 self._say(frames.Pong(n), out)
             case frames.Signal():
@@ -749,6 +772,8 @@ class Link:
                 out.append(SaidGoodbye(self.to))
             case frames.Ping() | frames.Pong() | frames.Signal():
                 pass
+            case frames.Lossy() | frames.Report():
+                self._traffic.heard(frame, now, out)
             case _:
                 self._relay.owes = True
                 self._traffic.heard(frame, now, out, lossy=True)
@@ -784,8 +809,12 @@ class Link:
         if ack is not None:
             self._say(ack, out)
 
-    def _measured(self, held_bytes: int, now: float, out: list[LinkOutput]) -> None:
+    def _measured(self, measured: Measured, now: float, out: list[LinkOutput]) -> None:
         """Go on with what the engine holds; if that is much, it will say when it is little."""
+        held_bytes = measured.held_bytes
+        if measured.channel == engine.REALTIME:
+            self._backlog.held_bytes = held_bytes
+            return
         window = self._outbox.window
         before = window.low_water_bytes
         window.measured(held_bytes, now)
@@ -797,13 +826,30 @@ class Link:
         """Hand on what fits the engine's window."""
         if not self._open:
             return
-        for datagram in self._outbox.take(now):
-            self._send(datagram, out)
+        for channel, datagram in self._outbox.take(now):
+            out.append(SendFrame(self.to, self._number, channel, datagram))
         if self._outbox.must_measure:
             if measure:
                 out.append(MeasureBuffer(self.to, self._number))
         elif self._leaving and not self._outbox.waiting:
             self._part(out)
+
+    def _hasten(
+        self, now: float, out: list[LinkOutput], messages: tuple[Passing, ...] = ()
+    ) -> None:
+        """Send what need not arrive, or drop it."""
+        self._traffic.send(messages, now)
+        window_bytes = self._outbox.window.size_bytes
+        for datagram, count in self._traffic.hasten(now):
+            if self._open and self._backlog.takes(window_bytes):
+                self._backlog.held_bytes += len(datagram)
+                out.append(SendFrame(self.to, self._number, engine.REALTIME, datagram))
+            elif not self._open and self._relay.spares(len(datagram), now):
+                out.append(SendRelayed(self.to, datagram))
+            else:
+                self._traffic.sender.dropped += count
+        if self._open and self._backlog.must_measure(window_bytes):
+            out.append(MeasureBuffer(self.to, self._number, engine.REALTIME))
 
     def _part(self, out: list[LinkOutput]) -> None:
         """Say goodbye after the last message; close once all have arrived.

@@ -27,6 +27,7 @@ __all__ = [
     "Enqueue",
     "FromEngine",
     "Graded",
+    "Hasten",
     "Lagged",
     "LinkEvent",
     "LinkOutput",
@@ -42,6 +43,7 @@ __all__ = [
     "Online",
     "OpenConnection",
     "Opened",
+    "Passing",
     "Perform",
     "Read",
     "Relayed",
@@ -104,6 +106,7 @@ class Measured(Struct, frozen=True):
 
     number: int
     held_bytes: int
+    channel: int = engine.CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,21 @@ class Enqueue(Struct, frozen=True):
     channel: str
     kind: int
     payload: bytes
+
+
+class Passing(Struct, frozen=True):
+    """A message that need not arrive; ``number`` is that for everybody, None to this one alone."""
+
+    channel: str
+    number: int | None
+    kind: int
+    payload: bytes
+
+
+class Hasten(Struct, frozen=True):
+    """Messages to send now or not at all."""
+
+    messages: tuple[Passing, ...]
 
 
 class Appended(Struct, frozen=True):
@@ -181,6 +199,7 @@ LinkEvent: TypeAlias = (
     | Measured
     | StatsArrived
     | Enqueue
+    | Hasten
     | Appended
     | CutLoose
     | Opened
@@ -241,7 +260,7 @@ class SendRelayed:
 
 
 class MarkLow(Struct, frozen=True):
-    """Have the engine say ``BufferLow`` when the control channel holds this or less."""
+    """Have the engine say ``BufferLow`` when a channel that loses nothing holds this or less."""
 
     to: SessionKey
     number: int
@@ -249,10 +268,14 @@ class MarkLow(Struct, frozen=True):
 
 
 class MeasureBuffer(Struct, frozen=True):
-    """Ask how much the control channel holds; answered by ``Measured``."""
+    """Ask how much the engine holds; answered by ``Measured``.
+
+    ``channel``: ``CONTROL`` for both channels that lose nothing, or ``REALTIME``.
+    """
 
     to: SessionKey
     number: int
+    channel: int = engine.CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +303,8 @@ class ContentArrived(Struct, frozen=True):
     Attributes:
         channel: the name of its channel.
         stream: what it came on; the odd ones are for us alone.
-        cost: what must be ``Read`` of the stream for its sender to send more.
+        cost: what must be ``Read`` of the stream for its sender to send more; 0 of what need
+            not arrive: for that nobody waits.
     """
 
     channel: str

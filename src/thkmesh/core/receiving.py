@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Final
 
-from thkmesh.core.channels import Channels, Delivery
+from thkmesh.core.channels import RULES, Channels, Rule
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
 from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
+from thkmesh.core.unordered import Scattered
 from thkmesh.errors import InvalidMessage
 
 __all__ = ["Inbox"]
@@ -23,8 +24,9 @@ class Inbox:
         """Know of no stream."""
         self._channels = channels
         self._budget = budget
-        self._streams: dict[int, Incoming] = {}
+        self._streams: dict[int, Incoming | Scattered] = {}
         self._names: dict[int, str] = {}
+        self._rules: dict[int, Rule] = {}
         self._news: set[int] = set()
         self.begun = False
         """Whether the other side has ever sent anything, or could have."""
@@ -45,18 +47,41 @@ class Inbox:
         if known is None:
             if name.name in self._names.values():
                 raise InvalidMessage(f"two channels of the name {name.name}")
-            if name.rule >= len(Delivery):
+            if name.rule not in RULES:
                 raise InvalidMessage(f"an unknown delivery rule, {name.rule}")
             self._names[name.channel] = name.name
+            self._rules[name.channel] = Rule(name.rule)
         elif known != name.name:
             raise InvalidMessage(f"the channel {known} has another name, {name.name}")
-        self._begin(2 * name.channel, name.everybody, now)
-        self._begin(2 * name.channel + 1, name.alone, now)
+        rule = self._rules[name.channel]
+        if name.rule != rule:
+            raise InvalidMessage(f"the channel {known} has another delivery rule, {name.rule}")
+        if rule not in (Rule.LOSSY, Rule.LOSSY_UNORDERED):
+            kind = Incoming if rule is Rule.RELIABLE else Scattered
+            self._begin(2 * name.channel, name.everybody, kind, now)
+            self._begin(2 * name.channel + 1, name.alone, kind, now)
 
-    def _begin(self, stream: int, begin: Begin, now: float) -> None:
+    def lossy(self, stream: int) -> tuple[str, bool] | None:
+        """Return the channel of a stream that may lose, and whether it is put in order.
+
+        None if it is not known, or nobody listens.
+
+        Raises:
+            InvalidMessage: nothing may be lost of it.
+        """
+        name, rule = self._names.get(stream >> 1), self._rules.get(stream >> 1)
+        if rule in (Rule.RELIABLE, Rule.UNORDERED):
+            raise InvalidMessage(f"stream {stream} may not lose")
+        if name is None or not self._channels.listens(name):
+            return None
+        return name, rule is Rule.LOSSY
+
+    def _begin(
+        self, stream: int, begin: Begin, kind: type[Incoming | Scattered], now: float
+    ) -> None:
         incoming = self._streams.get(stream)
         if incoming is None:
-            self._streams[stream] = Incoming(begin, self._budget)
+            self._streams[stream] = kind(begin, self._budget)
         elif incoming.pass_to(begin):
             self._tell(stream, now)
 

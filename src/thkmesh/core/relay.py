@@ -196,6 +196,12 @@ class Relay:
 
     # --- what is said -----------------------------------------------------------------
 
+    def spares(self, size: int, now: float) -> bool:
+        """Tell whether there is something left for what need not arrive; if so, that is taken."""
+        if not (self.open and self.answered) or self._allowance.first is not None:
+            return False
+        return self._allowance.take(size + OVERHEAD_BYTES, now)
+
     def resume_again(self) -> None:
         """Say anew what we want to hear."""
         self._resuming = self.open
@@ -252,7 +258,7 @@ class Relay:
             stream, number = reached
             if number > self._repeated.get(stream, 0):
                 self._probe = (stream, number, now)
-        if not self._asking:
+        if not self._asking and self._outbox.flight:
             self._asking = True
             self._wait(now, self._timeout)
         return datagram

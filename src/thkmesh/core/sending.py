@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from thkmesh.core import frames
-from thkmesh.core.channels import ROOM, Channel, Channels
+from thkmesh.core.channels import ROOM, Channel, Channels, Rule
+from thkmesh.core.engine import BULK, CONTROL
 from thkmesh.core.frames import VERSION, Frame, Listen, Name, Skip, Wants
 from thkmesh.core.streams import Log, Outgoing
 from thkmesh.core.window import SendWindow
@@ -47,8 +48,9 @@ class Lane:
         """Owe nothing yet; ``order`` as in ``Log``."""
         self.channel = channel
         self.log = Log(order)
-        self.everybody = Outgoing(2 * channel.number, channel.log)
-        self.alone = Outgoing(2 * channel.number + 1, self.log)
+        ordered = channel.rule is not Rule.UNORDERED
+        self.everybody = Outgoing(2 * channel.number, channel.log, ordered=ordered)
+        self.alone = Outgoing(2 * channel.number + 1, self.log, ordered=ordered)
         self.named = False
         self.passed = 0.0
 
@@ -80,7 +82,12 @@ class Lane:
     @property
     def must_introduce(self) -> bool:
         """Tell whether the other session must know something even if nothing follows it."""
-        return self.moved and not self.named
+        return not self.named and (self.moved or (self.lossy and self.owed))
+
+    @property
+    def lossy(self) -> bool:
+        """Tell whether what is sent on it need not arrive, and so is in no log."""
+        return self.channel.limits is not None
 
     @property
     def unacknowledged(self) -> int:
@@ -118,8 +125,10 @@ class Lane:
         """
         self.named = True
         channel = self.channel
-        rule = list(type(channel.delivery)).index(channel.delivery)
-        name = Name(channel.number, rule, channel.name, self.everybody.begin, self.alone.begin)
+        for each in self.both:
+            each.named_at = each.sent
+        begins = self.everybody.begin, self.alone.begin
+        name = Name(channel.number, channel.rule, channel.name, *begins)
         places = [(each.stream, to) for each in self.both for to in (each.missed, each.skip) if to]
         return [name, *(Skip(stream, to) for stream, to in places)]
 
@@ -130,12 +139,14 @@ class Outbox:
     Attributes:
         ready: what the other side has is known, so that sending may go on from there.
         window: how much the engine may hold.
+        bulk: its channel for what comes in any order is open.
     """
 
     def __init__(self, channels: Channels) -> None:
         """Owe what is appended from now on."""
         self.ready = True  # It has nothing, as nothing was ever sent.
         self.window = SendWindow()
+        self.bulk = False
         self._channels = channels
         self._listening: frozenset[str] | None = None
         self._revision = 0
@@ -280,15 +291,15 @@ class Outbox:
 
     # --- what is sent ---------------------------------------------------------------------
 
-    def take(self, now: float) -> list[bytes]:
-        """Return the datagrams that fit the engine's window now."""
-        taken: list[bytes] = []
+    def take(self, now: float) -> list[tuple[int, bytes]]:
+        """Return the datagrams that fit the engine's window now, each with its data channel."""
+        taken: list[tuple[int, bytes]] = []
         window = self.window
         while self.ready and not window.full:
-            datagram, size, more = self._datagram()
+            datagram, size, more, way = self._datagram()
             if size:
                 window.held_bytes += size + _OVERHEAD_BYTES
-                taken.append(datagram)
+                taken.append((way, datagram))
             if not more:
                 break
         if taken and self.must_measure:
@@ -311,19 +322,28 @@ class Outbox:
         datagram = self._datagram()[0]
         return datagram, None if first is None else (first.stream, first.sent)
 
-    def _datagram(self) -> tuple[bytes, int, bool]:
-        """Return the next datagram, how much is in it, and whether more may follow.
+    def _datagram(self) -> tuple[bytes, int, bool, int]:
+        """Return the next datagram, how much is in it, whether more may follow, and its way.
 
         There may be nothing in it.
         """
         parts = [VERSION]
-        size = 0
+        size, way = 0, CONTROL
         while (turn := self._next()) is not None:
+            wanted = self._way(*turn)
+            if size and wanted != way:
+                break
+            way = wanted
             took = self._serve(*turn, parts, size)
             size += took
             if not took or size >= BATCH_BYTES:
                 break
-        return b"".join(parts), size, turn is not None
+        return b"".join(parts), size, turn is not None, way
+
+    def _way(self, lane: Lane, first: Outgoing | None) -> int:
+        """Return the data channel for what a lane has to send: no name may be overtaken."""
+        free = self.bulk and lane.named and first is not None and first.free
+        return BULK if free else CONTROL
 
     def _serve(self, lane: Lane, first: Outgoing | None, parts: list[bytes], size: int) -> int:
         """Add what a lane may send to a datagram of a size; return how much that is."""

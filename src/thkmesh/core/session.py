@@ -19,7 +19,7 @@ taken in something. Nobody halts a room.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +29,7 @@ from thkmesh.core.allowance import Allowance
 from thkmesh.core.channels import Channel, Channels
 from thkmesh.core.contact import Contact
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES
+from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
@@ -63,6 +63,7 @@ from thkmesh.core.topology import Topology, links_wanted
 from thkmesh.core.traffic import Traffic
 from thkmesh.errors import (
     MeshError,
+    MessageTooLarge,
     NotListening,
     PeerError,
     RoomClosed,
@@ -477,7 +478,7 @@ class Session:
 
     def _open_channel(self, event: OpenChannel, now: float, out: list[SessionOutput]) -> None:
         known = len(self._channels)
-        channel = self._channels.open(event.name, event.delivery, event.priority)
+        channel = self._channels.open(event.name, event.delivery, event.priority, event.limits)
         if len(self._channels) > known:
             self._to_all(link.Opened(channel.name), now, out)
         self._listen(event.name, now, out, wanted=event.listen)
@@ -543,31 +544,46 @@ class Session:
         to = send.to
         if self._leave_by is not None:
             return RoomClosed("the room is being left")
+        channel = self._channels[send.channel]
+        if channel.limits is not None and len(send.payload) > LOSSY_LIMIT_BYTES:
+            text = f"{len(send.payload)} bytes; a message that may be lost has {LOSSY_LIMIT_BYTES}"
+            return MessageTooLarge(text)
         if to is None:
             return None
         if to not in self._links:
             return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
-        if self._links[to].listens(self._channels[send.channel]) is False:
+        if self._links[to].listens(channel) is False:
             return NotListening(f"{to.id} does not listen to the channel {send.channel}")
         return None
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
             self._append(((send.channel, send.kind, send.payload),), now, out)
+        elif self._channels[send.channel].limits is not None:
+            passing = link.Passing(send.channel, None, send.kind, send.payload)
+            self._to_link(send.to, link.Hasten((passing,)), now, out)
         else:
             enqueue = link.Enqueue(send.channel, send.kind, send.payload)
             self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
 
     def _append(
-        self, messages: Iterable[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
+        self, messages: Sequence[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
     ) -> None:
         """Send messages to everybody, each on its channel."""
-        for channel, kind, payload in messages:
-            small = len(payload) <= LEAST_FRAGMENT_BYTES  # most are
-            size = FRAGMENT_BYTES if small else self._fragment_bytes
-            self._channels[channel].log.append(kind, payload, size)
-        self._to_all(link.Appended(), now, out)
+        passing: list[link.Passing] = []
+        for name, kind, payload in messages:
+            channel = self._channels[name]
+            if channel.limits is None:
+                small = len(payload) <= LEAST_FRAGMENT_BYTES  # most are
+                size = FRAGMENT_BYTES if small else self._fragment_bytes
+                channel.log.append(kind, payload, size)
+            else:
+                passing.append(link.Passing(name, next(channel.count), kind, payload))
+        if passing:
+            self._to_all(link.Hasten(tuple(passing)), now, out)
+        if len(passing) < len(messages):
+            self._to_all(link.Appended(), now, out)
 
     @property
     def _fragment_bytes(self) -> int:

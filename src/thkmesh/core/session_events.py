@@ -15,6 +15,7 @@ from thkmesh.core.channels import ROOM, Delivery, Priority
 from thkmesh.core.contact import ContactOutput
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import NetworkChanged
+from thkmesh.core.realtime import Limits
 from thkmesh.errors import MeshError, PeerError
 from thkmesh.events import Event, Message
 from thkmesh.peer import Peer
@@ -126,12 +127,16 @@ class Send(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OpenChannel:
-    """Have a channel; ``listen`` tells whether we want to hear of it, too."""
+    """Have a channel; ``listen`` tells whether we want to hear of it, too.
+
+    ``limits`` are those of a channel whose messages need not arrive.
+    """
 
     name: str
     delivery: Delivery
     priority: Priority
     listen: bool
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,8 @@ class Emit:
 class Deliver(Struct, frozen=True):
     """Tell the application of a message; what it has read is reported to the link.
 
-    ``FromLink(source, Read(stream, cost))`` does that, for one or for many.
+    ``FromLink(source, Read(stream, cost))`` does that, for one or for many. Where the cost
+    is 0, nobody waits: the oldest may be dropped for a newer one.
     """
 
     message: Message

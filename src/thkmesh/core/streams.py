@@ -71,6 +71,7 @@ class _Entry(Struct, frozen=True, gc=False):
     kind: int
     last: bool
     payload: bytes
+    first: bool = True
 
 
 _GONE: Final = _Entry(0, 0, 0, last=False, payload=b"")
@@ -125,7 +126,8 @@ class Log:
         for start in starts:
             last = start == starts[-1]
             part = payload if len(starts) == 1 else payload[start : start + fragment_bytes]
-            self._entries.append(_Entry(next(self._order), self._written, kind, last, part))
+            entry = _Entry(next(self._order), self._written, kind, last, part, start == 0)
+            self._entries.append(entry)
             self._written += len(part) + OVERHEAD_BYTES
         self.next += len(starts)
         self._messages += 1
@@ -182,11 +184,14 @@ class Outgoing:
         skip: where it was moved to when it was cut loose; None if it was not.
         missed: where it goes on if it never knew that it was owed nothing for a while; else None.
         owed: whether it is owed anything at all.
+        named_at: the number of the first fragment behind the name of its channel.
     """
 
-    def __init__(self, stream: int, log: Log) -> None:
-        """Owe nothing yet."""
+    def __init__(self, stream: int, log: Log, *, ordered: bool = True) -> None:
+        """Owe nothing yet; what need not be ``ordered`` says where messages begin."""
         self.stream = stream
+        self.named_at = 0
+        self._ordered = ordered
         self.owed = False
         self.begin = log.end
         self.skip: Begin | None = None
@@ -229,6 +234,11 @@ class Outgoing:
         self.attach()
         self.missed = self.begin
         self.begin = self._former or self.begin
+
+    @property
+    def free(self) -> bool:
+        """Tell whether fragments may overtake others: the recipient knows its channel."""
+        return not self._ordered and self.acked > self.named_at
 
     @property
     def waiting(self) -> bool:
@@ -295,8 +305,9 @@ class Outgoing:
                 or (before is not None and entry.order > before)
             ):
                 break
+            first = entry.first and not self._ordered
             frame = frames.fragment(
-                self.stream, self.sent, entry.kind, entry.payload, last=entry.last
+                self.stream, self.sent, entry.kind, entry.payload, last=entry.last, first=first
             )
             self.sent += 1
             parts.append(frame)

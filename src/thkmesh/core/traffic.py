@@ -5,12 +5,22 @@ two ends say about them. It outlives connections, and the link itself if the sam
 session comes back.
 """
 
+from collections.abc import Iterable, Iterator
+
 from thkmesh.core import frames
 from thkmesh.core.channels import Channels
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import FRAGMENT_BYTES, Frame
+from thkmesh.core.frames import FRAGMENT_BYTES, Frame, content
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Dropped, Lagged, LinkOutput, MessagesLost
+from thkmesh.core.link_events import (
+    ContentArrived,
+    Dropped,
+    Lagged,
+    LinkOutput,
+    MessagesLost,
+    Passing,
+)
+from thkmesh.core.realtime import Receiver, Sender, pack
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.sending import Outbox
 
@@ -25,6 +35,7 @@ class Traffic:
         self.to = to
         self.outbox = Outbox(channels)
         self.inbox = Inbox(channels, budget)
+        self.sender, self.receiver = Sender(), Receiver()
         self._channels = channels
 
     def again(self) -> None:
@@ -36,6 +47,8 @@ class Traffic:
         """Owe and hold nothing; the peer is gone."""
         self.outbox.close()
         self.inbox.close()
+        self.sender.close()
+        self.receiver.close()
 
     def open(self, channel: str) -> None:
         """Have another channel of ours."""
@@ -46,6 +59,31 @@ class Traffic:
     ) -> None:
         """Owe a message to the other session alone, in fragments of that size."""
         self.outbox.lane(self._channels[channel]).log.append(kind, payload, fragment_bytes)
+
+    # --- what need not arrive -----------------------------------------------------------
+
+    def send(self, messages: Iterable[Passing], now: float) -> None:
+        """Send messages that need not arrive, if the other side wants to hear them."""
+        for each in messages:
+            channel = self._channels[each.channel]
+            assert channel.limits is not None, "others lie in a log"
+            if self.outbox.listens(channel):
+                stream = 2 * channel.number + (each.number is None)
+                self.sender.send(stream, channel.limits, each, now)
+
+    @property
+    def due(self) -> float | None:
+        """When there is something to send of what need not arrive, or of reports."""
+        sender, receiver = self.sender.deadline, self.receiver.deadline
+        if sender is None or receiver is None:
+            return receiver if sender is None else sender
+        return min(sender, receiver)
+
+    def hasten(self, now: float) -> Iterator[tuple[bytes, int]]:
+        """Yield the datagrams of what need not arrive, and how many messages are in each."""
+        for datagram, _ in pack(self.receiver.take(now)):
+            yield datagram, 0
+        yield from pack(self.sender.take(now))
 
     # --- what is said -----------------------------------------------------------------
 
@@ -88,6 +126,10 @@ class Traffic:
                 message = self.inbox.receive(frame, now, lossy=lossy)
                 if message is not None:
                     out.append(message)
+            case frames.Lossy():
+                self._lossy(frame, now, out)
+            case frames.Report():
+                self.sender.heard(frame, now)
             case frames.Ack(wants=wants):
                 self.outbox.acknowledge(wants)
             case frames.Resume(wants=wants):
@@ -96,6 +138,10 @@ class Traffic:
             case frames.Listen():
                 for channel, count in self.outbox.listening(frame):
                     out.append(Dropped(self.to, channel, count))
+                for each in self._channels:
+                    if not self.outbox.listens(each):
+                        self.sender.forget(2 * each.number)
+                        self.sender.forget(2 * each.number + 1)
             case frames.Name():
                 self.inbox.name(frame, now)
             case frames.Skip():
@@ -104,3 +150,11 @@ class Traffic:
                     out.append(MessagesLost(self.to, channel, lost))
             case _:  # pragma: no cover - the link keeps the others
                 pass
+
+    def _lossy(self, frame: frames.Lossy, now: float, out: list[LinkOutput]) -> None:
+        """Take a message that need not arrive, if its channel is known and we want to hear it."""
+        known = self.inbox.lossy(frame.stream)
+        if known is not None:
+            name, ordered = known
+            for kind, payload in self.receiver.receive(frame, now, ordered=ordered):
+                out.append(ContentArrived(name, content(kind, payload), frame.stream, 0))

@@ -2,8 +2,9 @@
 
 A frame waits in the buffer of its channel until the path takes it, at the path's
 rate and bit by bit, as SCTP does; channels take turns, frame by frame. Then it is on
-the wire: on the reliable channels it arrives once and in order, later where it had to
-be sent again; on the lossy one it arrives when it does, or not.
+the wire: on the reliable channels it arrives once, later where it had to be sent again,
+and on the ordered one what follows waits for it; on the lossy one it arrives when it does,
+or not.
 Source: RFC 8831; the limits are libwebrtc's.
 """
 
@@ -78,7 +79,10 @@ class Flow:
         self._count = 0
         """How many frames wait."""
         self._pipes = [
-            Pipe[tuple[int, bytes | None]](self._land, ends.lands, ends.receiver) for _ in CHANNELS
+            Pipe[tuple[int, bytes | None]](
+                self._land, ends.lands, ends.receiver, ordered=spec.ordered
+            )
+            for spec in CHANNELS
         ]
         self._turn = 0
         self._begun_bytes = 0
@@ -117,7 +121,7 @@ class Flow:
         source, target = self._ends.source, self._ends.target
         for channel, pipe in enumerate(self._pipes):
             arrival = self._loop.time() + self._network.reliable_transit(source, target, 0)
-            pipe.put((channel, None), max(arrival, self._wire_free))
+            pipe.end((channel, None), max(arrival, self._wire_free))
 
     def vanish(self) -> None:
         """Lose everything, on the wire too: the sender is gone."""

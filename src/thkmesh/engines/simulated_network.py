@@ -8,6 +8,7 @@ Time is the running loop's, virtual or real; all chance comes from one seed.
 """
 
 import asyncio
+from bisect import insort
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -187,10 +188,15 @@ class SimulatedNetwork:
 
 
 class Pipe(Generic[_T]):
-    """Delivers everything once and in order, however often the path is cut."""
+    """Delivers everything once, and usually in order, however often the path is cut."""
 
     def __init__(
-        self, deliver: Callable[[_T], None], usable: Callable[[], bool], context: Context
+        self,
+        deliver: Callable[[_T], None],
+        usable: Callable[[], bool],
+        context: Context,
+        *,
+        ordered: bool = True,
     ) -> None:
         """Make an empty pipe.
 
@@ -199,8 +205,10 @@ class Pipe(Generic[_T]):
             usable: tells whether anything can arrive now. When it turns true
                 again, whoever knows calls ``resume``.
             context: whose process it is delivered in.
+            ordered: False: nothing waits for what is before it.
         """
         self._deliver = deliver
+        self._ordered = ordered
         self._usable = usable
         self._context = context
         self._loop = asyncio.get_running_loop()
@@ -209,10 +217,21 @@ class Pipe(Generic[_T]):
         self._stalled = False
 
     def put(self, item: _T, arrival: float) -> None:
-        """Let ``item`` arrive at a time, or after what is before it."""
-        self._under_way.append((arrival, item))
+        """Let ``item`` arrive at a time; in order: or after what is before it."""
+        if self._ordered:
+            self._under_way.append((arrival, item))
+        else:
+            insort(self._under_way, (arrival, item), key=lambda each: each[0])
+            if self._timer is not None and self._under_way[0][0] == arrival:
+                self._timer.cancel()
+                self._timer = None
         if self._timer is None and not self._stalled:
             self._arm(arrival)
+
+    def end(self, item: _T, arrival: float) -> None:
+        """Let ``item`` arrive at a time, or after all others."""
+        last = self._under_way[-1][0] if self._under_way else arrival
+        self.put(item, max(arrival, last))
 
     @property
     def overdue(self) -> int:

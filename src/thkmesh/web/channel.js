@@ -16,8 +16,15 @@ import { Readers } from "./readers.js";
 /** @typedef {import("./events.js").Peer} Peer */
 /**
  * @typedef {object} ChannelOptions
- * @property {"reliable"} [delivery] what is promised of what we send: everything once and in
- *   order
+ * @property {import("./core/channels.js").Delivery} [delivery] what is promised of what we
+ *   send. `reliable`: everything once and in order. `unordered`: everything once. `realtime`:
+ *   what is not late and not lost, in order, up to 1,100 bytes each. Absent: what the next
+ *   three amount to, else `reliable`
+ * @property {boolean} [ordered] false: without `realtime` and limits that is `unordered`, with
+ *   them a message is delivered also behind a later one
+ * @property {number} [maxRetransmits] a message is sent again so often, at most, then given up
+ * @property {number} [maxPacketLifeTime] milliseconds, as W3C has it, after which it is given
+ *   up; not with the former
  * @property {"high" | "normal" | "low"} [priority] while several channels have something to
  *   send, they share the link 16 to 4 to 1
  * @property {boolean} [receive] false if we only send on it, and do not want to hear
@@ -44,17 +51,72 @@ import { Readers } from "./readers.js";
  * @throws {InvalidArgument} there is no such thing
  */
 export function checkedChannel(name, options) {
-  const { delivery = "reliable", priority = "normal", receive = true, keep = true } = options;
+  const { priority = "normal", receive = true, keep = true } = options;
   if (typeof name !== "string" || !CHANNEL_NAME.test(name)) {
     throw new InvalidArgument("a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -");
   }
-  if (!DELIVERIES.includes(delivery)) {
-    throw new InvalidArgument(`delivery is one of ${DELIVERIES.join(", ")}`);
-  }
+  const { delivery, limits } = ruled(options);
   if (!Object.hasOwn(Priority, priority)) {
     throw new InvalidArgument(`priority is one of ${Object.keys(Priority).join(", ")}`);
   }
-  return { delivery, priority, receive: Boolean(receive), keep: Boolean(keep) };
+  return { delivery, limits, priority, receive: Boolean(receive), keep: Boolean(keep) };
+}
+
+/** As in W3C's RTCDataChannelInit, which has limits in 16 bits. */
+const LIMIT = 65535;
+
+/** @typedef {import("./core/realtime.js").Limits} Limits */
+
+/**
+ * Return what the options of delivery amount to.
+ * @param {ChannelOptions} options
+ * @returns {{ delivery: import("./core/channels.js").Delivery, limits: Limits | null }}
+ * @throws {InvalidArgument} there is no such thing, or they contradict each other
+ */
+function ruled({ delivery, ordered, maxRetransmits, maxPacketLifeTime }) {
+  const limited = isLimited(maxRetransmits, maxPacketLifeTime);
+  if (![undefined, true, false].includes(ordered)) {
+    throw new InvalidArgument("ordered is true or false");
+  }
+  const usual = ordered === false ? "unordered" : "reliable";
+  const found = delivery ?? (limited ? "realtime" : usual);
+  if (!DELIVERIES.includes(found)) {
+    throw new InvalidArgument(`delivery is one of ${DELIVERIES.join(", ")}`);
+  }
+  if (found === "realtime") {
+    const lifeTime = maxPacketLifeTime === undefined ? null : maxPacketLifeTime / 1000;
+    const times = limited ? maxRetransmits ?? null : 0;
+    const limits = { ordered: ordered ?? true, maxRetransmits: times, lifeTime };
+    return { delivery: found, limits };
+  }
+  if (limited) {
+    throw new InvalidArgument(`nothing ${found} is given up: leave delivery out, or have it `
+      + "realtime, with maxRetransmits or maxPacketLifeTime");
+  }
+  if (ordered !== undefined && ordered !== (found === "reliable")) {
+    throw new InvalidArgument(
+      "delivery reliable is ordered, and unordered is not: leave one of them out");
+  }
+  return { delivery: found, limits: null };
+}
+
+/**
+ * Return whether there is a limit.
+ * @param {number | undefined} times
+ * @param {number | undefined} life milliseconds
+ * @throws {InvalidArgument} there are two, or one is out of bounds
+ */
+function isLimited(times, life) {
+  if (times !== undefined && life !== undefined) {
+    throw new InvalidArgument("give maxRetransmits or maxPacketLifeTime, not both");
+  }
+  if (times !== undefined && !(Number.isInteger(times) && times >= 0 && times <= LIMIT)) {
+    throw new InvalidArgument(`maxRetransmits is a number from 0 to ${LIMIT}`);
+  }
+  if (life !== undefined && !(Number.isFinite(life) && life >= 0 && life <= LIMIT)) {
+    throw new InvalidArgument(`maxPacketLifeTime is 0 to ${LIMIT} milliseconds`);
+  }
+  return times !== undefined || life !== undefined;
 }
 
 /** A channel of a room; made by `Room.channel`. */
@@ -85,10 +147,12 @@ export class Channel {
 
   /**
    * Send a message to everybody who has opened the channel, or to one of them. As
-   * `Room.send`; the order of sending holds within the channel.
+   * `Room.send`; the order of sending holds within the channel, unless it was opened with a
+   * rule that says otherwise. Where messages may be lost, it resolves at once.
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
-   *   a string, bytes, or a JSON value; up to 8 MiB encoded
+   *   a string, bytes, or a JSON value; up to 8 MiB encoded, or 1,100 bytes where messages
+   *   may be lost
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
@@ -114,7 +178,8 @@ export class Channel {
 
   /**
    * Wait until all that was sent so far has arrived, wherever it is owed. Who goes away
-   * meanwhile, or is cut loose, is waited for no longer: events of the room tell.
+   * meanwhile, or is cut loose, is waited for no longer: events of the room tell. What may
+   * be lost is not waited for.
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<void>}
    * @throws {RoomClosed} the room was left before that

@@ -10,10 +10,10 @@
 import { EngineError, InvalidArgument } from "./errors.js";
 import { milliseconds } from "./patience.js";
 
-/** The pre-negotiated channels: messages and control, bulk, realtime. */
+/** The pre-negotiated channels: messages and control, what may come in any order, realtime. */
 export const CHANNELS = Object.freeze([
   { id: 0, label: "thkmesh-control", ordered: true },
-  { id: 1, label: "thkmesh-bulk", ordered: true },
+  { id: 1, label: "thkmesh-bulk", ordered: false },
   { id: 2, label: "thkmesh-realtime", ordered: false, maxRetransmits: 0 },
 ]);
 

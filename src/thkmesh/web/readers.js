@@ -112,11 +112,15 @@ export class Readers {
   /**
    * Give a message to all readers, and a receipt for it to those who count: a room that
    * nobody iterates over must not stop those who send to it while others read. But if
-   * nobody reads anything yet, they wait.
+   * nobody reads anything yet, they wait. For what costs nothing nobody waits.
    * @param {T} message
    * @param {Source} source
    */
   deliver(message, source) {
+    if (source.cost === 0) {
+      for (const each of this.#all) each.putPassing(message);
+      return;
+    }
     const begun = [...this.#all].filter((each) => each.begun);
     const counting = begun.length > 0 || this.taken ? begun : [...this.#all];
     const receipt = { ...source, readers: counting.length };

@@ -41,6 +41,8 @@ import { SignalingClient } from "./signaling.js";
  *   nothing does; the relay only while there is no direct one
  * @property {import("./events.js").Quality | null} quality how good it is; null while it is
  *   not connected, and until the first round trip is known
+ * @property {number} dropped how many messages of channels that may lose were not sent to the
+ *   peer, as too much was queued, or nothing led to it
  */
 /**
  * @typedef {object} RoomOptions
@@ -72,6 +74,7 @@ const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
 const DRAIN_FIRST = 1.0;
 const CONTROL = 0;
+const BULK = 1;
 /** So many messages may be on their way to the session, sent without waiting. */
 const UNSURE = 1024;
 
@@ -127,8 +130,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   #readers;
   /** @type {Map<string, { channel: Channel, asked: string }>} */
   #channels = new Map();
-  /** Of all channels there ever were. @type {Set<string>} */
-  #names = new Set([ROOM]);
+  /** How each channel that there ever was delivers: that holds for ever. */
+  /** @type {Map<string, string>} */
+  #rules = new Map([[ROOM, "reliable"]]);
   #changed = () => this.#driver.feed({ type: "network-changed" });
   #shown = () => {
     if (document.visibilityState === "visible") this.#changed();
@@ -190,8 +194,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   link(peer) {
     const link = this.#session.link(sessionKey(peer.id, peer.sid));
     if (link === null) return null;
-    const { state, polite, generation, waitingBytes, path, quality } = link;
-    return { peer, state, polite, generation, waitingBytes, path, quality };
+    const { state, polite, generation, waitingBytes, path, quality, dropped } = link;
+    return { peer, state, polite, generation, waitingBytes, path, quality, dropped };
   }
 
   /**
@@ -254,27 +258,33 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @param {string} name 1 to 64 of A-Z a-z 0-9 . _ -; the same for everybody
    * @param {import("./channel.js").ChannelOptions} [options]
    * @returns {Channel}
-   * @throws {InvalidArgument} no such name or option, or the channel is open with others; or
-   *   there have been 255 different names
+   * @throws {InvalidArgument} no such name or option, or they contradict each other, or the
+   *   channel is open with others, or was with another delivery; or there have been 255
+   *   different names
    * @throws {RoomClosed} the room was left, or has ended
    */
   channel(name, options = {}) {
-    const { delivery, priority, receive, keep } = checkedChannel(name, options);
+    const { delivery, limits, priority, receive, keep } = checkedChannel(name, options);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
-    const asked = JSON.stringify([delivery, priority, receive]);
+    const rule = JSON.stringify([delivery, limits]);
+    const asked = JSON.stringify([rule, priority, receive]);
     const found = this.#channels.get(name);
     if (found !== undefined && !found.channel.closed) {
       if (found.asked === asked) return found.channel;
       throw new InvalidArgument(`the channel ${name} is open with other options`);
     }
-    if (!this.#names.has(name) && this.#names.size === CHANNEL_LIMIT) {
+    const before = this.#rules.get(name);
+    if (before === undefined && this.#rules.size === CHANNEL_LIMIT) {
       throw new InvalidArgument(`a session has at most ${CHANNEL_LIMIT - 1} channels`);
     }
-    this.#names.add(name);
+    if ((before ?? rule) !== rule) {
+      throw new InvalidArgument(`the channel ${name} was open with another delivery`);
+    }
+    this.#rules.set(name, rule);
     const channel = new Channel(this.#forChannels, name, receive && keep);
     this.#channels.set(name, { channel, asked });
-    const shares = Priority[priority];
-    this.#driver.feed({ type: "open-channel", name, delivery, priority: shares, listen: receive });
+    const open = { delivery, priority: Priority[priority], listen: receive, limits };
+    this.#driver.feed({ type: "open-channel", name, ...open });
     return channel;
   }
 
@@ -580,12 +590,17 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         this.#current(output)?.perform(output.operation);
         break;
       case "mark-low":
-        this.#current(output)?.markLow(CONTROL, output.sizeBytes);
+        for (const channel of [CONTROL, BULK]) {
+          this.#current(output)?.markLow(channel, output.sizeBytes);
+        }
         break;
       case "measure-buffer": {
-        const { to, number } = output;
-        const heldBytes = this.#current(output)?.bufferedBytes(CONTROL) ?? 0;
-        const event = /** @type {const} */ ({ type: "measured", number, heldBytes });
+        const { to, number, channel } = output;
+        let heldBytes = 0;
+        for (const each of channel === CONTROL ? [CONTROL, BULK] : [channel]) {
+          heldBytes += this.#current(output)?.bufferedBytes(each) ?? 0;
+        }
+        const event = /** @type {const} */ ({ type: "measured", number, heldBytes, channel });
         this.#driver.feed({ type: "from-link", to, event });
         break;
       }

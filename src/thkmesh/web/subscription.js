@@ -15,6 +15,9 @@ import { Queue } from "./queue.js";
  * many times as much here. For a reader for whom nobody waits, a quarter of it is kept.
  */
 export const BUFFER_BYTES = 256 * 1024 * 1024;
+/** So many messages that need not arrive wait for a reader, and so much of them. */
+export const PASSING = 1024;
+export const PASSING_BYTES = 1024 * 1024;
 const OVERHEAD_BYTES = 64;
 
 /**
@@ -56,6 +59,13 @@ export class Subscription {
   /** @type {Queue<{ size: number, event: T, receipt: Receipt | null }>} */
   #events = new Queue();
   #bytes = 0;
+  /** What need not arrive. @type {Queue<{ size: number, event: T }>} */
+  #passing = new Queue();
+  #passingBytes = 0;
+  /** Whether what was taken last need not have arrived: they take turns. */
+  #passed = false;
+  /** How many messages that need not arrive were dropped here, as newer ones came. */
+  skipped = 0;
   /** @type {Map<string, { peer: Peer, channel: string, count: number }>} */
   #dropped = new Map();
   /** @type {Queue<{ resolve: (result: IteratorResult<T, undefined>) => void,
@@ -80,6 +90,8 @@ export class Subscription {
     for (const { receipt } of other.#events) if (receipt !== null) receipt.readers += 1;
     this.#events = new Queue(other.#events);
     this.#bytes = other.#bytes;
+    this.#passing = new Queue(other.#passing);
+    this.#passingBytes = other.#passingBytes;
     this.#dropped = new Map(other.#dropped);
   }
 
@@ -105,11 +117,41 @@ export class Subscription {
   takeNow() {
     this.begun = true;
     if (this.#events.length === 0) this.#tellDropped();
+    if (this.#passing.length > 0 && !(this.#passed && this.#events.length > 0)) {
+      this.#passed = true;
+      return this.#takePassing();
+    }
+    this.#passed = false;
     const first = this.#events.shift();
     if (first === undefined) return null;
     this.#bytes -= first.size;
     if (first.receipt !== null) this.#ledger.read(first.receipt);
     return first.event;
+  }
+
+  #takePassing() {
+    const first = this.#passing.shift();
+    this.#passingBytes -= first?.size ?? 0;
+    return first?.event ?? null;
+  }
+
+  /**
+   * Add a message that need not arrive; called by the room. The oldest are dropped for it.
+   * @param {T} event
+   */
+  putPassing(event) {
+    const reader = this.#readers.shift();
+    if (reader !== undefined) {
+      reader.resolve({ done: false, value: event });
+      return;
+    }
+    const size = event.type === "message" ? sizeOf(event.data) : OVERHEAD_BYTES;
+    this.#passing.push({ size, event });
+    this.#passingBytes += size;
+    while (this.#passing.length > PASSING || this.#passingBytes > PASSING_BYTES) {
+      this.#takePassing();
+      this.skipped += 1;
+    }
   }
 
   /** Leaving a `for await` loop early keeps what follows for the next one. */

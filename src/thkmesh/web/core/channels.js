@@ -9,17 +9,31 @@ import { counter, Log } from "./streams.js";
 
 /** The name of the room's own channel. */
 export const ROOM = "";
-/** What is promised of the messages of a channel, by number. */
-export const DELIVERIES = Object.freeze(/** @type {const} */ (["reliable"]));
+/** What is promised of the messages of a channel. */
+export const DELIVERIES = Object.freeze(
+  /** @type {const} */ (["reliable", "unordered", "realtime"]));
+/** What a receiver is told of that. */
+export const Rule = Object.freeze({ RELIABLE: 0, UNORDERED: 1, LOSSY: 3, LOSSY_UNORDERED: 4 });
 /** The share of a busy link that a channel gets. */
 export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
 
 /** @typedef {(typeof DELIVERIES)[number]} Delivery */
 /**
- * A channel that we send on; its streams are `2 * number` and one more.
+ * A channel that we send on; its streams are `2 * number` and one more. `limits` says how
+ * long a message is tried that need not arrive, and `count` numbers those to everybody.
  * @typedef {{ number: number, name: string, delivery: Delivery, priority: number,
- *   log: Log }} Channel
+ *   log: Log, limits: Limits | null, count: () => number }} Channel
  */
+/** @typedef {import("./realtime.js").Limits} Limits */
+
+/**
+ * Return what the receivers of a channel must know of it.
+ * @param {Channel} channel
+ */
+export function ruleOf({ delivery, limits }) {
+  if (limits !== null) return limits.ordered ? Rule.LOSSY : Rule.LOSSY_UNORDERED;
+  return delivery === "unordered" ? Rule.UNORDERED : Rule.RELIABLE;
+}
 
 /** All channels of a session. */
 export class Channels {
@@ -41,14 +55,16 @@ export class Channels {
    * @param {string} name
    * @param {Delivery} delivery
    * @param {number} priority
+   * @param {Limits | null} [limits]
    * @returns {Channel}
    */
-  open(name, delivery, priority) {
+  open(name, delivery, priority, limits = null) {
     let found = this.#named.get(name);
     if (found === undefined) {
       if (this.#named.size >= CHANNEL_LIMIT) throw new Error("whoever asks counts them");
       const log = new Log(this.order);
-      found = { number: this.#named.size, name, delivery, priority, log };
+      const [number, count] = [this.#named.size, counter()];
+      found = { number, name, delivery, priority, log, limits, count };
       this.#named.set(name, found);
     }
     return found;

@@ -20,6 +20,12 @@ export const OVERHEAD_BYTES = 64;
 export const CHANNEL_LIMIT = 256;
 /** What a channel's name looks like; the room's own has none. */
 export const CHANNEL_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+/** The largest message that need not arrive: it fits one packet. */
+export const LOSSY_LIMIT_BYTES = 1100;
+/** So many numbers behind the one that is expected a report tells of at most. */
+export const REPORT_BITS = 256;
+/** In place of a kind: no message, only that nothing before will come. */
+export const FORWARD = 3;
 /** The largest datagram. */
 const DATAGRAM_LIMIT_BYTES = 64 * 1024;
 
@@ -29,12 +35,16 @@ export const DIRECT = 1;
 
 const VERSION = 1;
 const LAST = 0x04;
+const FIRST = 0x10;
+const WANTED = 0x04;
 const CONTROL = 0x40;
 const ACK = 0x41;
 const RESUME = 0x42;
 const SKIP = 0x43;
 const NAME = 0x44;
 const LISTEN = 0x45;
+const LOSSY = 0x46;
+const REPORT = 0x47;
 const SKIPPABLE = 0x80;
 
 /** The kinds of message. */
@@ -57,16 +67,27 @@ export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
  */
 /** What is wanted, by stream. @typedef {Map<number, Want>} Wants */
 /**
+ * A part of a message; `first` is set on the first, where they come in any order.
  * @typedef {{ type: "fragment", stream: number, number: number, kind: number, last: boolean,
- *   payload: Uint8Array }} Fragment
+ *   payload: Uint8Array, first?: boolean }} Fragment
  * @typedef {{ type: "ack", wants: Wants }} Ack
  * @typedef {{ type: "resume", wants: Wants }} Resume
  * @typedef {{ type: "skip", stream: number, to: Begin }} Skip
  * @typedef {{ type: "name", channel: number, rule: number, name: string, everybody: Begin,
  *   alone: Begin }} Name
  * @typedef {{ type: "listen", names: string[], revision: number }} Listen
- * @typedef {Fragment | Control | Ack | Resume | Skip | Name | Listen} Frame
  */
+/**
+ * A message that need not arrive: `floor` is the lowest number that may still come, and
+ * `report` says that its sender wants to know what has come.
+ * @typedef {{ type: "lossy", stream: number, number: number, floor: number, kind: number,
+ *   payload: Uint8Array, report: boolean }} Lossy
+ */
+/**
+ * What has come of them: nothing before `expected` is wanted any more, and `later` has come.
+ * @typedef {{ type: "report", stream: number, expected: number, later: number[] }} Report
+ */
+/** @typedef {Fragment | Control | Ack | Resume | Skip | Name | Listen | Lossy | Report} Frame */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -172,12 +193,25 @@ export class Writer {
     const head = [];
     switch (frame.type) {
       case "fragment":
-        head.push(frame.last ? frame.kind | LAST : frame.kind);
+        head.push(frame.kind | (frame.last ? LAST : 0) | (frame.first ? FIRST : 0));
         write(head, frame.stream);
         write(head, frame.number);
         write(head, frame.payload.length);
         this.#add(head, frame.payload);
         return;
+      case "lossy":
+        head.push(LOSSY, frame.kind | (frame.report ? WANTED : 0));
+        write(head, frame.stream);
+        write(head, frame.number);
+        write(head, frame.number - frame.floor);
+        if (frame.kind === FORWARD) break;
+        write(head, frame.payload.length);
+        this.#add(head, frame.payload);
+        return;
+      case "report":
+        head.push(REPORT);
+        writeReport(head, frame);
+        break;
       case "ack":
         head.push(ACK);
         writeWants(head, frame.wants);
@@ -234,6 +268,22 @@ export class Writer {
     }
     return out;
   }
+}
+
+/**
+ * @param {number[]} out
+ * @param {Report} report
+ */
+function writeReport(out, { stream, expected, later }) {
+  write(out, stream);
+  write(out, expected);
+  const came = new Uint8Array(Math.ceil(((later.at(-1) ?? expected) - expected) / 8));
+  for (const number of later) {
+    const bit = number - expected - 1;
+    came[bit >> 3] = /** @type {number} */ (came[bit >> 3]) | 1 << (bit & 7);
+  }
+  write(out, came.length);
+  out.push(...came);
 }
 
 /**
@@ -307,9 +357,10 @@ function fragmentOf(head, reader) {
   const stream = streamIn(reader);
   const number = reader.number();
   const payload = reader.sized();
-  const kind = head & ~LAST;
+  const kind = head & ~LAST & ~FIRST;
   if (kind > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
-  return { type: "fragment", stream, number, kind, last: head !== kind, payload };
+  const [last, first] = [(head & LAST) !== 0, (head & FIRST) !== 0];
+  return { type: "fragment", stream, number, kind, last, payload, first };
 }
 
 /**
@@ -337,9 +388,49 @@ function bookkeeping(head, reader) {
       }
       return { type: "listen", names, revision };
     }
+    case LOSSY:
+      return lossyIn(reader);
+    case REPORT:
+      return reportIn(reader);
     default:
       throw new InvalidMessage(`a frame of unknown kind ${head}`);
   }
+}
+
+/**
+ * @param {Reader} reader
+ * @returns {Lossy}
+ */
+function lossyIn(reader) {
+  const flags = countIn(reader, WANTED | FORWARD);
+  const stream = streamIn(reader);
+  const number = reader.number();
+  const floor = number - countIn(reader, number);
+  const [kind, report] = [flags & ~WANTED, (flags & WANTED) !== 0];
+  const payload = kind === FORWARD ? new Uint8Array(0) : reader.sized();
+  if (payload.length > LOSSY_LIMIT_BYTES) {
+    throw new InvalidMessage(`a lossy message of ${payload.length} bytes`);
+  }
+  return { type: "lossy", stream, number, floor, kind, payload, report };
+}
+
+/**
+ * @param {Reader} reader
+ * @returns {Report}
+ */
+function reportIn(reader) {
+  const stream = streamIn(reader);
+  const expected = reader.number();
+  const came = reader.sized();
+  if (8 * came.length > REPORT_BITS) throw new InvalidMessage(`a report of ${came.length} bytes`);
+  /** @type {number[]} */
+  const later = [];
+  came.forEach((byte, at) => {
+    for (let bit = 0; bit < 8; bit += 1) {
+      if (byte >> bit & 1) later.push(expected + 1 + 8 * at + bit);
+    }
+  });
+  return { type: "report", stream, expected, later };
 }
 
 /**

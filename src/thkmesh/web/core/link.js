@@ -11,6 +11,7 @@ import { datagram, FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, parse } from "./frames.
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
+import { Backlog } from "./realtime.js";
 import { Relay } from "./relay.js";
 import { Retry } from "./retry.js";
 import { Sequencer } from "./sequencing.js";
@@ -33,7 +34,10 @@ export const WISHES = 16;
 /** Seconds after which it may ask for one more. */
 export const WISH_INTERVAL = 2.0;
 
+/** The data channels: see `core/engine.py`. */
 const CONTROL = 0;
+const BULK = 1;
+const REALTIME = 2;
 
 /** @typedef {import("../engine.js").EngineEvent} EngineEvent */
 /** @typedef {import("../engine.js").Operation} Operation */
@@ -57,10 +61,11 @@ const CONTROL = 0;
  *   | { type: "signal-arrived", seq: number, ack: number, body: SignalBody | null }
  *   | { type: "relayed", data: Uint8Array }
  *   | { type: "from-engine", number: number, event: EngineEvent }
- *   | { type: "measured", number: number, heldBytes: number }
+ *   | { type: "measured", number: number, heldBytes: number, channel: number }
  *   | { type: "stats-arrived", number: number, stats: import("../engine.js").Stats }
  *   | { type: "begin", force: boolean }
  *   | { type: "enqueue", channel: string, kind: number, payload: Uint8Array }
+ *   | { type: "hasten", messages: import("./realtime.js").Passing[] }
  *   | { type: "appended" }
  *   | { type: "cut-loose", channel: string }
  *   | { type: "opened", channel: string }
@@ -81,7 +86,7 @@ const CONTROL = 0;
  *   | { type: "send-frame", to: string, number: number, channel: number, frame: Uint8Array }
  *   | { type: "send-relayed", to: string, datagram: Uint8Array }
  *   | { type: "mark-low", to: string, number: number, sizeBytes: number }
- *   | { type: "measure-buffer", to: string, number: number }
+ *   | { type: "measure-buffer", to: string, number: number, channel: number }
  *   | { type: "ask-stats", to: string, number: number }
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
@@ -124,6 +129,7 @@ export class Link {
   #inbox;
   #allowance;
   #relay;
+  #backlog = new Backlog();
   #byRelay = false;
   #number = 0;
   #open = false;
@@ -241,6 +247,11 @@ export class Link {
     return this.#outbox.waitingBytes;
   }
 
+  /** How many messages that need not arrive were not sent. */
+  get dropped() {
+    return this.#traffic.sender.dropped;
+  }
+
   /** How good it is; null while it is not connected, or nothing is known. */
   get quality() {
     return this.#meter.quality;
@@ -265,7 +276,7 @@ export class Link {
   get deadline() {
     if (this.state === "closed") return null;
     const times = [this.#heartbeat.deadline, this.#trickle.due, this.#sequencer.deadline];
-    times.push(this.#relay.deadline);
+    times.push(this.#relay.deadline, this.#traffic.due);
     if (this.#open && !this.#relay.owes) times.push(this.#inbox.ackDue);
     times.push(this.#unheardAt);
     if (this.#online) times.push(this.#retry.deadline);
@@ -329,9 +340,7 @@ export class Link {
         if (event.number === this.#number) this.#reported(event.event, now, out);
         break;
       case "measured":
-        if (event.number === this.#number) {
-          this.#measured(event.heldBytes, now, out);
-        }
+        if (event.number === this.#number) this.#measured(event, now, out);
         break;
       case "stats-arrived":
         if (event.number === this.#number) {
@@ -342,6 +351,10 @@ export class Link {
       case "enqueue":
         this.#traffic.append(event.channel, event.kind, event.payload, this.fragmentBytes);
         this.#pump(now, out);
+        break;
+      case "hasten":
+        this.#traffic.send(event.messages, now);
+        this.#hasten(now, out);
         break;
       case "appended":
         this.#pump(now, out);
@@ -459,6 +472,8 @@ export class Link {
       this.#acknowledge(out);
       this.#inbox.tryAgain(now);
     }
+    const { due } = this.#traffic;
+    if (due !== null && now >= due) this.#hasten(now, out);
     if (this.#trickle.isDue(now)) this.#flush(now, out);
     if (this.#online) {
       if (this.#retry.overdue(now)) this.#overdue(now, out);
@@ -542,6 +557,8 @@ export class Link {
       out.push({ type: "close-connection", to: this.to, number: this.#number, drain: 0 });
     }
     this.#number += 1;
+    this.#outbox.bulk = false;
+    this.#backlog = new Backlog();
     this.#budget = new CandidateBudget();
     this.#overfed = false;
     this.#trickle.clear();
@@ -646,15 +663,15 @@ export class Link {
         break;
       case "buffer-low":
         // How low it is by now says how fast it is.
-        if (event.channel === CONTROL) {
-          out.push({ type: "measure-buffer", to: this.to, number: this.#number });
-        }
+        if (event.channel !== REALTIME) this.#measure(CONTROL, out);
         break;
       case "channel-opened":
         if (event.channel === CONTROL) this.#connected(now, out);
+        if (event.channel === BULK) this.#outbox.bulk = true;
         break;
       case "channel-closed":
         if (event.channel === CONTROL) this.#giveUp(now, out);
+        if (event.channel === BULK) this.#outbox.bulk = false;
         break;
       case "state-changed":
         if (event.state === "failed") this.#failed(now, out);
@@ -831,7 +848,12 @@ export class Link {
   #frame(frame, now, out) {
     switch (frame.type) {
       case "fragment":
+      case "lossy":
         this.#traffic.heard(frame, now, out);
+        break;
+      case "report":
+        this.#traffic.heard(frame, now, out);
+        this.#hasten(now, out);
         break;
       case "ping":
         this.#say({ type: "pong", n: frame.n }, out);
@@ -927,6 +949,10 @@ export class Link {
       case "pong":
       case "signal":
         break;
+      case "lossy":
+      case "report":
+        this.#traffic.heard(frame, now, out);
+        break;
       default:
         this.#relay.owes = true;
         this.#traffic.heard(frame, now, out, true);
@@ -986,11 +1012,15 @@ export class Link {
 
   /**
    * Go on with what the engine holds; if that is much, it will say when it is little.
-   * @param {number} heldBytes
+   * @param {Extract<LinkEvent, { type: "measured" }>} measured
    * @param {number} now
    * @param {LinkOutput[]} out
    */
-  #measured(heldBytes, now, out) {
+  #measured({ heldBytes, channel }, now, out) {
+    if (channel === REALTIME) {
+      this.#backlog.heldBytes = heldBytes;
+      return;
+    }
     const { window } = this.#outbox;
     const before = window.lowWaterBytes;
     window.measured(heldBytes, now);
@@ -1009,12 +1039,43 @@ export class Link {
    */
   #pump(now, out, measure = true) {
     if (!this.#open) return;
-    for (const each of this.#outbox.take(now)) this.#send(each, out);
+    for (const each of this.#outbox.take(now)) {
+      out.push({ type: "send-frame", to: this.to, number: this.#number, ...each });
+    }
     if (this.#outbox.mustMeasure) {
-      if (measure) out.push({ type: "measure-buffer", to: this.to, number: this.#number });
+      if (measure) this.#measure(CONTROL, out);
     } else if (this.#leaving && !this.#outbox.waiting) {
       this.#part(out);
     }
+  }
+
+  /**
+   * @param {number} channel
+   * @param {LinkOutput[]} out
+   */
+  #measure(channel, out) {
+    out.push({ type: "measure-buffer", to: this.to, number: this.#number, channel });
+  }
+
+  /**
+   * Send what need not arrive, or drop it.
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #hasten(now, out) {
+    const { to } = this;
+    const { sizeBytes } = this.#outbox.window;
+    for (const { datagram: frame, count } of this.#traffic.hasten(now)) {
+      if (this.#open && this.#backlog.takes(sizeBytes)) {
+        this.#backlog.heldBytes += frame.length;
+        out.push({ type: "send-frame", to, number: this.#number, channel: REALTIME, frame });
+      } else if (!this.#open && this.#relay.spares(frame.length, now)) {
+        out.push({ type: "send-relayed", to, datagram: frame });
+      } else {
+        this.#traffic.sender.dropped += count;
+      }
+    }
+    if (this.#open && this.#backlog.mustMeasure(sizeBytes)) this.#measure(REALTIME, out);
   }
 
   /**

@@ -5,10 +5,12 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { DELIVERIES } from "./channels.js";
+import { Rule } from "./channels.js";
 import { content } from "./frames.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
+import { Scattered } from "./unordered.js";
 
+const RULES = new Set(/** @type {number[]} */ (Object.values(Rule)));
 /** Seconds after which a message that is too large for what is free is tried again. */
 const RETRY = 0.1;
 
@@ -29,10 +31,12 @@ export class Inbox {
   ackDue = null;
   #channels;
   #budget;
-  /** @type {Map<number, Incoming>} */
+  /** @type {Map<number, Incoming | Scattered>} */
   #streams = new Map();
   /** @type {Map<number, string>} */
   #names = new Map();
+  /** @type {Map<number, number>} */
+  #rules = new Map();
   /** @type {Set<number>} */
   #news = new Set();
 
@@ -65,25 +69,45 @@ export class Inbox {
       if ([...this.#names.values()].includes(name)) {
         throw new InvalidMessage(`two channels of the name ${name}`);
       }
-      if (rule >= DELIVERIES.length) {
-        throw new InvalidMessage(`an unknown delivery rule, ${rule}`);
-      }
+      if (!RULES.has(rule)) throw new InvalidMessage(`an unknown delivery rule, ${rule}`);
       this.#names.set(channel, name);
+      this.#rules.set(channel, rule);
     } else if (known !== name) {
       throw new InvalidMessage(`the channel ${known} has another name, ${name}`);
+    } else if (this.#rules.get(channel) !== rule) {
+      throw new InvalidMessage(`the channel ${known} has another delivery rule, ${rule}`);
     }
-    this.#begin(2 * channel, everybody, now);
-    this.#begin(2 * channel + 1, alone, now);
+    if (rule > Rule.UNORDERED) return;
+    const kind = rule === Rule.RELIABLE ? Incoming : Scattered;
+    this.#begin(2 * channel, everybody, kind, now);
+    this.#begin(2 * channel + 1, alone, kind, now);
+  }
+
+  /**
+   * Return the channel of a stream that may lose, and whether it is put in order; null if
+   * it is not known, or nobody listens.
+   * @param {number} stream
+   * @throws {InvalidMessage} nothing may be lost of it
+   */
+  lossy(stream) {
+    const name = this.#names.get(stream >> 1);
+    const rule = this.#rules.get(stream >> 1);
+    if (rule === Rule.RELIABLE || rule === Rule.UNORDERED) {
+      throw new InvalidMessage(`stream ${stream} may not lose`);
+    }
+    if (name === undefined || !this.#channels.listens(name)) return null;
+    return { name, ordered: rule === Rule.LOSSY };
   }
 
   /**
    * @param {number} stream
    * @param {Begin} begin
+   * @param {typeof Incoming | typeof Scattered} Kind
    * @param {number} now
    */
-  #begin(stream, begin, now) {
+  #begin(stream, begin, Kind, now) {
     const incoming = this.#streams.get(stream);
-    if (incoming === undefined) this.#streams.set(stream, new Incoming(begin, this.#budget));
+    if (incoming === undefined) this.#streams.set(stream, new Kind(begin, this.#budget));
     else if (incoming.passTo(begin)) this.#tell(stream, now);
   }
 
@@ -161,7 +185,7 @@ export class Inbox {
     const wants = new Map();
     const waiting = new Set();
     for (const stream of [...this.#news].sort((a, b) => a - b)) {
-      const incoming = /** @type {Incoming} */ (this.#streams.get(stream));
+      const incoming = /** @type {Incoming | Scattered} */ (this.#streams.get(stream));
       wants.set(stream, incoming.want());
       if (incoming.credit.waiting) waiting.add(stream);
     }

@@ -187,6 +187,16 @@ export class Relay {
 
   // --- what is said -------------------------------------------------------------------
 
+  /**
+   * Return whether there is something left for what need not arrive; if so, that is taken.
+   * @param {number} size bytes
+   * @param {number} now
+   */
+  spares(size, now) {
+    if (!this.open || !this.answered || this.#allowance.first !== null) return false;
+    return this.#allowance.take(size + OVERHEAD_BYTES, now);
+  }
+
   /** Say anew what we want to hear. */
   resumeAgain() {
     this.#resuming = this.open;
@@ -252,7 +262,7 @@ export class Relay {
       const { stream, sent } = first;
       if (sent > (this.#repeated.get(stream) ?? 0)) this.#probe = { stream, sent, since: now };
     }
-    if (!this.#asking) {
+    if (!this.#asking && this.#outbox.flight.size > 0) {
       this.#asking = true;
       this.#wait(now, this.#timeout);
     }

@@ -5,7 +5,7 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { DELIVERIES, ROOM } from "./channels.js";
+import { ROOM, Rule, ruleOf } from "./channels.js";
 import { Writer } from "./frames.js";
 import { Log, Outgoing } from "./streams.js";
 import { SendWindow } from "./window.js";
@@ -14,6 +14,9 @@ import { SendWindow } from "./window.js";
 export const BATCH_BYTES = 16 * 1024;
 /** What an empty datagram counts, so that a million of them are not free. */
 const OVERHEAD_BYTES = 64;
+/** The data channels: see `core/engine.py`. */
+const CONTROL = 0;
+const BULK = 1;
 
 /** @typedef {import("./channels.js").Channel} Channel */
 /** @typedef {import("./frames.js").Frame} Frame */
@@ -44,8 +47,9 @@ export class Lane {
   constructor(channel, order) {
     this.channel = channel;
     this.log = new Log(order);
-    this.everybody = new Outgoing(2 * channel.number, channel.log);
-    this.alone = new Outgoing(2 * channel.number + 1, this.log);
+    const ordered = ruleOf(channel) !== Rule.UNORDERED;
+    this.everybody = new Outgoing(2 * channel.number, channel.log, ordered);
+    this.alone = new Outgoing(2 * channel.number + 1, this.log, ordered);
     this.both = [this.everybody, this.alone];
   }
 
@@ -68,7 +72,12 @@ export class Lane {
 
   /** Whether the other session must know something even if nothing follows it. */
   get mustIntroduce() {
-    return this.moved && !this.named;
+    return !this.named && (this.moved || (this.lossy && this.owed));
+  }
+
+  /** Whether what is sent on it need not arrive, and so is in no log. */
+  get lossy() {
+    return this.channel.limits !== null;
   }
 
   /** How many messages are not known to have arrived. */
@@ -119,9 +128,10 @@ export class Lane {
       if (missed !== null) skips.push({ type: "skip", stream, to: missed });
       if (skip !== null) skips.push({ type: "skip", stream, to: skip });
     }
-    const { number: channel, name, delivery } = this.channel;
+    for (const each of this.both) each.namedAt = each.sent;
+    const { number: channel, name } = this.channel;
     const [everybody, alone] = [this.everybody.begin, this.alone.begin];
-    const rule = DELIVERIES.indexOf(delivery);
+    const rule = ruleOf(this.channel);
     return [{ type: "name", channel, rule, name, everybody, alone }, ...skips];
   }
 }
@@ -132,6 +142,8 @@ export class Outbox {
   ready = true; // It has nothing, as nothing was ever sent.
   /** How much the engine may hold. */
   window = new SendWindow();
+  /** Whether the engine's channel for what comes in any order is open. */
+  bulk = false;
   #channels;
   /** @type {Set<string> | null} */
   #listening = null;
@@ -318,17 +330,17 @@ export class Outbox {
   // --- what is sent -------------------------------------------------------------------
 
   /**
-   * Return the datagrams that fit the engine's window now.
+   * Return the datagrams that fit the engine's window now, each with its data channel.
    * @param {number} now
    */
   take(now) {
     const taken = [];
     const { window } = this;
     while (this.ready && !window.full) {
-      const writer = this.#datagram();
+      const { writer, way: channel } = this.#datagram();
       if (writer.size === 0) break;
       window.heldBytes += writer.size + OVERHEAD_BYTES;
-      taken.push(writer.finish());
+      taken.push({ channel, frame: writer.finish() });
     }
     if (taken.length > 0 && this.mustMeasure) window.filled(now);
     return taken;
@@ -351,16 +363,28 @@ export class Outbox {
    */
   takeOne() {
     const first = this.#next?.next ?? null;
-    return { next: this.#datagram().finish(), first };
+    return { next: this.#datagram().writer.finish(), first };
   }
 
-  /** Write the next datagram; there may be nothing in it. */
+  /** Write the next datagram, and choose its way; there may be nothing in it. */
   #datagram() {
     const writer = new Writer();
+    let way = CONTROL;
     for (let lane = this.#next; lane !== null; lane = this.#next) {
+      const wanted = this.#way(lane);
+      if (writer.size > 0 && wanted !== way) break;
+      way = wanted;
       if (!this.#serve(lane, writer) || writer.size >= BATCH_BYTES) break;
     }
-    return writer;
+    return { writer, way };
+  }
+
+  /**
+   * Return the data channel for what a lane has to send: no name may be overtaken.
+   * @param {Lane} lane
+   */
+  #way({ named, next }) {
+    return this.bulk && named && next?.free ? BULK : CONTROL;
   }
 
   /**

@@ -3,12 +3,14 @@
  * @module
  */
 
-import { NotListening, RoomClosed, ServerUnreachable, UnknownPeer } from "../errors.js";
+import {
+  MessageTooLarge, NotListening, RoomClosed, ServerUnreachable, UnknownPeer,
+} from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
-import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES } from "./frames.js";
+import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
@@ -34,7 +36,7 @@ import { Traffic } from "./traffic.js";
  *       channel: string }
  *   | { type: "send-all", messages: [channel: string, kind: number, payload: Uint8Array][] }
  *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
- *       priority: number, listen: boolean }
+ *       priority: number, listen: boolean, limits: import("./realtime.js").Limits | null }
  *   | { type: "close-channel", name: string }
  *   | { type: "flush", token: number, channel: string }
  *   | { type: "cancel", token: number }
@@ -573,9 +575,9 @@ export class Session {
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #openChannel({ name, delivery, priority, listen }, now, out) {
+  #openChannel({ name, delivery, priority, listen, limits }, now, out) {
     const known = this.#channels.size;
-    this.#channels.open(name, delivery, priority);
+    this.#channels.open(name, delivery, priority, limits);
     if (this.#channels.size > known) {
       this.#toAll({ type: "opened", channel: name }, now, out);
     }
@@ -693,8 +695,12 @@ export class Session {
    * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal({ to, channel }) {
+  #refusal({ to, channel, payload: { length } }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
+    if (this.#channels.get(channel).limits !== null && length > LOSSY_LIMIT_BYTES) {
+      const limit = `a message that may be lost has ${LOSSY_LIMIT_BYTES}`;
+      return new MessageTooLarge(`${length} bytes; ${limit}`);
+    }
     if (to === null) return null;
     const { id, sid } = partsOf(to);
     const link = this.#links.get(to);
@@ -720,6 +726,9 @@ export class Session {
   #accept({ token, to, channel, kind, payload }, now, out) {
     if (to === null) {
       this.#append([[channel, kind, payload]], now, out);
+    } else if (this.#channels.get(channel).limits !== null) {
+      const messages = [{ channel, number: null, kind, payload }];
+      this.#toLink(to, { type: "hasten", messages }, now, out);
     } else {
       this.#toLink(to, { type: "enqueue", channel, kind, payload }, now, out);
     }
@@ -733,12 +742,19 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #append(messages, now, out) {
+    /** @type {import("./realtime.js").Passing[]} */
+    const passing = [];
     for (const [channel, kind, payload] of messages) {
-      const small = payload.length <= LEAST_FRAGMENT_BYTES; // most are
-      const size = small ? FRAGMENT_BYTES : this.#fragmentBytes;
-      this.#channels.get(channel).log.append(kind, payload, size);
+      const { limits, log, count } = this.#channels.get(channel);
+      if (limits === null) {
+        const small = payload.length <= LEAST_FRAGMENT_BYTES; // most are
+        log.append(kind, payload, small ? FRAGMENT_BYTES : this.#fragmentBytes);
+      } else {
+        passing.push({ channel, number: count(), kind, payload });
+      }
     }
-    this.#toAll({ type: "appended" }, now, out);
+    if (passing.length > 0) this.#toAll({ type: "hasten", messages: passing }, now, out);
+    if (passing.length < messages.length) this.#toAll({ type: "appended" }, now, out);
   }
 
   /** How finely messages to everybody are to be cut: as the slowest link needs it. */

@@ -20,7 +20,7 @@ export const ACK_DELAY = 0.025;
  * One fragment in a log. `order` tells which of two streams' came first, `start` is its
  * position.
  * @typedef {{ order: number, start: number, kind: number, last: boolean,
- *   payload: Uint8Array }} Entry
+ *   payload: Uint8Array, first: boolean }} Entry
  */
 
 /**
@@ -78,10 +78,11 @@ export class Log {
     let start = 0;
     do {
       const part = payload.subarray(start, start + fragmentBytes);
+      const first = start === 0;
       start += fragmentBytes;
       const last = start >= payload.length;
       const order = this.#order();
-      this.#entries.push({ order, start: position, kind, last, payload: part });
+      this.#entries.push({ order, start: position, kind, last, payload: part, first });
       position += part.length + OVERHEAD_BYTES;
       number += 1;
     } while (start < payload.length);
@@ -169,19 +170,24 @@ export class Outgoing {
   ackedBytes = 0;
   /** The number of the next fragment for the current connection. */
   sent;
+  /** The number of the first fragment behind the name of its channel. */
+  namedAt = 0;
   /** The highest it ever was. */
   #most;
   #log;
   /** Where it began before `close`. @type {Begin | null} */
   #former = null;
+  #ordered;
 
   /**
    * Owe nothing yet.
    * @param {number} stream
    * @param {Log} log
+   * @param {boolean} [ordered] what need not be says where messages begin
    */
-  constructor(stream, log) {
+  constructor(stream, log, ordered = true) {
     this.stream = stream;
+    this.#ordered = ordered;
     this.begin = log.end;
     this.acked = log.end.number;
     this.sent = log.end.number;
@@ -229,6 +235,11 @@ export class Outgoing {
     this.attach();
     this.missed = this.begin;
     this.begin = this.#former ?? this.begin;
+  }
+
+  /** Whether fragments may overtake others: the recipient knows its channel. */
+  get free() {
+    return !this.#ordered && this.acked > this.namedAt;
   }
 
   /** Whether there is something to send. */
@@ -284,13 +295,15 @@ export class Outgoing {
   take(writer, room, before) {
     const begun = writer.size;
     while (this.sent < this.#log.end.number) {
-      const { order, start, kind, last, payload } = this.#log.entry(this.sent);
+      const entry = this.#log.entry(this.sent);
+      const { order, start, kind, last, payload } = entry;
+      const first = entry.first && !this.#ordered;
       const size = writer.size - begun;
       if ((size > 0 && size + payload.length > room) || order > before) break;
       if (start + payload.length + OVERHEAD_BYTES > this.limit) break;
       const { stream, sent: number } = this;
       this.sent += 1;
-      writer.put({ type: "fragment", stream, number, kind, last, payload });
+      writer.put({ type: "fragment", stream, number, kind, last, payload, first });
     }
     this.#most = Math.max(this.#most, this.sent);
   }

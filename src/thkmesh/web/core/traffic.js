@@ -3,6 +3,8 @@
  * @module
  */
 
+import { content } from "./frames.js";
+import { earlier, pack, Receiver, Sender } from "./realtime.js";
 import { Inbox } from "./receiving.js";
 import { Outbox } from "./sending.js";
 
@@ -14,6 +16,8 @@ export class Traffic {
   to;
   outbox;
   inbox;
+  sender = new Sender();
+  receiver = new Receiver();
   #channels;
 
   /**
@@ -39,6 +43,8 @@ export class Traffic {
   close() {
     this.outbox.close();
     this.inbox.close();
+    this.sender.close();
+    this.receiver.close();
   }
 
   /**
@@ -58,6 +64,37 @@ export class Traffic {
    */
   append(channel, kind, payload, fragmentBytes) {
     this.outbox.lane(this.#channels.get(channel)).log.append(kind, payload, fragmentBytes);
+  }
+
+  // --- what need not arrive -----------------------------------------------------------
+
+  /**
+   * Send messages that need not arrive, if the other side wants to hear them.
+   * @param {import("./realtime.js").Passing[]} messages
+   * @param {number} now
+   */
+  send(messages, now) {
+    for (const each of messages) {
+      const channel = this.#channels.get(each.channel);
+      if (channel.limits === null || !this.outbox.listens(channel)) continue;
+      const stream = 2 * channel.number + (each.number === null ? 1 : 0);
+      this.sender.send(stream, channel.limits, each, now);
+    }
+  }
+
+  /** When there is something to send of what need not arrive, or of reports. */
+  get due() {
+    return earlier(this.sender.deadline, this.receiver.deadline);
+  }
+
+  /**
+   * Yield the datagrams of what need not arrive, and how many messages are in each.
+   * @param {number} now
+   * @returns {Generator<{ datagram: Uint8Array, count: number }, void, void>}
+   */
+  * hasten(now) {
+    for (const { datagram } of pack(this.receiver.take(now))) yield { datagram, count: 0 };
+    yield* pack(this.sender.take(now));
   }
 
   // --- what is said -----------------------------------------------------------------
@@ -115,6 +152,12 @@ export class Traffic {
         if (message !== null) out.push(message);
         break;
       }
+      case "lossy":
+        this.#lossy(frame, now, out);
+        break;
+      case "report":
+        this.sender.heard(frame, now);
+        break;
       case "ack":
         this.outbox.acknowledge(frame.wants);
         break;
@@ -126,6 +169,11 @@ export class Traffic {
         for (const { channel, count } of this.outbox.listening(frame)) {
           out.push({ type: "dropped", to: this.to, channel, count });
         }
+        for (const each of this.#channels) {
+          if (this.outbox.listens(each)) continue;
+          this.sender.forget(2 * each.number);
+          this.sender.forget(2 * each.number + 1);
+        }
         break;
       case "name":
         this.inbox.name(frame, now);
@@ -136,6 +184,22 @@ export class Traffic {
         break;
       }
       default:
+    }
+  }
+
+  /**
+   * Take a message that need not arrive, if its channel is known and we want to hear it.
+   * @param {import("./frames.js").Lossy} frame
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #lossy(frame, now, out) {
+    const known = this.inbox.lossy(frame.stream);
+    if (known === null) return;
+    const { stream } = frame;
+    for (const { kind, payload } of this.receiver.receive(frame, now, known.ordered)) {
+      const data = content(kind, payload);
+      out.push({ type: "content-arrived", channel: known.name, data, stream, cost: 0 });
     }
   }
 }
