@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.frames import CHANNEL_NAME
+from thkmesh.core.packing import Packing
 from thkmesh.core.session_events import Deliver
 from thkmesh.crossing import Ledger
 from thkmesh.errors import ChannelClosed, InvalidArgument, MeshError
@@ -57,6 +58,7 @@ class Channel:
         """Use ``Room.channel``."""
         self.name = name
         self.asked = asked
+        self.packing = Packing(latest=asked[0] is Delivery.LATEST)
         self._room = room
         self._closed = False
         self._telling = threading.Lock()
@@ -73,7 +75,9 @@ class Channel:
 
     # --- sending --------------------------------------------------------------------
 
-    async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    async def send(
+        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message to everybody who has opened the channel, or to one of them.
 
         As ``Room.send``; the order of sending holds within the channel.
@@ -81,16 +85,21 @@ class Channel:
         Args:
             data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
             to: a peer or a peer's id; None means everybody.
+            key: with ``delivery="latest"``, what the data is the latest value of: 1 to 64
+                characters, or None if the channel has one value.
 
         Raises:
             ChannelClosed: the channel was closed.
+            ChannelFull: it holds as many keys, or bytes, of latest values as it may.
             NotListening: ``to`` has not opened the channel.
             MeshError: see ``Room.send``.
         """
         self.check_open()
-        await self._room.send_on(self.name, data, to)
+        await self._room.send_on(self.name, self.packing.pack(data, key), to)
 
-    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+    def send_nowait(
+        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message if that can be done without waiting; see ``send``.
 
         If it turns out later that it cannot reach ``to``, an ``Undelivered`` says so.
@@ -100,7 +109,7 @@ class Channel:
             MeshError: see ``send``.
         """
         self.check_open()
-        self._room.send_on_nowait(self.name, data, to)
+        self._room.send_on_nowait(self.name, self.packing.pack(data, key), to)
 
     async def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.

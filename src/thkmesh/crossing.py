@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from sys import getsizeof
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from thkmesh.core.credit import READ_BYTES
 from thkmesh.core.identity import SessionKey
@@ -148,13 +149,30 @@ class Ledger:
                 receipt.readers += 1
 
 
+class _Waiting(Struct):
+    """An event that waits to be taken; None in place of a value that has been superseded."""
+
+    size: int
+    event: Event | None
+    receipt: Receipt | None
+
+
+_Slot: TypeAlias = tuple[Peer, str, bool, str | None]
+
+
+def _slot(message: Message) -> _Slot:
+    """Return what a message is the latest value of."""
+    return message.peer, message.channel, message.direct, message.key
+
+
 class EventBuffer:
     """Events that wait to be taken; thread-safe.
 
     Each message has a receipt, which the ``Ledger`` gets once the message is taken.
     Messages beyond the limit are dropped and counted: a ``Lost`` stands where they
     would have stood. ``Refused`` is dropped too, because whoever misbehaves decides
-    how often. Other events are few and never dropped.
+    how often. Other events are few and never dropped. A value does not wait any longer
+    when a later one of its key comes; its receipt is given then.
     """
 
     def __init__(self, ledger: "Ledger", limit_bytes: int = BUFFER_BYTES) -> None:
@@ -162,19 +180,29 @@ class EventBuffer:
         self._ledger = ledger
         self._limit = limit_bytes
         self._bytes = 0
-        self._events: deque[tuple[int, Event, Receipt | None]] = deque()
+        self._events: deque[_Waiting] = deque()
+        self._values: dict[_Slot, _Waiting] = {}  # those of them that may be superseded
+        self._superseded = 0  # how many of them have been
         self._lock = threading.Lock()
         # Of each peer and channel, how many were dropped since an event was kept.
         self._dropped: dict[tuple[Peer, str], int] = {}
 
     def __len__(self) -> int:
         """Return how many events wait."""
-        return len(self._events) + len(self._dropped)
+        return len(self._events) - self._superseded + len(self._dropped)
 
-    def put(self, event: Event, receipt: "Receipt | None" = None) -> None:
-        """Add an event at the end, with the receipt for a message."""
+    def put(self, event: Event, receipt: "Receipt | None" = None, *, latest: bool = False) -> None:
+        """Add an event at the end, with the receipt for a message.
+
+        Args:
+            event: what happened.
+            receipt: to be given when it is taken.
+            latest: it is a value, and supersedes the former one of its key.
+        """
         size = _size(event)
         with self._lock:
+            if latest and isinstance(event, Message):
+                self._supersede(_slot(event))
             if self._bytes + size > (self._limit if receipt else self._limit // 4):
                 if isinstance(event, Message):
                     self._give(receipt)
@@ -185,38 +213,68 @@ class EventBuffer:
                     return
             if self._dropped:
                 self._tell_dropped()
-            self._events.append((size, event, receipt))
+            waiting = _Waiting(size, event, receipt)
+            self._events.append(waiting)
             self._bytes += size
+            if latest and isinstance(event, Message):
+                self._values[_slot(event)] = waiting
 
     def take(self) -> Event | None:
         """Return the first event, None if there is none."""
         with self._lock:
-            if not self._events:
+            first = self._next()
+            if first is None:
                 self._tell_dropped()
-                if not self._events:
-                    return None
-            size, event, receipt = self._events.popleft()
-            self._bytes -= size
-        if receipt is not None:
-            self._ledger.read(receipt)
-        return event
+                first = self._next()
+            if first is None:
+                return None
+            self._bytes -= first.size
+            if self._values and isinstance(first.event, Message):
+                self._values.pop(_slot(first.event), None)
+        if first.receipt is not None:
+            self._ledger.read(first.receipt)
+        return first.event
+
+    def _next(self) -> _Waiting | None:
+        """Take the first that has not been superseded."""
+        while self._events:
+            first = self._events.popleft()
+            if first.event is not None:
+                return first
+            self._superseded -= 1
+        return None
+
+    def _supersede(self, slot: _Slot) -> None:
+        """Have a value wait no longer."""
+        former = self._values.pop(slot, None)
+        if former is None:
+            return
+        self._bytes -= former.size
+        self._give(former.receipt)
+        former.event = former.receipt = None
+        self._superseded += 1
+        if self._superseded * 2 > len(self._events):
+            self._events = deque(each for each in self._events if each.event is not None)
+            self._superseded = 0
 
     def copy(self) -> "EventBuffer":
         """Return another buffer in which the same waits."""
         other = EventBuffer(self._ledger, self._limit)
         with self._lock:
-            self._ledger.share(each for _, _, each in self._events if each is not None)
+            self._ledger.share(each.receipt for each in self._events if each.receipt is not None)
             other._bytes = self._bytes
-            other._events.extend(self._events)
+            copies = {id(each): replace(each) for each in self._events if each.event is not None}
+            other._events.extend(copies.values())
+            other._values = {slot: copies[id(each)] for slot, each in self._values.items()}
             other._dropped.update(self._dropped)
         return other
 
     def let_go(self) -> None:
         """Give all receipts, so that nobody waits for who may never take what is here."""
         with self._lock:
-            for _, _, receipt in self._events:
-                self._give(receipt)
-            self._events = deque((size, event, None) for size, event, _ in self._events)
+            for each in self._events:
+                self._give(each.receipt)
+                each.receipt = None
 
     def _give(self, receipt: "Receipt | None") -> None:
         if receipt is not None:
@@ -224,6 +282,6 @@ class EventBuffer:
 
     def _tell_dropped(self) -> None:
         for (peer, channel), count in self._dropped.items():
-            self._events.append((_OVERHEAD_BYTES, Lost(peer, count, channel), None))
+            self._events.append(_Waiting(_OVERHEAD_BYTES, Lost(peer, count, channel), None))
             self._bytes += _OVERHEAD_BYTES
         self._dropped.clear()

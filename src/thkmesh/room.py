@@ -20,9 +20,10 @@ from collections.abc import AsyncIterator, Callable
 
 from thkmesh.channel import Channel, options
 from thkmesh.core import frames
-from thkmesh.core.channels import ROOM
+from thkmesh.core.channels import ROOM, Delivery
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Renew
+from thkmesh.core.packing import PLAIN, Packed
 from thkmesh.core.session_events import (
     Cancel,
     CloseChannel,
@@ -133,7 +134,8 @@ class Room:
         receipts: Mailbox[SessionEvent] = Mailbox(host.loop, self._command)
         self.ledger = Ledger(receipts.put)
         self._channels: dict[str, Channel] = {}
-        self._names = {ROOM}  # of all channels there ever were
+        # Of all channels there ever were, what is promised.
+        self._deliveries = {ROOM: Delivery.RELIABLE}
         # How many messages wait to be accepted, by channel and addressee.
         self._queued: dict[tuple[str, SessionKey | None], int] = {}
         # What was sent without waiting for an answer: on which channel, and to whom.
@@ -184,7 +186,7 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: called on another event loop, or after fork.
         """
-        await self.send_on(ROOM, data, to)
+        await self.send_on(ROOM, PLAIN.pack(data), to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``send``.
@@ -195,7 +197,7 @@ class Room:
             WouldWait: too much is waiting already; nothing was sent.
             MeshError: see ``send``.
         """
-        self.send_on_nowait(ROOM, data, to)
+        self.send_on_nowait(ROOM, PLAIN.pack(data), to)
 
     async def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.
@@ -225,7 +227,8 @@ class Room:
         Args:
             name: 1 to 64 characters of ``A-Z a-z 0-9 . _ -``; the same for everybody.
             delivery: what is promised of what we send: ``"reliable"``, everything once
-                and in order.
+                and in order; ``"latest"``, of each key the latest value, which who comes
+                later gets too. It holds for the name as long as we are in the room.
             priority: ``"high"``, ``"normal"`` or ``"low"``: while several channels have
                 something to send, they share the link 16 to 4 to 1.
             receive: False if we only send on it, and do not want to hear.
@@ -247,18 +250,19 @@ class Room:
             if found.asked != asked:
                 raise InvalidArgument(f"the channel {name} is open with other options")
             return found
-        if name not in self._names and len(self._names) == frames.CHANNEL_LIMIT:
+        if name not in self._deliveries and len(self._deliveries) == frames.CHANNEL_LIMIT:
             raise InvalidArgument(f"a session has at most {frames.CHANNEL_LIMIT - 1} channels")
-        self._names.add(name)
+        if self._deliveries.setdefault(name, asked[0]) is not asked[0]:
+            raise InvalidArgument(f"the channel {name} has had another delivery")
         self._channels[name] = channel = Channel(self, name, asked, keep=keep)
         self._commands.put(OpenChannel(name, *asked))
         return channel
 
     # --- what channels are made of ---------------------------------------------------
 
-    async def send_on(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    async def send_on(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``send``."""
-        post = self.prepare(data, to)
+        post = self.prepare(packed, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
         if not self._send_here(*post, channel):
@@ -269,9 +273,9 @@ class Room:
             self._streak = 0
             await asyncio.sleep(0)
 
-    def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    def send_on_nowait(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``send_nowait``."""
-        post = self.prepare(data, to)
+        post = self.prepare(packed, to)
         if not self._send_here(*post, channel):
             self.post_nowait(*post, channel)
 
@@ -291,34 +295,31 @@ class Room:
             self._commands.put(CloseChannel(channel.name))
 
     def prepare(
-        self, data: Data, to: Peer | str | None
-    ) -> tuple[SessionKey | None, frames.Kind, bytes]:
+        self, packed: Packed, to: Peer | str | None
+    ) -> tuple[SessionKey | None, int, bytes]:
         """Return to whom to send what; on any thread.
 
         Raises:
             MeshError: see ``send``.
         """
         require_context()
-        kind, payload = frames.encode(data)
         if self.closed:
             raise self.why_closed()
-        return None if to is None else self._find(to), kind, payload
+        return None if to is None else self._find(to), *packed
 
-    def _send_here(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> bool:
+    def _send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on the thread of the room's loop, if it need not wait."""
         if self._interruptible or not self._host.here:
             return False
         if self._runner is None or self._commands:
             return False
-        if to is None and self._runner.gather(kind, payload, channel):
+        # A value may be refused, which must be known at once.
+        gathers = to is None and self._deliveries[channel] is not Delivery.LATEST
+        if gathers and self._runner.gather(kind, payload, channel):
             return True
         return self._runner.send(to, kind, payload, channel)
 
-    def send_here(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> bool:
+    def send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on this thread, without a hop to the session's.
 
         Not for a thread in which ``KeyboardInterrupt`` may be raised meanwhile.
@@ -334,9 +335,7 @@ class Room:
             return False
         return self._runner.send(to, kind, payload, channel)
 
-    def post_nowait(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> None:
+    def post_nowait(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> None:
         """Send what was prepared, on the room's loop; see ``send_nowait``."""
         waiting = (channel, to) in self._queued or len(self._unsure) >= _UNSURE
         if waiting or (self._runner is not None and not self._runner.room_for(channel, to)):
@@ -346,9 +345,7 @@ class Room:
         self._unsure[token] = (channel, peer)
         self._commands.put(Send(token, to, kind, payload, channel))
 
-    async def post(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> None:
+    async def post(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
         stream = (channel, to)
         self._queued[stream] = self._queued.get(stream, 0) + 1

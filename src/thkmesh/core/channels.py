@@ -16,9 +16,10 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from thkmesh.core.frames import CHANNEL_LIMIT
+from thkmesh.core.latest import CompactedLog
 from thkmesh.core.streams import Log
 
-__all__ = ["ROOM", "Channel", "Channels", "Delivery", "Priority"]
+__all__ = ["ROOM", "RULES", "Channel", "Channels", "Delivery", "Priority"]
 
 ROOM: Final = ""
 """The name of the room's own channel."""
@@ -29,6 +30,12 @@ class Delivery(Enum):
 
     RELIABLE = "reliable"
     """Each arrives once, in the order of sending."""
+    LATEST = "latest"
+    """Of each key the latest value arrives, also at who comes later; see ``latest``."""
+
+
+RULES: Final = {Delivery.RELIABLE: 0, Delivery.LATEST: 2}
+"""The numbers of the rules on the wire."""
 
 
 class Priority(IntEnum):
@@ -55,7 +62,12 @@ class Channel:
     name: str
     delivery: Delivery
     priority: Priority
-    log: Log
+    log: Log | CompactedLog
+
+
+def log_of(delivery: Delivery, order: Iterator[int]) -> Log | CompactedLog:
+    """Return a log for messages of which that is promised; ``order`` as there."""
+    return CompactedLog(order) if delivery is Delivery.LATEST else Log(order)
 
 
 class Channels:
@@ -76,7 +88,8 @@ class Channels:
         found = self._named.get(name)
         if found is None:
             assert len(self._named) < CHANNEL_LIMIT, "whoever asks counts them"
-            found = Channel(len(self._named), name, delivery, priority, Log(self.order))
+            log = log_of(delivery, self.order)
+            found = Channel(len(self._named), name, delivery, priority, log)
             self._named[name] = found
         return found
 

@@ -288,9 +288,9 @@ class Link:
         return self._meter.quality
 
     @property
-    def unacknowledged(self) -> dict[str, int]:
-        """How many messages are not known to have arrived, by channel; none is left out."""
-        return self._outbox.unacknowledged
+    def undelivered(self) -> dict[str, int]:
+        """How many messages are lost if the other session is gone, by channel."""
+        return self._outbox.undelivered
 
     @property
     def assembling(self) -> int:

@@ -281,12 +281,14 @@ class ContentArrived(Struct, frozen=True):
         channel: the name of its channel.
         stream: what it came on; the odd ones are for us alone.
         cost: what must be ``Read`` of the stream for its sender to send more.
+        key: what it is the latest value of, maybe empty; None for any other message.
     """
 
     channel: str
     data: Data
     stream: int
     cost: int
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-from thkmesh.core.channels import Channels, Delivery
+from thkmesh.core.channels import RULES, Channels, Delivery
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.latest import LatestIncoming, unwrap
 from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
 from thkmesh.errors import InvalidMessage
@@ -23,8 +24,9 @@ class Inbox:
         """Know of no stream."""
         self._channels = channels
         self._budget = budget
-        self._streams: dict[int, Incoming] = {}
+        self._streams: dict[int, Incoming | LatestIncoming] = {}
         self._names: dict[int, str] = {}
+        self._latest: set[int] = set()  # channels of which the latest values are sent
         self._news: set[int] = set()
         self.begun = False
         """Whether the other side has ever sent anything, or could have."""
@@ -45,9 +47,11 @@ class Inbox:
         if known is None:
             if name.name in self._names.values():
                 raise InvalidMessage(f"two channels of the name {name.name}")
-            if name.rule >= len(Delivery):
+            if name.rule not in RULES.values():
                 raise InvalidMessage(f"an unknown delivery rule, {name.rule}")
             self._names[name.channel] = name.name
+            if name.rule == RULES[Delivery.LATEST]:
+                self._latest.add(name.channel)
         elif known != name.name:
             raise InvalidMessage(f"the channel {known} has another name, {name.name}")
         self._begin(2 * name.channel, name.everybody, now)
@@ -56,7 +60,8 @@ class Inbox:
     def _begin(self, stream: int, begin: Begin, now: float) -> None:
         incoming = self._streams.get(stream)
         if incoming is None:
-            self._streams[stream] = Incoming(begin, self._budget)
+            kind = LatestIncoming if stream >> 1 in self._latest else Incoming
+            self._streams[stream] = kind(begin, self._budget)
         elif incoming.pass_to(begin):
             self._tell(stream, now)
 
@@ -91,11 +96,14 @@ class Inbox:
         if whole is None or not heard:
             return None
         try:
-            data = content(whole.kind, whole.payload)
+            key, payload = None, whole.payload
+            if isinstance(incoming, LatestIncoming):
+                key, payload = unwrap(payload)
+            data = content(whole.kind, payload)
         except InvalidMessage:
             credit.read(whole.cost)
             raise
-        return ContentArrived(name, data, stream, whole.cost)
+        return ContentArrived(name, data, stream, whole.cost, key)
 
     def read(self, stream: int, size: int, now: float) -> None:
         """Take note that the application has read so much of a stream."""

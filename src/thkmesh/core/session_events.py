@@ -205,13 +205,15 @@ class Emit:
 class Deliver(Struct, frozen=True):
     """Tell the application of a message; what it has read is reported to the link.
 
-    ``FromLink(source, Read(stream, cost))`` does that, for one or for many.
+    ``FromLink(source, Read(stream, cost))`` does that, for one or for many. ``latest``: what
+    the same sender said under that key before, and nobody has read yet, has no value now.
     """
 
     message: Message
     source: SessionKey
     stream: int
     cost: int
+    latest: bool = False
 
 
 class Accepted(Struct, frozen=True):
