@@ -325,3 +325,66 @@ def test_a_message_counts_as_read_once_the_last_reader_has_taken_it() -> None:
     assert told == [FromLink(SOURCE, Read(0, READ_BYTES))]
     assert second.take() == Message(ADA, 1)
     assert len(told) == 1
+
+
+# --- latest values --------------------------------------------------------------------
+
+
+def value(key: str | None, number: int, peer: Peer = ADA, *, direct: bool = False) -> Message:
+    """Return a value that a peer said."""
+    return Message(peer, number, direct, "x", key)
+
+
+def test_a_value_waits_no_longer_when_a_later_one_comes() -> None:
+    """The newest of each key, sender and stream waits, in the order of sending."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    for number, said in enumerate(
+        (
+            value("a", 0),
+            value("b", 1),
+            value("a", 2, BOB),
+            value("a", 3, direct=True),
+            value(None, 4),
+            value("a", 5),
+            value("b", 6),
+            value(None, 7),
+        )
+    ):
+        buffer.put(said, receipt(READ_BYTES, stream=number), latest=True)
+    assert [each.event.stream for each in told if isinstance(each, FromLink)] == [0, 1, 4]
+    assert len(buffer) == 5
+    other = buffer.copy()
+    other.put(value("a", 8), latest=True)
+    assert [each.data for each in drained(other)] == [2, 3, 6, 7, 8]
+    assert [each.data for each in drained(buffer)] == [2, 3, 5, 6, 7]
+    buffer.put(value("a", 9), latest=True)
+    assert [each.data for each in drained(buffer)] == [9]
+
+
+def test_values_that_nobody_reads_take_no_more_memory() -> None:
+    """However often they change; and all receipts were given."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    buffer.put(Message(ADA, "a line that stays"), receipt(1))
+    tracemalloc.start()
+    for number in range(20_000):
+        buffer.put(value(str(number % 8), number), receipt(READ_BYTES), latest=True)
+    assert len(buffer) == 9
+    told_count = len(told)
+    told.clear()
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held_bytes < 100_000
+    assert told_count == 20_000 - 8
+    buffer.let_go()
+    assert [each.data for each in drained(buffer)] == ["a line that stays", *range(19_992, 20_000)]
+
+
+def test_what_is_no_value_supersedes_nothing() -> None:
+    """Though it looks the same, and if there was no room for a value it is told."""
+    buffer = unread(4000)
+    for number in range(3):
+        buffer.put(value("a", number))
+    buffer.put(Message(ADA, bytes(20_000), channel="x", key="b"), receipt(1), latest=True)
+    assert drained(buffer) == [value("a", 0), value("a", 1), value("a", 2), Lost(ADA, 1, "x")]

@@ -95,12 +95,14 @@ def unwrap(value: bytes) -> tuple[str, bytes]:
         InvalidMessage: it is malformed.
     """
     at, end = _key(value)
+    if end > len(value):
+        raise InvalidMessage("a frame that is cut off")
     try:
         key = value[at:end].decode()
     except UnicodeDecodeError as error:
         raise InvalidMessage(f"a malformed key: {error}") from None
-    if end > len(value) or len(key) > KEY_LENGTH:
-        raise InvalidMessage("a malformed key: it is cut off, or too long")
+    if len(key) > KEY_LENGTH:
+        raise InvalidMessage("a malformed key: it is too long")
     return key, value[end:]
 
 

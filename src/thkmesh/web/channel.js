@@ -7,8 +7,9 @@
  * @module
  */
 
-import { DELIVERIES, Priority } from "./core/channels.js";
+import { Priority, RULES } from "./core/channels.js";
 import { CHANNEL_NAME } from "./core/frames.js";
+import { pack } from "./core/packing.js";
 import { ChannelClosed, InvalidArgument } from "./errors.js";
 import { Readers } from "./readers.js";
 
@@ -16,8 +17,8 @@ import { Readers } from "./readers.js";
 /** @typedef {import("./events.js").Peer} Peer */
 /**
  * @typedef {object} ChannelOptions
- * @property {"reliable"} [delivery] what is promised of what we send: everything once and in
- *   order
+ * @property {"reliable" | "latest"} [delivery] what is promised of what we send: everything
+ *   once and in order; or of each key the latest value, which who comes later gets too
  * @property {"high" | "normal" | "low"} [priority] while several channels have something to
  *   send, they share the link 16 to 4 to 1
  * @property {boolean} [receive] false if we only send on it, and do not want to hear
@@ -29,9 +30,9 @@ import { Readers } from "./readers.js";
  * @typedef {object} ChannelRoom
  * @property {boolean} closed
  * @property {import("./readers.js").Ledger} ledger
- * @property {(channel: string, data: import("./events.js").Data,
+ * @property {(channel: string, packed: { kind: number, payload: Uint8Array },
  *   options: { to?: Peer | string, signal?: AbortSignal }) => Promise<void>} send
- * @property {(channel: string, data: import("./events.js").Data,
+ * @property {(channel: string, packed: { kind: number, payload: Uint8Array },
  *   to: Peer | string | undefined) => void} sendNow
  * @property {(channel: string, signal?: AbortSignal) => Promise<void>} flush
  * @property {(channel: Channel) => void} forget
@@ -48,8 +49,8 @@ export function checkedChannel(name, options) {
   if (typeof name !== "string" || !CHANNEL_NAME.test(name)) {
     throw new InvalidArgument("a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -");
   }
-  if (!DELIVERIES.includes(delivery)) {
-    throw new InvalidArgument(`delivery is one of ${DELIVERIES.join(", ")}`);
+  if (!Object.hasOwn(RULES, delivery)) {
+    throw new InvalidArgument(`delivery is one of ${Object.keys(RULES).join(", ")}`);
   }
   if (!Object.hasOwn(Priority, priority)) {
     throw new InvalidArgument(`priority is one of ${Object.keys(Priority).join(", ")}`);
@@ -62,6 +63,7 @@ export class Channel {
   /** What everybody knows it by. */
   name;
   #room;
+  #packing;
   #readers;
   #closed = false;
 
@@ -69,10 +71,12 @@ export class Channel {
    * Use `Room.channel`.
    * @param {ChannelRoom} room
    * @param {string} name
+   * @param {import("./core/packing.js").Packing} packing
    * @param {boolean} keep whether what comes waits for who iterates over it
    */
-  constructor(room, name, keep) {
+  constructor(room, name, packing, keep) {
     this.#room = room;
+    this.#packing = packing;
     this.name = name;
     /** @type {Readers<Message>} */
     this.#readers = new Readers(room.ledger, keep);
@@ -89,27 +93,37 @@ export class Channel {
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
    *   a string, bytes, or a JSON value; up to 8 MiB encoded
-   * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
-   *   id, else everybody
+   * @param {{ to?: Peer | string, key?: string | null, signal?: AbortSignal }} [options]
+   *   `to`: a peer or its id, else everybody; `key`: with delivery "latest", what the data is
+   *   the latest value of, 1 to 64 characters, absent if the channel has one value
    * @returns {Promise<void>}
    * @throws {ChannelClosed} the channel was closed
+   * @throws {ChannelFull} it holds as many keys, or bytes, of latest values as it may
    * @throws {NotListening} `to` has not opened the channel
    */
   async send(data, options = {}) {
     this.#check();
-    await this.#room.send(this.name, /** @type {import("./events.js").Data} */ (data), options);
+    await this.#room.send(this.name, this.#pack(data, options.key), options);
   }
 
   /**
    * Send a message if that can be done without waiting; see `send`.
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
-   * @param {{ to?: Peer | string }} [options]
+   * @param {{ to?: Peer | string, key?: string | null }} [options]
    * @throws {WouldWait} too much is waiting already; nothing was sent
    */
-  sendNow(data, { to } = {}) {
+  sendNow(data, { to, key } = {}) {
     this.#check();
-    this.#room.sendNow(this.name, /** @type {import("./events.js").Data} */ (data), to);
+    this.#room.sendNow(this.name, this.#pack(data, key), to);
+  }
+
+  /**
+   * @param {unknown} data
+   * @param {unknown} key
+   */
+  #pack(data, key) {
+    return pack(this.#packing, /** @type {import("./events.js").Data} */ (data), key);
   }
 
   /**
@@ -137,9 +151,10 @@ export class Channel {
    * Take a message; called by the room.
    * @param {Message} message
    * @param {import("./readers.js").Source} source
+   * @param {boolean} latest it supersedes what was said under its key before
    */
-  deliver(message, source) {
-    this.#readers.deliver(message, source);
+  deliver(message, source, latest) {
+    this.#readers.deliver(message, source, latest);
   }
 
   /**

@@ -115,13 +115,16 @@ export class Readers {
    * nobody reads anything yet, they wait.
    * @param {T} message
    * @param {Source} source
+   * @param {boolean} [latest] it supersedes what was said under its key before
    */
-  deliver(message, source) {
+  deliver(message, source, latest = false) {
     const begun = [...this.#all].filter((each) => each.begun);
     const counting = begun.length > 0 || this.taken ? begun : [...this.#all];
     const receipt = { ...source, readers: counting.length };
     if (counting.length === 0) this.#ledger.read(receipt);
-    for (const each of this.#all) each.put(message, counting.includes(each) ? receipt : null);
+    for (const each of this.#all) {
+      each.put(message, counting.includes(each) ? receipt : null, latest);
+    }
   }
 
   /** Give all receipts: what waits may never be taken. */

@@ -11,8 +11,9 @@
 
 import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
-import { CHANNEL_LIMIT, encode } from "./core/frames.js";
+import { CHANNEL_LIMIT } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
+import { pack, PLAIN } from "./core/packing.js";
 import { Session } from "./core/session.js";
 import { SendWindow } from "./core/window.js";
 import { Driver } from "./driver.js";
@@ -127,8 +128,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   #readers;
   /** @type {Map<string, { channel: Channel, asked: string }>} */
   #channels = new Map();
-  /** Of all channels there ever were. @type {Set<string>} */
-  #names = new Set([ROOM]);
+  /** Of all channels there ever were, what is promised. @type {Map<string, string>} */
+  #deliveries = new Map([[ROOM, "reliable"]]);
   #changed = () => this.#driver.feed({ type: "network-changed" });
   #shown = () => {
     if (document.visibilityState === "visible") this.#changed();
@@ -219,7 +220,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @returns {Promise<void>}
    */
   async send(data, options = {}) {
-    await this.#sendOn(ROOM, /** @type {import("./events.js").Data} */ (data), options);
+    const packed = pack(PLAIN, /** @type {import("./events.js").Data} */ (data));
+    await this.#sendOn(ROOM, packed, options);
   }
 
   /**
@@ -233,7 +235,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {WouldWait} too much is waiting already; nothing was sent
    */
   sendNow(data, { to } = {}) {
-    this.#sendOnNow(ROOM, /** @type {import("./events.js").Data} */ (data), to);
+    this.#sendOnNow(ROOM, pack(PLAIN, /** @type {import("./events.js").Data} */ (data)), to);
   }
 
   /**
@@ -267,11 +269,16 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       if (found.asked === asked) return found.channel;
       throw new InvalidArgument(`the channel ${name} is open with other options`);
     }
-    if (!this.#names.has(name) && this.#names.size === CHANNEL_LIMIT) {
+    const former = this.#deliveries.get(name);
+    if (former === undefined && this.#deliveries.size === CHANNEL_LIMIT) {
       throw new InvalidArgument(`a session has at most ${CHANNEL_LIMIT - 1} channels`);
     }
-    this.#names.add(name);
-    const channel = new Channel(this.#forChannels, name, receive && keep);
+    if (former !== undefined && former !== delivery) {
+      throw new InvalidArgument(`the channel ${name} has had another delivery`);
+    }
+    this.#deliveries.set(name, delivery);
+    const packing = { latest: delivery === "latest" };
+    const channel = new Channel(this.#forChannels, name, packing, receive && keep);
     this.#channels.set(name, { channel, asked });
     const shares = Priority[priority];
     this.#driver.feed({ type: "open-channel", name, delivery, priority: shares, listen: receive });
@@ -286,8 +293,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         return closed();
       },
       ledger: this.#ledger,
-      send: (channel, data, options) => this.#sendOn(channel, data, options),
-      sendNow: (channel, data, to) => this.#sendOnNow(channel, data, to),
+      send: (channel, packed, options) => this.#sendOn(channel, packed, options),
+      sendNow: (channel, packed, to) => this.#sendOnNow(channel, packed, to),
       flush: (channel, signal) => this.#flush(channel, signal),
       forget: (channel) => {
         const { name } = channel;
@@ -300,11 +307,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {import("./events.js").Data} data
+   * @param {{ kind: number, payload: Uint8Array }} packed
    * @param {{ to?: Peer | string, signal?: AbortSignal }} options
    */
-  async #sendOn(channel, data, { to, signal }) {
-    const { kind, payload } = encode(data);
+  async #sendOn(channel, { kind, payload }, { to, signal }) {
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
@@ -314,11 +320,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {import("./events.js").Data} data
+   * @param {{ kind: number, payload: Uint8Array }} packed
    * @param {Peer | string | undefined} to
    */
-  #sendOnNow(channel, data, to) {
-    const { kind, payload } = encode(data);
+  #sendOnNow(channel, { kind, payload }, to) {
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
     if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
@@ -717,7 +722,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   }
 
   /** @param {Extract<SessionOutput, { type: "deliver" }>} output */
-  #deliver({ message, source: to, stream, cost }) {
+  #deliver({ message, source: to, stream, cost, latest }) {
     const source = { to, stream, cost };
     if (message.channel === ROOM) {
       this.#readers.deliver(message, source);
@@ -727,7 +732,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     }
     const found = this.#channels.get(message.channel);
     if (found === undefined) this.#ledger.read({ ...source, readers: 0 });
-    else found.channel.deliver(message, source);
+    else found.channel.deliver(message, source, latest);
   }
 
   /** @param {string} line */

@@ -40,6 +40,20 @@ function sizeOf(data) {
 }
 
 /**
+ * Return what a message is the latest value of.
+ * @param {import("./events.js").Message} message
+ */
+function slotOf({ peer, channel, direct, key }) {
+  return JSON.stringify([peer.sid, peer.id, channel, direct, key]);
+}
+
+/**
+ * @template T
+ * @typedef {{ size: number, event: T | null, receipt: Receipt | null }} Waiting an event that
+ *   waits; null in place of a value that has been superseded
+ */
+
+/**
  * One reader's view of what happens in a room, or on a channel, in order.
  *
  * Iterating ends when the room is left or the channel closed, and throws if the room ended
@@ -53,9 +67,13 @@ export class Subscription {
   begun;
   #source;
   #ledger;
-  /** @type {Queue<{ size: number, event: T, receipt: Receipt | null }>} */
+  /** @type {Queue<Waiting<T>>} */
   #events = new Queue();
   #bytes = 0;
+  /** Those that may be superseded. @type {Map<string, Waiting<T>>} */
+  #values = new Map();
+  /** How many have been, and are in line. */
+  #superseded = 0;
   /** @type {Map<string, { peer: Peer, channel: string, count: number }>} */
   #dropped = new Map();
   /** @type {Queue<{ resolve: (result: IteratorResult<T, undefined>) => void,
@@ -77,8 +95,15 @@ export class Subscription {
     this.#ledger = ledger;
     this.begun = begun;
     if (other === null) return;
-    for (const { receipt } of other.#events) if (receipt !== null) receipt.readers += 1;
-    this.#events = new Queue(other.#events);
+    for (const each of other.#events) {
+      if (each.receipt !== null) each.receipt.readers += 1;
+      if (each.event !== null) this.#events.push({ ...each });
+    }
+    for (const each of this.#events) {
+      const { event } = each;
+      if (event?.type !== "message") continue;
+      if (other.#values.has(slotOf(event))) this.#values.set(slotOf(event), each);
+    }
     this.#bytes = other.#bytes;
     this.#dropped = new Map(other.#dropped);
   }
@@ -104,12 +129,37 @@ export class Subscription {
   /** Return the next event that is already here, else null. @returns {T | null} */
   takeNow() {
     this.begun = true;
-    if (this.#events.length === 0) this.#tellDropped();
-    const first = this.#events.shift();
-    if (first === undefined) return null;
-    this.#bytes -= first.size;
-    if (first.receipt !== null) this.#ledger.read(first.receipt);
-    return first.event;
+    if (this.#events.length === this.#superseded) this.#tellDropped();
+    for (let first = this.#events.shift(); first !== undefined; first = this.#events.shift()) {
+      const { size, event, receipt } = first;
+      if (event === null) {
+        this.#superseded -= 1;
+        continue;
+      }
+      this.#bytes -= size;
+      if (this.#values.size > 0 && event.type === "message") this.#values.delete(slotOf(event));
+      if (receipt !== null) this.#ledger.read(receipt);
+      return event;
+    }
+    return null;
+  }
+
+  /**
+   * Have a value wait no longer.
+   * @param {string} slot
+   */
+  #supersede(slot) {
+    const former = this.#values.get(slot);
+    if (former === undefined) return;
+    this.#values.delete(slot);
+    this.#bytes -= former.size;
+    if (former.receipt !== null) this.#ledger.read(former.receipt);
+    former.event = null;
+    former.receipt = null;
+    this.#superseded += 1;
+    if (this.#superseded * 2 <= this.#events.length) return;
+    this.#events = new Queue([...this.#events].filter(({ event }) => event !== null));
+    this.#superseded = 0;
   }
 
   /** Leaving a `for await` loop early keeps what follows for the next one. */
@@ -126,23 +176,27 @@ export class Subscription {
 
   /** Give the receipts for all that waits: it may never be taken. */
   letGo() {
-    const events = [...this.#events];
-    for (const { receipt } of events) if (receipt !== null) this.#ledger.read(receipt);
-    this.#events = new Queue(events.map((each) => ({ ...each, receipt: null })));
+    for (const each of this.#events) {
+      if (each.receipt !== null) this.#ledger.read(each.receipt);
+      each.receipt = null;
+    }
   }
 
   /**
    * Add an event at the end; called by the room.
    * @param {T} event
    * @param {Receipt | null} [receipt] what is owed to the sender of a message
+   * @param {boolean} [latest] it is a value, and supersedes the former one of its key
    */
-  put(event, receipt = null) {
+  put(event, receipt = null, latest = false) {
     const reader = this.#readers.shift();
     if (reader !== undefined) {
       if (receipt !== null) this.#ledger.read(receipt);
       reader.resolve({ done: false, value: event });
       return;
     }
+    const slot = latest && event.type === "message" ? slotOf(event) : null;
+    if (slot !== null) this.#supersede(slot);
     const size = event.type === "message" ? sizeOf(event.data) : OVERHEAD_BYTES;
     if (this.#bytes + size > (receipt === null ? BUFFER_BYTES / 4 : BUFFER_BYTES)) {
       if (event.type === "message") {
@@ -154,8 +208,10 @@ export class Subscription {
       if (event.type === "refused") return;
     }
     this.#tellDropped();
-    this.#events.push({ size, event, receipt });
+    const waiting = { size, event, receipt };
+    this.#events.push(waiting);
     this.#bytes += size;
+    if (slot !== null) this.#values.set(slot, waiting);
   }
 
   /** @param {import("./events.js").Message} message */

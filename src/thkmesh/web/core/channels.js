@@ -5,21 +5,31 @@
  */
 
 import { CHANNEL_LIMIT } from "./frames.js";
+import { CompactedLog } from "./latest.js";
 import { counter, Log } from "./streams.js";
 
 /** The name of the room's own channel. */
 export const ROOM = "";
-/** What is promised of the messages of a channel, by number. */
-export const DELIVERIES = Object.freeze(/** @type {const} */ (["reliable"]));
+/** What may be promised of the messages of a channel, and its number on the wire. */
+export const RULES = Object.freeze({ reliable: 0, latest: 2 });
 /** The share of a busy link that a channel gets. */
 export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
 
-/** @typedef {(typeof DELIVERIES)[number]} Delivery */
+/** @typedef {keyof typeof RULES} Delivery */
 /**
  * A channel that we send on; its streams are `2 * number` and one more.
  * @typedef {{ number: number, name: string, delivery: Delivery, priority: number,
- *   log: Log }} Channel
+ *   log: Log | CompactedLog }} Channel
  */
+
+/**
+ * Return a log for messages of which that is promised; `order` as there.
+ * @param {Delivery} delivery
+ * @param {() => number} order
+ */
+export function logOf(delivery, order) {
+  return delivery === "latest" ? new CompactedLog(order) : new Log(order);
+}
 
 /** All channels of a session. */
 export class Channels {
@@ -47,7 +57,7 @@ export class Channels {
     let found = this.#named.get(name);
     if (found === undefined) {
       if (this.#named.size >= CHANNEL_LIMIT) throw new Error("whoever asks counts them");
-      const log = new Log(this.order);
+      const log = logOf(delivery, this.order);
       found = { number: this.#named.size, name, delivery, priority, log };
       this.#named.set(name, found);
     }

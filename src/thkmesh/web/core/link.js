@@ -247,8 +247,8 @@ export class Link {
   }
 
   /** How many messages are not known to have arrived, by channel; none is left out. */
-  get unacknowledged() {
-    return this.#outbox.unacknowledged;
+  get undelivered() {
+    return this.#outbox.undelivered;
   }
 
   /** What the messages that have not come as a whole take here, in bytes. */

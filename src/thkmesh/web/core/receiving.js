@@ -5,8 +5,9 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { DELIVERIES } from "./channels.js";
+import { RULES } from "./channels.js";
 import { content } from "./frames.js";
+import { LatestIncoming, unwrap } from "./latest.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
 
 /** Seconds after which a message that is too large for what is free is tried again. */
@@ -16,9 +17,10 @@ const RETRY = 0.1;
 /** @typedef {import("./frames.js").Wants} Wants */
 /**
  * A message that is whole: the name of its channel, what it came on, and what must be read
- * of the stream for its sender to send more.
+ * of the stream for its sender to send more. `key`: what it is the latest value of, maybe
+ * empty; null for any other message.
  * @typedef {{ type: "content-arrived", channel: string, data: import("../events.js").Data,
- *   stream: number, cost: number }} ContentArrived
+ *   stream: number, cost: number, key: string | null }} ContentArrived
  */
 
 /** The receiving half of a link. */
@@ -29,10 +31,12 @@ export class Inbox {
   ackDue = null;
   #channels;
   #budget;
-  /** @type {Map<number, Incoming>} */
+  /** @type {Map<number, Incoming | LatestIncoming>} */
   #streams = new Map();
   /** @type {Map<number, string>} */
   #names = new Map();
+  /** Channels of which the latest values are sent. @type {Set<number>} */
+  #latest = new Set();
   /** @type {Set<number>} */
   #news = new Set();
 
@@ -65,10 +69,11 @@ export class Inbox {
       if ([...this.#names.values()].includes(name)) {
         throw new InvalidMessage(`two channels of the name ${name}`);
       }
-      if (rule >= DELIVERIES.length) {
+      if (!Object.values(RULES).some((known) => known === rule)) {
         throw new InvalidMessage(`an unknown delivery rule, ${rule}`);
       }
       this.#names.set(channel, name);
+      if (rule === RULES.latest) this.#latest.add(channel);
     } else if (known !== name) {
       throw new InvalidMessage(`the channel ${known} has another name, ${name}`);
     }
@@ -83,8 +88,10 @@ export class Inbox {
    */
   #begin(stream, begin, now) {
     const incoming = this.#streams.get(stream);
-    if (incoming === undefined) this.#streams.set(stream, new Incoming(begin, this.#budget));
-    else if (incoming.passTo(begin)) this.#tell(stream, now);
+    if (incoming === undefined) {
+      const Kind = this.#latest.has(stream >> 1) ? LatestIncoming : Incoming;
+      this.#streams.set(stream, new Kind(begin, this.#budget));
+    } else if (incoming.passTo(begin)) this.#tell(stream, now);
   }
 
   /**
@@ -110,9 +117,12 @@ export class Inbox {
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
     if (whole === null || !heard) return null;
-    const { kind, payload, cost } = whole;
+    const { kind, cost } = whole;
     try {
-      return { type: "content-arrived", channel, data: content(kind, payload), stream, cost };
+      const { key, payload } = incoming instanceof LatestIncoming
+        ? unwrap(whole.payload) : { key: null, payload: whole.payload };
+      const data = content(kind, payload);
+      return { type: "content-arrived", channel, data, stream, cost, key };
     } catch (error) {
       credit.read(cost);
       throw error;
@@ -161,7 +171,7 @@ export class Inbox {
     const wants = new Map();
     const waiting = new Set();
     for (const stream of [...this.#news].sort((a, b) => a - b)) {
-      const incoming = /** @type {Incoming} */ (this.#streams.get(stream));
+      const incoming = /** @type {Incoming | LatestIncoming} */ (this.#streams.get(stream));
       wants.set(stream, incoming.want());
       if (incoming.credit.waiting) waiting.add(stream);
     }

@@ -5,9 +5,10 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { DELIVERIES, ROOM } from "./channels.js";
+import { logOf, ROOM, RULES } from "./channels.js";
 import { Writer } from "./frames.js";
-import { Log, Outgoing } from "./streams.js";
+import { CompactedLog, LatestOutgoing } from "./latest.js";
+import { Outgoing } from "./streams.js";
 import { SendWindow } from "./window.js";
 
 /** Fragments share a datagram up to this size; a larger one has its own. */
@@ -20,6 +21,15 @@ const OVERHEAD_BYTES = 64;
 /** @typedef {import("./frames.js").Listen} Listen */
 /** @typedef {import("./frames.js").Wants} Wants */
 
+/**
+ * Return a place in a log.
+ * @param {number} stream
+ * @param {import("./streams.js").Log | CompactedLog} log
+ */
+function placeIn(stream, log) {
+  return log instanceof CompactedLog ? new LatestOutgoing(stream, log) : new Outgoing(stream, log);
+}
+
 /** One of our channels, as far as the other session is concerned. */
 export class Lane {
   channel;
@@ -29,7 +39,7 @@ export class Lane {
   everybody;
   /** Its place in `log`. */
   alone;
-  /** Its two places. @type {[Outgoing, Outgoing]} */
+  /** Its two places. @type {(Outgoing | LatestOutgoing)[]} */
   both;
   /** Whether the other session has been told what it must know first, for all we know. */
   named = false;
@@ -43,9 +53,9 @@ export class Lane {
    */
   constructor(channel, order) {
     this.channel = channel;
-    this.log = new Log(order);
-    this.everybody = new Outgoing(2 * channel.number, channel.log);
-    this.alone = new Outgoing(2 * channel.number + 1, this.log);
+    this.log = logOf(channel.delivery, order);
+    this.everybody = placeIn(2 * channel.number, channel.log);
+    this.alone = placeIn(2 * channel.number + 1, this.log);
     this.both = [this.everybody, this.alone];
   }
 
@@ -76,15 +86,18 @@ export class Lane {
     return this.everybody.unacknowledged + this.alone.unacknowledged;
   }
 
+  /** How many of them are lost if the other session is gone. */
+  get undelivered() {
+    return this.everybody.undelivered + this.alone.undelivered;
+  }
+
   /**
    * Return whether all before those numbers has arrived, or is not owed.
    * @param {number} everybody
    * @param {number} alone
    */
   reached(everybody, alone) {
-    const numbers = [everybody, alone];
-    return this.both.every(
-      ({ owed, acked }, each) => !owed || acked >= /** @type {number} */ (numbers[each]));
+    return this.everybody.reached(everybody) && this.alone.reached(alone);
   }
 
   /**
@@ -93,7 +106,7 @@ export class Lane {
    * @param {boolean} wanted
    */
   owe(wanted) {
-    const lost = wanted ? 0 : this.alone.unacknowledged;
+    const lost = wanted ? 0 : this.alone.undelivered;
     for (const each of this.both) {
       if (wanted) each.attach();
       else each.detach();
@@ -101,9 +114,19 @@ export class Lane {
     return lost;
   }
 
+  /** Owe current values again to who has perhaps not listened for a while. */
+  renew() {
+    for (const each of this.both) {
+      if (each instanceof LatestOutgoing) {
+        each.detach();
+        this.named = false;
+      }
+    }
+  }
+
   /** Whether the other session does not get all that it expects. */
   get moved() {
-    return this.both.some(({ skip, missed }) => skip !== null || missed !== null);
+    return this.both.some(({ moved }) => moved);
   }
 
   /**
@@ -121,7 +144,7 @@ export class Lane {
     }
     const { number: channel, name, delivery } = this.channel;
     const [everybody, alone] = [this.everybody.begin, this.alone.begin];
-    const rule = DELIVERIES.indexOf(delivery);
+    const rule = RULES[delivery];
     return [{ type: "name", channel, rule, name, everybody, alone }, ...skips];
   }
 }
@@ -189,8 +212,11 @@ export class Outbox {
     /** @type {{ channel: string, count: number }[]} */
     const lost = [];
     if (revision < this.#revision) return lost;
+    const missed = this.#listening !== null && revision > this.#revision + 1;
     this.#revision = revision;
     this.#listening = new Set(names);
+    // A change between the two: it may have thrown values away.
+    if (missed) for (const lane of this.#lanes) lane.renew();
     for (const lane of this.#lanes) {
       const count = lane.owe(this.listens(lane.channel) === true);
       if (count > 0) lost.push({ channel: lane.channel.name, count });
@@ -222,8 +248,8 @@ export class Outbox {
   get flight() {
     /** @type {Map<number, { acked: number, sent: number }>} */
     const flight = new Map();
-    for (const { stream, sent, acked, skip, missed } of this.#outgoing) {
-      if (sent > acked || skip !== null || missed !== null) flight.set(stream, { acked, sent });
+    for (const { stream, sent, acked, moved } of this.#outgoing) {
+      if (sent > acked || moved) flight.set(stream, { acked, sent });
     }
     return flight;
   }
@@ -243,6 +269,16 @@ export class Outbox {
     return counts;
   }
 
+  /** How many of them are lost if the other side is gone, by channel. */
+  get undelivered() {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const { channel, undelivered } of this.#lanes) {
+      if (undelivered > 0) counts.set(channel.name, undelivered);
+    }
+    return counts;
+  }
+
   // --- connections ------------------------------------------------------------------
 
   /** Begin with a new connection. */
@@ -250,8 +286,8 @@ export class Outbox {
     this.window = new SendWindow();
     for (const lane of this.#lanes) {
       lane.named = false;
-      for (const { sent, begin, skip, missed } of lane.both) {
-        if (sent > begin.number || skip !== null || missed !== null) this.ready = false;
+      for (const { sent, begin, moved } of lane.both) {
+        if (sent > begin.number || moved) this.ready = false;
       }
     }
   }
@@ -312,7 +348,7 @@ export class Outbox {
   cutLoose(channel) {
     const lane = this.lane(channel);
     lane.named = false;
-    return lane.everybody.cutLoose();
+    return /** @type {Outgoing} */ (lane.everybody).cutLoose(); // for values nobody waits
   }
 
   // --- what is sent -------------------------------------------------------------------

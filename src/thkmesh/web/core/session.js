@@ -10,6 +10,7 @@ import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
 import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
+import { CompactedLog } from "./latest.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
 import { linksWanted, Topology } from "./topology.js";
@@ -50,7 +51,7 @@ import { Traffic } from "./traffic.js";
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
- *       stream: number, cost: number }
+ *       stream: number, cost: number, latest: boolean }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -433,9 +434,10 @@ export class Session {
         // What stands behind a goodbye is nobody's.
         if (peer !== null) {
           const { channel, data, stream, cost } = output;
-          const direct = (stream & 1) === 1;
-          const message = /** @type {const} */ ({ type: "message", peer, data, direct, channel });
-          out.push({ type: "deliver", message, source: source.to, stream, cost });
+          const [direct, key, latest] = [(stream & 1) === 1, output.key || null, output.key !== null];
+          const type = /** @type {const} */ ("message");
+          const message = { type, peer, data, direct, channel, key };
+          out.push({ type: "deliver", message, source: source.to, stream, cost, latest });
         }
         break;
       case "messages-lost":
@@ -509,7 +511,7 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const undelivered = former.unacknowledged;
+    const { undelivered } = former;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
@@ -693,16 +695,20 @@ export class Session {
    * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal({ to, channel }) {
+  #refusal({ to, channel: name, payload }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (to === null) return null;
-    const { id, sid } = partsOf(to);
-    const link = this.#links.get(to);
-    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
-    if (link.listens(this.#channels.get(channel)) === false) {
-      return new NotListening(`${id} does not listen to the channel ${channel}`);
+    const channel = this.#channels.get(name);
+    let { log } = channel;
+    if (to !== null) {
+      const { id, sid } = partsOf(to);
+      const link = this.#links.get(to);
+      if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+      if (link.listens(channel) === false) {
+        return new NotListening(`${id} does not listen to the channel ${name}`);
+      }
+      log = link.lane(channel).log;
     }
-    return null;
+    return log instanceof CompactedLog ? log.refusal(payload) : null;
   }
 
   /** @param {Extract<SessionEvent, { type: "send" }>} send */
