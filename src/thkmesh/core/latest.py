@@ -163,8 +163,8 @@ class CompactedLog:
             return ChannelFull(text)
         return None
 
-    def append(self, kind: int, payload: bytes) -> None:
-        """Add a value in place of that which its key had."""
+    def append(self, kind: int, payload: bytes, *_: int) -> None:
+        """Add a value in place of that which its key had; it is never cut."""
         key = _key_of(payload)
         former = self._by_key.pop(key, None)
         if former is not None:
@@ -238,6 +238,10 @@ class LatestOutgoing:
     def detach(self) -> None:
         """Owe nothing."""
         self.owed = False
+
+    def close(self) -> None:
+        """Owe nothing, until ``again``."""
+        self.detach()
 
     def again(self) -> None:
         """Owe all current values to who may not know that it was owed nothing."""

@@ -288,6 +288,11 @@ class Link:
         return self._meter.quality
 
     @property
+    def unacknowledged(self) -> dict[str, int]:
+        """How many messages are not known to have arrived, by channel; none is left out."""
+        return self._outbox.unacknowledged
+
+    @property
     def undelivered(self) -> dict[str, int]:
         """How many messages are lost if the other session is gone, by channel."""
         return self._outbox.undelivered

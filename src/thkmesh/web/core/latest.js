@@ -124,11 +124,12 @@ export class CompactedLog {
   }
 
   /**
-   * Add a value in place of that which its key had.
+   * Add a value in place of that which its key had; it is never cut.
    * @param {number} kind
    * @param {Uint8Array} payload
+   * @param {...number} _
    */
-  append(kind, payload) {
+  append(kind, payload, ..._) {
     const { key } = unwrap(payload);
     const former = this.#byKey.get(key);
     if (former !== undefined) {
@@ -217,6 +218,11 @@ export class LatestOutgoing {
   /** Owe nothing. */
   detach() {
     this.owed = false;
+  }
+
+  /** Owe nothing, until `again`. */
+  close() {
+    this.detach();
   }
 
   /** Owe all current values to who may not know that it was owed nothing. */
