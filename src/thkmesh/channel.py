@@ -32,11 +32,14 @@ __all__ = ["Channel", "ChannelOptions", "options"]
 _PRIORITIES: Final = {each.name.lower(): each for each in Priority}
 _DELIVERIES: Final = {each.value: each for each in Delivery}
 
-ChannelOptions = tuple[Delivery, Priority, bool]
-"""How messages are delivered, how urgent they are, and whether we want to hear them."""
+ChannelOptions = tuple[Delivery, Priority, bool, bool | None]
+"""How messages are delivered, how urgent they are, whether we want to hear them, and whether
+they are compressed."""
 
 
-def options(name: str, delivery: str, priority: str, *, receive: bool) -> ChannelOptions:
+def options(
+    name: str, delivery: str, priority: str, *, receive: bool, compress: bool | None = None
+) -> ChannelOptions:
     """Return what was asked for.
 
     Raises:
@@ -48,7 +51,9 @@ def options(name: str, delivery: str, priority: str, *, receive: bool) -> Channe
         raise InvalidArgument(f"delivery is one of {', '.join(_DELIVERIES)}, not {delivery!r:.40}")
     if priority not in _PRIORITIES:
         raise InvalidArgument(f"priority is one of {', '.join(_PRIORITIES)}, not {priority!r:.40}")
-    return _DELIVERIES[delivery], _PRIORITIES[priority], receive
+    if compress not in {None, True, False}:
+        raise InvalidArgument(f"compress is True, False or None, not {compress!r:.40}")
+    return _DELIVERIES[delivery], _PRIORITIES[priority], receive, compress
 
 
 class Channel:
@@ -58,7 +63,7 @@ class Channel:
         """Use ``Room.channel``."""
         self.name = name
         self.asked = asked
-        self.packing = Packing(latest=asked[0] is Delivery.LATEST)
+        self.packing = Packing(latest=asked[0] is Delivery.LATEST, compress=asked[3])
         self._room = room
         self._closed = False
         self._telling = threading.Lock()

@@ -16,9 +16,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from thkmesh.core.credit import READ_BYTES
+from thkmesh.core.deflate import Deflated
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Read
+from thkmesh.core.link_events import Garbled, Read
 from thkmesh.core.session_events import FromLink, SessionEvent
+from thkmesh.errors import InvalidMessage
 from thkmesh.events import Data, Event, Lost, Message, Refused
 from thkmesh.peer import Peer
 
@@ -87,6 +89,9 @@ def _size(event: Event) -> int:
         return _OVERHEAD_BYTES
     if isinstance(event.data, bytes | str):
         return _OVERHEAD_BYTES + getsizeof(event.data)
+    unexpanded: object = event.data
+    if isinstance(unexpanded, Deflated):
+        return _OVERHEAD_BYTES + len(unexpanded.payload)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
     parts: list[Data] = [event.data]
@@ -126,6 +131,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._read: dict[tuple[SessionKey, int], int] = {}
         self._bytes = 0
+        self._refused: object = None  # several readers may find it
 
     def read(self, receipt: Receipt) -> None:
         """Take note that one reader has taken a message."""
@@ -142,6 +148,15 @@ class Ledger:
         for (source, stream), size in told.items():
             self._tell(FromLink(source, Read(stream, size)))
 
+    def refuse(self, message: Message, reason: str) -> None:
+        """Take note that what a message says cannot be made out; its sender is told once."""
+        with self._lock:
+            if self._refused is message.data:
+                return
+            self._refused = message.data
+        source = SessionKey(message.peer.id, message.peer.sid)
+        self._tell(FromLink(source, Garbled(reason)))
+
     def share(self, receipts: Iterable[Receipt]) -> None:
         """Have one more reader take those messages."""
         with self._lock:
@@ -149,7 +164,7 @@ class Ledger:
                 receipt.readers += 1
 
 
-class _Waiting(Struct):
+class _Waiting(Struct, gc=False):
     """An event that waits to be taken; None in place of a value that has been superseded."""
 
     size: int
@@ -208,6 +223,7 @@ class EventBuffer:
                     self._give(receipt)
                     source = (event.peer, event.channel)
                     self._dropped[source] = self._dropped.get(source, 0) + 1
+                    self._sweep()
                     return
                 if isinstance(event, Refused):
                     return
@@ -220,29 +236,33 @@ class EventBuffer:
                 self._values[_slot(event)] = waiting
 
     def take(self) -> Event | None:
-        """Return the first event, None if there is none."""
+        """Return the first event, None if there is none; what cannot be expanded is none."""
+        while True:
+            event = self._take()
+            data: object = event.data if isinstance(event, Message) else None
+            if not isinstance(data, Deflated) or not isinstance(event, Message):
+                return event
+            try:
+                return replace(event, data=data.expand())
+            except InvalidMessage as error:
+                self._ledger.refuse(event, str(error))
+
+    def _take(self) -> Event | None:
         with self._lock:
-            first = self._next()
-            if first is None:
+            if not self._events:
                 self._tell_dropped()
-                first = self._next()
-            if first is None:
-                return None
+                if not self._events:
+                    return None
+            first = self._events.popleft()
+            while first.event is None:  # never the last: that which superseded it follows
+                self._superseded -= 1
+                first = self._events.popleft()
             self._bytes -= first.size
             if self._values and isinstance(first.event, Message):
                 self._values.pop(_slot(first.event), None)
         if first.receipt is not None:
             self._ledger.read(first.receipt)
         return first.event
-
-    def _next(self) -> _Waiting | None:
-        """Take the first that has not been superseded."""
-        while self._events:
-            first = self._events.popleft()
-            if first.event is not None:
-                return first
-            self._superseded -= 1
-        return None
 
     def _supersede(self, slot: _Slot) -> None:
         """Have a value wait no longer."""
@@ -254,6 +274,11 @@ class EventBuffer:
         former.event = former.receipt = None
         self._superseded += 1
         if self._superseded * 2 > len(self._events):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go of the places of what has been superseded."""
+        if self._superseded:
             self._events = deque(each for each in self._events if each.event is not None)
             self._superseded = 0
 

@@ -294,6 +294,7 @@ class Room:
         delivery: str = "reliable",
         priority: str = "normal",
         receive: bool = True,
+        compress: bool | None = None,
     ) -> "Channel":
         """Open a channel: send on it, and hear what others send on it from now on.
 
@@ -306,7 +307,12 @@ class Room:
 
         async def open_it() -> None:
             inner = self._inner.channel(
-                name, delivery=delivery, priority=priority, receive=receive, keep=False
+                name,
+                delivery=delivery,
+                priority=priority,
+                receive=receive,
+                compress=compress,
+                keep=False,
             )
             found = self._channels.get(name)
             if found is None or found.inner is not inner:

@@ -6,9 +6,9 @@ varint (see ``varint``).
 ===========  ====================================================================
 first byte   the frame
 ===========  ====================================================================
-0x00 - 0x07  a fragment of a message: stream, number, length, payload. Bits 0 and
+0x00 - 0x0F  a fragment of a message: stream, number, length, payload. Bits 0 and
              1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
-             its last fragment
+             its last fragment, bit 3 if the message is deflated (see ``deflate``)
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
              ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
@@ -49,6 +49,7 @@ __all__ = [
     "BROADCAST",
     "CHANNEL_LIMIT",
     "CHANNEL_NAME",
+    "DEFLATED",
     "DIRECT",
     "FRAGMENT_BYTES",
     "LEAST_FRAGMENT_BYTES",
@@ -102,6 +103,9 @@ OVERHEAD_BYTES: Final = 64
 
 DATAGRAM_LIMIT_BYTES: Final = 64 * 1024
 """The largest datagram."""
+
+DEFLATED: Final = 0x08
+"""What is added to the kind of a message that is deflated."""
 
 _LAST: Final = 0x04
 _CONTROL: Final = 0x40
@@ -359,7 +363,7 @@ def parse(data: bytes) -> Iterator[Frame]:
             number, at = varint.read(data, at)
             payload, at = _sized(data, at)
             kind = head & ~_LAST
-            if kind > Kind.JSON:
+            if kind & ~DEFLATED > Kind.JSON:
                 raise InvalidMessage(f"a fragment of unknown kind {kind}")
             yield Fragment(stream, number, kind, head != kind, payload)
         elif head >= _SKIPPABLE:

@@ -59,6 +59,7 @@ from thkmesh.core.link_events import (
     Depart,
     Enqueue,
     FromEngine,
+    Garbled,
     Graded,
     LinkEvent,
     LinkOutput,
@@ -390,6 +391,8 @@ class Link:
                     self._tell_quality(out)
             case Read(stream=stream, size=size):
                 self._inbox.read(stream, size, now)
+            case Garbled(reason=reason):
+                self._garbled(reason, now, out)
             case CutLoose(channel=channel):
                 self._traffic.cut_loose(channel, out)
                 self._pump(now, out)
@@ -697,6 +700,13 @@ class Link:
                 self._frame(frame, now, out)
         except InvalidMessage as error:
             out.append(Misbehaved(self.to, error))
+            self._hang_up(out)
+            self._give_up(now, out)
+
+    def _garbled(self, reason: str, now: float, out: list[LinkOutput]) -> None:
+        """Have done with the connection that brought it, or would have."""
+        out.append(Misbehaved(self.to, InvalidMessage(reason)))
+        if self._open:
             self._hang_up(out)
             self._give_up(now, out)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from thkmesh.core import frames
+from thkmesh.core.deflate import deflate
 from thkmesh.core.latest import KEY_LENGTH, wrap
 from thkmesh.errors import InvalidArgument
 from thkmesh.events import Data
@@ -20,9 +21,11 @@ class Packing:
 
     Attributes:
         latest: messages are values, each under a key, maybe the empty one.
+        compress: whether to deflate: True bytes too, False nothing; None text and JSON alone.
     """
 
     latest: bool = False
+    compress: bool | None = None
 
     def pack(self, data: "Data | bytearray | memoryview", key: object = None) -> Packed:
         """Return the kind and the payload of a message.
@@ -32,11 +35,14 @@ class Packing:
             MessageTooLarge: the data is over the limit.
         """
         kind, payload = frames.encode(data)
-        if self.latest:
-            return kind, wrap(_checked(key), payload)
-        if key is not None:
-            raise InvalidArgument('only a channel with delivery="latest" has keys')
-        return kind, payload
+        if not self.latest:
+            if key is not None:
+                raise InvalidArgument('only a channel with delivery="latest" has keys')
+            return deflate(kind, payload, wanted=self.compress)
+        name = _checked(key)
+        value = wrap(name, payload)
+        small_kind, small = deflate(kind, payload, wanted=self.compress)
+        return (kind, value) if small is payload else (small_kind, wrap(name, small))
 
 
 PLAIN: Final = Packing()

@@ -5,7 +5,8 @@ from typing import Final
 
 from thkmesh.core.channels import RULES, Channels, Delivery
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.deflate import Deflated
+from thkmesh.core.frames import DEFLATED, Ack, Begin, Fragment, Name, Skip, Wants, content
 from thkmesh.core.latest import LatestIncoming, unwrap
 from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
@@ -99,7 +100,8 @@ class Inbox:
             key, payload = None, whole.payload
             if isinstance(incoming, LatestIncoming):
                 key, payload = unwrap(payload)
-            data = content(whole.kind, payload)
+            kind = whole.kind & ~DEFLATED
+            data = content(kind, payload) if kind == whole.kind else Deflated(kind, payload)
         except InvalidMessage:
             credit.read(whole.cost)
             raise

@@ -21,7 +21,7 @@ taken in something. Nobody halts a room.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
@@ -71,6 +71,7 @@ from thkmesh.errors import (
     UnknownPeer,
 )
 from thkmesh.events import (
+    Data,
     LeaveReason,
     LinkChanged,
     LinkState,
@@ -386,7 +387,8 @@ class Session:
             case link.ContentArrived(channel=channel, data=data, stream=stream, cost=cost):
                 if peer is not None:  # What stands behind a goodbye is nobody's.
                     key = output.key
-                    message = Message(peer, data, bool(stream & 1), channel, key or None)
+                    said = cast("Data", data)  # what is deflated is expanded when it is taken
+                    message = Message(peer, said, bool(stream & 1), channel, key or None)
                     out.append(Deliver(message, source.to, stream, cost, key is not None))
             case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:

@@ -203,7 +203,7 @@ class Emit:
 
 
 class Deliver(Struct, frozen=True):
-    """Tell the application of a message; what it has read is reported to the link.
+    """Tell the application of a message, maybe ``Deflated``; what it has read is reported.
 
     ``FromLink(source, Read(stream, cost))`` does that, for one or for many. ``latest``: what
     the same sender said under that key before, and nobody has read yet, has no value now.
