@@ -1,4 +1,4 @@
-"""Stories for the vectors of the session: channels of which the latest values count."""
+"""Stories for the vectors of the session: latest values, and what is deflated."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ from thkmesh.core import engine, frames, varint, wire
 from thkmesh.core import link_events as link
 from thkmesh.core.channels import RULES, Delivery, Priority
 from thkmesh.core.credit import WINDOW_BYTES
+from thkmesh.core.deflate import deflate
 from thkmesh.core.frames import FRAGMENT_BYTES, Begin, Kind
 from thkmesh.core.latest import wrap
 from thkmesh.core.packing import Packing
@@ -203,6 +204,32 @@ def _relayed(recorder: Recorder) -> None:
     story.run(11.0)
 
 
+def _deflated(recorder: Recorder) -> None:
+    """What is deflated comes as it is; what cannot be made out costs the connection."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.tell(OpenChannel("y", Delivery.LATEST, Priority.NORMAL, listen=True))
+    story.connect(ADA)
+    kind, payload = deflate(Kind.TEXT, b"x" * 2000)
+    story.frames(ADA, frames.Fragment(0, 0, kind, last=True, payload=payload))
+    value = varint.write(0) + wrap("k", payload)
+    story.frames(ADA, _name(), frames.Fragment(2, 0, kind, last=True, payload=value))
+    story.frames(ADA, frames.Fragment(0, 1, kind, last=False, payload=payload[:5]))
+    story.frames(ADA, frames.Fragment(0, 2, kind, last=True, payload=payload[5:]))
+    story.link(ADA, link.Garbled("a malformed message, not deflated as a whole"))
+    story.link(ADA, link.Garbled("a malformed message, not deflated as a whole"))
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    story.frames(ADA, frames.Fragment(0, 0, kind, last=False, payload=payload))
+    story.frames(ADA, frames.Fragment(0, 1, Kind.TEXT, last=True, payload=payload))
+    for odd in (0x03, 0x0B, 0x18):
+        story = Story(recorder)
+        story.enter(ADA)
+        story.connect(ADA)
+        story.frames(ADA, frames.Fragment(0, 0, odd, last=True, payload=payload))
+
+
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _sent,
     _again,
@@ -210,4 +237,5 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _heard,
     _mistakes,
     _relayed,
+    _deflated,
 )

@@ -11,6 +11,7 @@
 
 import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
+import { Deflated } from "./core/deflate.js";
 import { CHANNEL_LIMIT } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
 import { pack, PLAIN } from "./core/packing.js";
@@ -25,6 +26,7 @@ import { frozenPeer } from "./events.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
+import { Turns } from "./turns.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -124,6 +126,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Promise<void>} */
   #ended;
   #ledger;
+  /** What is being deflated, by channel; and events that wait for one to be expanded. */
+  #turns = new Turns();
+  #dispatches = new Turns();
   /** @type {Readers<MeshEvent>} */
   #readers;
   /** @type {Map<string, { channel: Channel, asked: string }>} */
@@ -162,6 +167,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     });
     this.#ledger = new Ledger(({ to, stream, cost: size }) => {
       this.#driver.feed({ type: "from-link", to, event: { type: "read", stream, size } });
+    }, ({ id, sid }, reason) => {
+      const event = /** @type {const} */ ({ type: "garbled", reason });
+      this.#driver.feed({ type: "from-link", to: sessionKey(id, sid), event });
     });
     this.#readers = new Readers(this.#ledger, options.receive);
   }
@@ -261,9 +269,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {RoomClosed} the room was left, or has ended
    */
   channel(name, options = {}) {
-    const { delivery, priority, receive, keep } = checkedChannel(name, options);
+    const { delivery, priority, receive, keep, compress } = checkedChannel(name, options);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
-    const asked = JSON.stringify([delivery, priority, receive]);
+    const asked = JSON.stringify([delivery, priority, receive, compress]);
     const found = this.#channels.get(name);
     if (found !== undefined && !found.channel.closed) {
       if (found.asked === asked) return found.channel;
@@ -277,7 +285,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       throw new InvalidArgument(`the channel ${name} has had another delivery`);
     }
     this.#deliveries.set(name, delivery);
-    const packing = { latest: delivery === "latest" };
+    const packing = { latest: delivery === "latest", compress };
     const channel = new Channel(this.#forChannels, name, packing, receive && keep);
     this.#channels.set(name, { channel, asked });
     const shares = Priority[priority];
@@ -307,10 +315,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {{ kind: number, payload: Uint8Array }} packed
+   * @param {import("./core/packing.js").Packed} packed
    * @param {{ to?: Peer | string, signal?: AbortSignal }} options
    */
-  async #sendOn(channel, { kind, payload }, { to, signal }) {
+  async #sendOn(channel, packed, options) {
+    const { smaller } = packed;
+    if (smaller === null && !this.#turns.busy(channel)) {
+      await this.#post(channel, packed, options);
+      return;
+    }
+    // It waits for its turn, but not for what becomes of those before it.
+    const { accepted } = await this.#turns.take(channel, async () => {
+      const accepted = this.#post(channel, await smaller?.() ?? packed, options);
+      accepted.catch(() => {}); // its caller is told
+      return { accepted };
+    });
+    await accepted;
+  }
+
+  /**
+   * @param {string} channel
+   * @param {import("./core/packing.js").Packed} packed
+   * @param {{ to?: Peer | string, signal?: AbortSignal }} options
+   */
+  async #post(channel, { kind, payload }, { to, signal }) {
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
@@ -320,13 +348,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {{ kind: number, payload: Uint8Array }} packed
+   * @param {import("./core/packing.js").Packed} packed
    * @param {Peer | string | undefined} to
    */
   #sendOnNow(channel, { kind, payload }, to) {
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
-    if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
+    // It is not deflated, and must not overtake what is being.
+    const behind = this.#unsure >= UNSURE || this.#turns.busy(channel);
+    if (behind || !this.#session.roomFor(channel, key)) {
       throw new WouldWait("too much is waiting to be sent");
     }
     const peer = typeof to === "string" ? this.peers.reverse().find(({ id }) => id === to) : to;
@@ -368,6 +398,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    */
   async #flush(channel, signal) {
     signal?.throwIfAborted();
+    if (this.#turns.busy(channel)) {
+      await unlessAborted(this.#turns.take(channel, async () => {}), signal);
+    }
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     await this.#settle(signal, (token) => ({ type: "flush", token, channel }));
   }
@@ -476,6 +509,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (!isSeconds(patience)) {
       throw new InvalidArgument("patience is a number of seconds, 0 or more");
     }
+    if (this.#turns.size > 0) await this.#turns.done();
     this.#driver.feed({ type: "leave", patience });
     await this.#ended;
   }
@@ -717,22 +751,50 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       if (event.state === "connected") this.#joined();
     }
     this.#readers.put(event);
-    this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
-    this.#log(describe(event));
+    this.#dispatch(event);
   }
 
   /** @param {Extract<SessionOutput, { type: "deliver" }>} output */
   #deliver({ message, source: to, stream, cost, latest }) {
     const source = { to, stream, cost };
     if (message.channel === ROOM) {
-      this.#readers.deliver(message, source);
-      this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
-      this.#log(describe(message));
+      const waits = isDeflated(message.data) || this.#dispatches.busy(ROOM);
+      const held = this.#readers.taken && waits;
+      const receipt = this.#readers.deliver(message, source, false, held);
+      this.#dispatch(message, held ? receipt : null);
       return;
     }
     const found = this.#channels.get(message.channel);
     if (found === undefined) this.#ledger.read({ ...source, readers: 0 });
     else found.channel.deliver(message, source, latest);
+  }
+
+  /**
+   * Tell listeners of an event, behind those before it; expand what it says for them.
+   * @param {MeshEvent} event
+   * @param {import("./readers.js").Receipt | null} [receipt] given when they have been told
+   */
+  #dispatch(event, receipt = null) {
+    const deflated = event.type === "message" && isDeflated(event.data) ? event.data : null;
+    if (deflated !== null && receipt === null) {
+      this.#log(describe(event)); // nobody listens
+      return;
+    }
+    const tell = (/** @type {MeshEvent} */ known) => {
+      this.dispatchEvent(new CustomEvent(known.type, { detail: known }));
+      this.#log(describe(known));
+    };
+    if (deflated === null && !this.#dispatches.busy(ROOM)) {
+      tell(event);
+      return;
+    }
+    void this.#dispatches.take(ROOM, async () => {
+      const known = deflated === null ? event
+        : await this.#ledger.expanded(
+          /** @type {import("./events.js").Message} */ (event), deflated);
+      if (known !== null) tell(known);
+      if (receipt !== null) this.#ledger.read(receipt);
+    });
   }
 
   /** @param {string} line */
@@ -771,6 +833,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
  */
 function iceServer({ urls, username, credential }) {
   return { urls, ...(username && { username }), ...(credential && { credential }) };
+}
+
+/**
+ * Return whether it is still as it came.
+ * @param {unknown} data
+ * @returns {data is Deflated}
+ */
+function isDeflated(data) {
+  return data instanceof Deflated;
 }
 
 /**

@@ -3,9 +3,11 @@
  * @module
  */
 
+import { Deflated } from "./core/deflate.js";
 import { Queue } from "./queue.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./readers.js").Receipt} Receipt */
 
@@ -25,11 +27,12 @@ const OVERHEAD_BYTES = 64;
 function sizeOf(data) {
   let total = 0;
   // Not recursive: how deep a peer nests its JSON is up to the peer.
-  const parts = [data];
+  const parts = [/** @type {import("./events.js").Data | Deflated | undefined} */ (data)];
   while (parts.length > 0) {
     const part = parts.pop();
     total += OVERHEAD_BYTES;
     if (typeof part === "string") total += 2 * part.length;
+    else if (part instanceof Deflated) total += part.payload.byteLength;
     else if (part instanceof Uint8Array) total += part.byteLength;
     else if (Array.isArray(part)) for (const item of part) parts.push(item);
     else if (typeof part === "object" && part !== null) {
@@ -46,6 +49,13 @@ function sizeOf(data) {
 function slotOf({ peer, channel, direct, key }) {
   return JSON.stringify([peer.sid, peer.id, channel, direct, key]);
 }
+
+/**
+ * Return whether it is still as it came.
+ * @param {unknown} data
+ * @returns {data is Deflated}
+ */
+const isDeflated = (data) => data instanceof Deflated;
 
 /**
  * @template T
@@ -74,6 +84,8 @@ export class Subscription {
   #values = new Map();
   /** How many have been, and are in line. */
   #superseded = 0;
+  /** The first of them, while what it says is being expanded. @type {Waiting<T> | null} */
+  #expanding = null;
   /** @type {Map<string, { peer: Peer, channel: string, count: number }>} */
   #dropped = new Map();
   /** @type {Queue<{ resolve: (result: IteratorResult<T, undefined>) => void,
@@ -86,7 +98,7 @@ export class Subscription {
   /**
    * Use `Room.subscribe` or `Channel.subscribe`.
    * @param {{ unsubscribe(subscription: Subscription<T>): void }} source
-   * @param {{ read(receipt: Receipt): void }} ledger
+   * @param {Pick<import("./readers.js").Ledger, "read" | "expanded">} ledger
    * @param {{ begun?: boolean, other?: Subscription<T> | null }} [options] `other`: begin
    *   with what this one has not handed out yet
    */
@@ -121,17 +133,28 @@ export class Subscription {
   next() {
     const event = this.takeNow();
     if (event !== null) return Promise.resolve({ done: false, value: event });
-    if (this.#error !== null) return Promise.reject(this.#error);
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    const more = this.#events.length > this.#superseded;
+    if (!more && this.#error !== null) return Promise.reject(this.#error);
+    if (!more && this.#ended) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
   }
 
   /** Return the next event that is already here, else null. @returns {T | null} */
   takeNow() {
     this.begun = true;
+    return this.#readers.length > 0 ? null : this.#take();
+  }
+
+  /** Take the first event; null if there is none, or it is being expanded. */
+  #take() {
     if (this.#events.length === this.#superseded) this.#tellDropped();
-    for (let first = this.#events.shift(); first !== undefined; first = this.#events.shift()) {
+    for (let { first } = this.#events; first !== undefined; { first } = this.#events) {
       const { size, event, receipt } = first;
+      if (event !== null && event.type === "message" && isDeflated(event.data)) {
+        void this.#expand(first, /** @type {T & Message} */ (event), event.data);
+        return null;
+      }
+      this.#events.shift();
       if (event === null) {
         this.#superseded -= 1;
         continue;
@@ -142,6 +165,43 @@ export class Subscription {
       return event;
     }
     return null;
+  }
+
+  /**
+   * Put what the first message says in its place; nothing, if that cannot be made out. It is
+   * taken then by who waits for it.
+   * @param {Waiting<T>} first
+   * @param {T & Message} message
+   * @param {Deflated} deflated
+   */
+  async #expand(first, message, deflated) {
+    if (this.#expanding === first) return;
+    this.#expanding = first;
+    const expanded = /** @type {T | null} */ (await this.#ledger.expanded(message, deflated));
+    if (first.event !== message) {
+      // Superseded meanwhile.
+    } else if (expanded === null) {
+      if (first.receipt !== null) this.#ledger.read(first.receipt);
+      this.#values.delete(slotOf(message));
+      first.event = null;
+      first.receipt = null;
+      this.#bytes -= first.size;
+      this.#superseded += 1;
+    } else {
+      first.event = expanded;
+    }
+    this.#expanding = null;
+    this.#serve();
+  }
+
+  /** Give those who wait what there is. */
+  #serve() {
+    while (this.#readers.length > 0) {
+      const value = this.#take();
+      if (value === null) break;
+      this.#readers.shift()?.resolve({ done: false, value });
+    }
+    if (this.#ended && this.#events.length === this.#superseded) this.#finish();
   }
 
   /**
@@ -189,10 +249,10 @@ export class Subscription {
    * @param {boolean} [latest] it is a value, and supersedes the former one of its key
    */
   put(event, receipt = null, latest = false) {
-    const reader = this.#readers.shift();
-    if (reader !== undefined) {
+    const idle = this.#readers.length > 0 && this.#events.length === this.#superseded;
+    if (idle && !(event.type === "message" && isDeflated(event.data))) {
       if (receipt !== null) this.#ledger.read(receipt);
-      reader.resolve({ done: false, value: event });
+      this.#readers.shift()?.resolve({ done: false, value: event });
       return;
     }
     const slot = latest && event.type === "message" ? slotOf(event) : null;
@@ -212,6 +272,7 @@ export class Subscription {
     this.#events.push(waiting);
     this.#bytes += size;
     if (slot !== null) this.#values.set(slot, waiting);
+    if (idle) this.#serve();
   }
 
   /** @param {import("./events.js").Message} message */
@@ -229,10 +290,17 @@ export class Subscription {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    if (this.#events.length === this.#superseded) this.#finish();
+  }
+
+  /** Tell those who wait that nothing comes. */
+  #finish() {
+    const error = this.#error;
     for (const { resolve, reject } of this.#readers) {
       if (error === null) resolve({ done: true, value: undefined });
       else reject(error);
     }
+    this.#readers = new Queue();
   }
 
   #tellDropped() {

@@ -28,6 +28,8 @@ export const BROADCAST = 0;
 export const DIRECT = 1;
 
 const VERSION = 1;
+/** What is added to the kind of a message that is deflated. */
+export const DEFLATED = 0x08;
 const LAST = 0x04;
 const CONTROL = 0x40;
 const ACK = 0x41;
@@ -308,7 +310,7 @@ function fragmentOf(head, reader) {
   const number = reader.number();
   const payload = reader.sized();
   const kind = head & ~LAST;
-  if (kind > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  if ((kind & ~DEFLATED) > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
   return { type: "fragment", stream, number, kind, last: head !== kind, payload };
 }
 

@@ -67,6 +67,7 @@ const CONTROL = 0;
  *   | { type: "listening" }
  *   | { type: "read", stream: number, size: number }
  *   | { type: "change", iceRestart: boolean }
+ *   | { type: "garbled", reason: string }
  *   | { type: "renew" }
  *   | { type: "network-changed" }
  *   | { type: "depart" }
@@ -356,6 +357,9 @@ export class Link {
       case "listening":
         this.#say(this.#traffic.listening(), out);
         this.#relay.resumeAgain();
+        break;
+      case "garbled":
+        this.#garbled(event.reason, now, out);
         break;
       case "read":
         this.#inbox.read(event.stream, event.size, now);
@@ -821,6 +825,19 @@ export class Link {
       this.#hangUp(out);
       this.#giveUp(now, out);
     }
+  }
+
+  /**
+   * Have done with the connection that brought what cannot be made out, or would have.
+   * @param {string} reason
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #garbled(reason, now, out) {
+    out.push({ type: "misbehaved", sender: this.to, error: new InvalidMessage(reason) });
+    if (!this.#open) return;
+    this.#hangUp(out);
+    this.#giveUp(now, out);
   }
 
   /**

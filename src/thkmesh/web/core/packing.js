@@ -4,30 +4,50 @@
  */
 
 import { InvalidArgument } from "../errors.js";
+import { deflate, isCandidate } from "./deflate.js";
 import { encode } from "./frames.js";
 import { KEY_LENGTH, wrap } from "./latest.js";
 
-/** The rules of one channel. @typedef {{ latest: boolean }} Packing */
+/**
+ * The rules of one channel. `compress`: true deflates bytes too, false nothing; null text and
+ * JSON alone.
+ * @typedef {{ latest: boolean, compress: boolean | null }} Packing
+ */
+/**
+ * A message as it travels; `smaller` returns it deflated, where that pays, null if that is
+ * certain not to.
+ * @typedef {{ kind: number, payload: Uint8Array, smaller: (() => Promise<Packed>) | null }} Packed
+ */
 /** The rules of the room itself. @type {Packing} */
-export const PLAIN = Object.freeze({ latest: false });
+export const PLAIN = Object.freeze({ latest: false, compress: null });
 
 /**
- * Return the kind and the payload of a message.
+ * Return a message as it travels.
  * @param {Packing} packing
  * @param {import("../events.js").Data} data
  * @param {unknown} [key]
+ * @returns {Packed}
  * @throws {InvalidArgument} the data or the key is none
  * @throws {MessageTooLarge} the data is over the limit
  */
-export function pack({ latest }, data, key) {
+export function pack({ latest, compress }, data, key) {
   const { kind, payload } = encode(data);
+  const smaller = isCandidate(kind, payload, compress) ? async () => (
+    { ...await deflate(kind, payload), smaller: null }) : null;
+  const plain = { kind, payload, smaller };
   const none = key === undefined || key === null;
   if (!latest) {
     if (!none) throw new InvalidArgument('only a channel with delivery "latest" has keys');
-    return { kind, payload };
+    return plain;
   }
   if (!none && (typeof key !== "string" || key === "")) {
     throw new InvalidArgument(`a key is text of 1 to ${KEY_LENGTH} characters, or absent`);
   }
-  return { kind, payload: wrap(none ? "" : key, payload) };
+  const name = none ? "" : key;
+  const value = { kind, payload: wrap(name, payload), smaller: null };
+  if (smaller === null) return value;
+  return { ...value, smaller: async () => {
+    const small = await smaller();
+    return { kind: small.kind, payload: wrap(name, small.payload), smaller: null };
+  } };
 }

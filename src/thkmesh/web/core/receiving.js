@@ -6,7 +6,8 @@
 
 import { InvalidMessage } from "../errors.js";
 import { RULES } from "./channels.js";
-import { content } from "./frames.js";
+import { Deflated } from "./deflate.js";
+import { content, DEFLATED } from "./frames.js";
 import { LatestIncoming, unwrap } from "./latest.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
 
@@ -19,8 +20,9 @@ const RETRY = 0.1;
  * A message that is whole: the name of its channel, what it came on, and what must be read
  * of the stream for its sender to send more. `key`: what it is the latest value of, maybe
  * empty; null for any other message.
- * @typedef {{ type: "content-arrived", channel: string, data: import("../events.js").Data,
- *   stream: number, cost: number, key: string | null }} ContentArrived
+ * @typedef {{ type: "content-arrived", channel: string,
+ *   data: import("../events.js").Data | Deflated, stream: number, cost: number,
+ *   key: string | null }} ContentArrived
  */
 
 /** The receiving half of a link. */
@@ -117,11 +119,12 @@ export class Inbox {
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
     if (whole === null || !heard) return null;
-    const { kind, cost } = whole;
+    const { cost } = whole;
+    const kind = whole.kind & ~DEFLATED;
     try {
       const { key, payload } = incoming instanceof LatestIncoming
         ? unwrap(whole.payload) : { key: null, payload: whole.payload };
-      const data = content(kind, payload);
+      const data = kind === whole.kind ? content(kind, payload) : new Deflated(kind, payload);
       return { type: "content-arrived", channel, data, stream, cost, key };
     } catch (error) {
       credit.read(cost);

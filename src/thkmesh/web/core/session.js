@@ -436,7 +436,9 @@ export class Session {
           const { channel, data, stream, cost } = output;
           const [direct, key, latest] = [(stream & 1) === 1, output.key || null, output.key !== null];
           const type = /** @type {const} */ ("message");
-          const message = { type, peer, data, direct, channel, key };
+          // What is deflated is expanded when it is taken.
+          const said = /** @type {import("../events.js").Data} */ (data);
+          const message = { type, peer, data: said, direct, channel, key };
           out.push({ type: "deliver", message, source: source.to, stream, cost, latest });
         }
         break;
