@@ -128,7 +128,7 @@ class Peer:
 
     async def open(self, channel: str) -> None:
         """Open a channel, and do not read it."""
-        self._room.channel(channel)
+        self._room.channel(channel, compress=False)
         tell("Opened", channel=channel)
 
     async def pour(self, channel: str, count: int, size: int) -> None:
@@ -136,7 +136,7 @@ class Peer:
         self._begin(self._pour(channel, count, size))
 
     async def _pour(self, channel: str, count: int, size: int) -> None:
-        opened = self._room.channel(channel)
+        opened = self._room.channel(channel, compress=False)
         for number in range(count):
             await opened.send(f"{number} ".ljust(size, "x"))
         await opened.flush()
@@ -148,7 +148,7 @@ class Peer:
 
     async def _drain(self, channel: str, count: int) -> None:
         numbers: list[int] = []
-        async for message in self._room.channel(channel):
+        async for message in self._room.channel(channel, compress=False):
             numbers.append(int(str(message.data).split(" ", 1)[0]))
             if len(numbers) == count:
                 break

@@ -31,11 +31,11 @@ test("a value travels with its key", () => {
 });
 
 test("only a channel of latest values has keys", () => {
-  const values = { latest: true };
+  const values = { latest: true, compress: null };
   const said = new TextEncoder().encode("hi");
-  assert.deepEqual(pack(values, "hi"), { kind: Kind.TEXT, payload: wrap("", said) });
-  assert.deepEqual(pack(values, "hi", "k"), { kind: Kind.TEXT, payload: wrap("k", said) });
-  assert.deepEqual(pack(PLAIN, "hi", null), { kind: Kind.TEXT, payload: said });
+  assert.deepEqual(pack(values, "hi"), { kind: Kind.TEXT, payload: wrap("", said), smaller: null });
+  assert.deepEqual(pack(values, "hi", "k"), { kind: Kind.TEXT, payload: wrap("k", said), smaller: null });
+  assert.deepEqual(pack(PLAIN, "hi", null), { kind: Kind.TEXT, payload: said, smaller: null });
   for (const [packing, key] of [[PLAIN, "k"], [values, ""], [values, 7]]) {
     assert.throws(() => pack(packing, "hi", key), InvalidArgument);
   }
