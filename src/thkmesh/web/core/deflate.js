@@ -17,7 +17,7 @@ const CHUNK_BYTES = 65_536;
  * So much is expanded at a time: some browsers expand all that they are given before
  * anybody can look at it, and that may be a thousand times as much.
  */
-const SLICE_BYTES = 4096;
+const SLICE_BYTES = 8192;
 
 /**
  * Return what comes out of a stream that is given some bytes.
