@@ -66,7 +66,7 @@ async def converse(ada: thkmesh.Room, state: thkmesh.Channel, page: PageMember) 
             if len(found) == 2 and found["k"] == 50:
                 break
     assert found == {"k": 50, "large": {"large": "x" * 50_000}}
-    said: list[thkmesh.Data] = [TEXT, "behind it", {"lines": TEXT.split(".")}]
+    said: list[thkmesh.Data] = [TEXT, "behind it", {"lines": [*TEXT.split(".")]}]
     for each in said:
         await ada.send(each, to=page.id)
 

@@ -34,7 +34,7 @@ async def test_what_is_deflated_comes_in_its_turn(
 ) -> None:
     """Text, JSON and bytes, small and large, on channels and in the room; latest values too."""
     ada, bob = two
-    said: list[thkmesh.Data] = [TEXT, "short", TEXT.encode(), {"lines": TEXT.split(".")}, [1]]
+    said: list[thkmesh.Data] = [TEXT, "short", TEXT.encode(), {"lines": [*TEXT.split(".")]}, [1]]
     here, there = [each.channel("x", compress=compress) for each in two]
     await ready(here, there)
     for each in said:
