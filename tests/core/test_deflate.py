@@ -12,6 +12,7 @@ from thkmesh.core.frames import DEFLATED, MESSAGE_LIMIT_BYTES, Kind, encode
 from thkmesh.core.latest import unwrap
 from thkmesh.core.packing import PLAIN, Packing
 from thkmesh.errors import InvalidMessage
+from thkmesh.events import Data
 
 NOISE = random.Random(1).randbytes(100_000)
 TEXT = b"so it goes, line after line. " * 1000
@@ -26,14 +27,15 @@ def raw(payload: bytes) -> bytes:
 @given(st.text(max_size=50), st.integers(1, 400))
 def test_what_is_deflated_is_smaller_and_says_the_same(word: str, count: int) -> None:
     """Else it is sent as it is."""
-    kind, payload = encode([word] * count)
+    said: Data = [word for _ in range(count)]
+    kind, payload = encode(said)
     small_kind, small = deflate(kind, payload)
     if small_kind == kind:
         assert small is payload
     else:
         assert small_kind == kind | DEFLATED
         assert len(small) * 8 < len(payload) * 7
-        assert Deflated(kind, small).expand() == [word] * count
+        assert Deflated(kind, small).expand() == said
 
 
 def test_only_what_may_pay_is_deflated() -> None:
