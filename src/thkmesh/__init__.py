@@ -25,6 +25,7 @@ from thkmesh.channel import Channel
 from thkmesh.core.engine import IceServer
 from thkmesh.errors import (
     ChannelClosed,
+    ChannelFull,
     EngineError,
     IdentityMismatch,
     InvalidArgument,
@@ -79,6 +80,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "Channel",
     "ChannelClosed",
+    "ChannelFull",
     "Data",
     "EngineError",
     "Event",

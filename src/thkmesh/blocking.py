@@ -53,10 +53,10 @@ class Inbox:
         self.keeps = keep
         self._wake = threading.Event()
 
-    def put(self, event: Event, receipt: Receipt | None = None) -> None:
+    def put(self, event: Event, receipt: Receipt | None = None, *, latest: bool = False) -> None:
         """Add an event; called on the session's thread."""
         if self.keeps:
-            self.events.put(event, receipt)
+            self.events.put(event, receipt, latest=latest)
 
     def put_passing(self, event: Event) -> None:
         """Add a message that need not arrive; called on the session's thread."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.frames import CHANNEL_NAME
+from thkmesh.core.packing import Packing
 from thkmesh.core.realtime import Limits
 from thkmesh.core.session_events import Deliver
 from thkmesh.crossing import Ledger
@@ -33,9 +34,31 @@ __all__ = ["Asked", "Channel", "ChannelOptions", "options"]
 _PRIORITIES: Final = {each.name.lower(): each for each in Priority}
 _DELIVERIES: Final = {each.value: each for each in Delivery}
 
-ChannelOptions = tuple[Delivery, Priority, bool, Limits | None]
-"""How messages are delivered, how urgent they are, whether we want to hear them, and how long
-one is tried that need not arrive."""
+
+@dataclass(frozen=True, slots=True)
+class ChannelOptions:
+    """What was asked for of a channel.
+
+    Attributes:
+        delivery: what is promised of what we send.
+        limits: how long a message is tried that need not arrive; None where it must.
+        priority: how urgent it is.
+        receive: whether we want to hear what others send.
+        compress: whether messages are compressed; see ``Packing``.
+    """
+
+    delivery: Delivery
+    limits: Limits | None
+    priority: Priority
+    receive: bool
+    compress: bool | None
+
+    @property
+    def packing(self) -> Packing:
+        """How messages become what travels."""
+        lossy = self.limits is not None
+        return Packing(latest=self.delivery is Delivery.LATEST, lossy=lossy, compress=self.compress)
+
 
 LIFE_TIME_LIMIT: Final = 65.535
 RETRANSMITS_LIMIT: Final = 65535
@@ -85,7 +108,8 @@ class Asked:
             )
         if self.ordered not in (None, found is Delivery.RELIABLE):
             raise InvalidArgument(
-                "delivery 'reliable' is ordered, and 'unordered' is not: leave one of them out"
+                f"delivery {delivery} and ordered={self.ordered} contradict each other: "
+                "leave one of them out"
             )
         return found, None
 
@@ -114,7 +138,9 @@ class Asked:
         return None if seconds is None else float(seconds)
 
 
-def options(name: str, asked: Asked, priority: str, *, receive: bool) -> ChannelOptions:
+def options(
+    name: str, asked: Asked, priority: str, *, receive: bool, compress: bool | None = None
+) -> ChannelOptions:
     """Return what was asked for.
 
     Raises:
@@ -125,7 +151,9 @@ def options(name: str, asked: Asked, priority: str, *, receive: bool) -> Channel
     delivery, limits = asked.rule()
     if priority not in _PRIORITIES:
         raise InvalidArgument(f"priority is one of {', '.join(_PRIORITIES)}, not {priority!r:.40}")
-    return delivery, _PRIORITIES[priority], receive, limits
+    if compress not in {None, True, False}:
+        raise InvalidArgument(f"compress is True, False or None, not {compress!r:.40}")
+    return ChannelOptions(delivery, limits, _PRIORITIES[priority], receive, compress)
 
 
 class Channel:
@@ -135,10 +163,13 @@ class Channel:
         """Use ``Room.channel``."""
         self.name = name
         self.asked = asked
+        self.packing = asked.packing
         self._room = room
         self._closed = False
         self._telling = threading.Lock()
-        self._main: Subscription[Message] = Subscription(self, keep=keep and asked[2], begun=False)
+        self._main: Subscription[Message] = Subscription(
+            self, keep=keep and asked.receive, begun=False
+        )
         self.readers: tuple[Reader, ...] = (self._main,)
 
     async def __aenter__(self) -> Self:
@@ -151,7 +182,9 @@ class Channel:
 
     # --- sending --------------------------------------------------------------------
 
-    async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    async def send(
+        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message to everybody who has opened the channel, or to one of them.
 
         As ``Room.send``; the order of sending holds within the channel, unless it was opened
@@ -161,16 +194,21 @@ class Channel:
             data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded, or 1,100 bytes
                 where messages may be lost.
             to: a peer or a peer's id; None means everybody.
+            key: with ``delivery="latest"``, what the data is the latest value of: 1 to 64
+                characters, or None if the channel has one value.
 
         Raises:
             ChannelClosed: the channel was closed.
+            ChannelFull: it holds as many keys, or bytes, of latest values as it may.
             NotListening: ``to`` has not opened the channel.
             MeshError: see ``Room.send``.
         """
         self.check_open()
-        await self._room.send_on(self.name, data, to)
+        await self._room.send_on(self.name, self.packing.pack(data, key), to)
 
-    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+    def send_nowait(
+        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message if that can be done without waiting; see ``send``.
 
         If it turns out later that it cannot reach ``to``, an ``Undelivered`` says so.
@@ -180,7 +218,7 @@ class Channel:
             MeshError: see ``send``.
         """
         self.check_open()
-        self._room.send_on_nowait(self.name, data, to)
+        self._room.send_on_nowait(self.name, self.packing.pack(data, key), to)
 
     async def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.

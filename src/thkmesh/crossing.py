@@ -10,14 +10,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from sys import getsizeof
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from thkmesh.core.credit import READ_BYTES
+from thkmesh.core.deflate import Deflated
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Read
+from thkmesh.core.link_events import Garbled, Read
 from thkmesh.core.session_events import FromLink, SessionEvent
+from thkmesh.errors import InvalidMessage
 from thkmesh.events import Data, Event, Lost, Message, Refused
 from thkmesh.peer import Peer
 
@@ -98,6 +101,9 @@ def _size(event: Event) -> int:
         return _OVERHEAD_BYTES
     if isinstance(event.data, bytes | str):
         return _OVERHEAD_BYTES + getsizeof(event.data)
+    unexpanded: object = event.data
+    if isinstance(unexpanded, Deflated):
+        return _OVERHEAD_BYTES + len(unexpanded.payload)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
     parts: list[Data] = [event.data]
@@ -137,6 +143,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._read: dict[tuple[SessionKey, int], int] = {}
         self._bytes = 0
+        self._refused: object = None  # several readers may find it
 
     def read(self, receipt: Receipt) -> None:
         """Take note that one reader has taken a message."""
@@ -153,11 +160,36 @@ class Ledger:
         for (source, stream), size in told.items():
             self._tell(FromLink(source, Read(stream, size)))
 
+    def refuse(self, message: Message, reason: str) -> None:
+        """Take note that what a message says cannot be made out; its sender is told once."""
+        with self._lock:
+            if self._refused is message.data:
+                return
+            self._refused = message.data
+        source = SessionKey(message.peer.id, message.peer.sid)
+        self._tell(FromLink(source, Garbled(reason)))
+
     def share(self, receipts: Iterable[Receipt]) -> None:
         """Have one more reader take those messages."""
         with self._lock:
             for receipt in receipts:
                 receipt.readers += 1
+
+
+class _Waiting(Struct, gc=False):
+    """An event that waits to be taken; None in place of a value that has been superseded."""
+
+    size: int
+    event: Event | None
+    receipt: Receipt | None
+
+
+_Slot: TypeAlias = tuple[Peer, str, bool, str | None]
+
+
+def _slot(message: Message) -> _Slot:
+    """Return what a message is the latest value of."""
+    return message.peer, message.channel, message.direct, message.key
 
 
 class EventBuffer:
@@ -166,7 +198,8 @@ class EventBuffer:
     Each message has a receipt, which the ``Ledger`` gets once the message is taken.
     Messages beyond the limit are dropped and counted: a ``Lost`` stands where they
     would have stood. ``Refused`` is dropped too, because whoever misbehaves decides
-    how often. Other events are few and never dropped.
+    how often. Other events are few and never dropped. A value does not wait any longer
+    when a later one of its key comes; its receipt is given then.
 
     Messages that need not arrive wait apart, without receipts: of those the newest are
     kept, and the others counted in ``skipped``. When both wait, they take turns.
@@ -177,7 +210,9 @@ class EventBuffer:
         self._ledger = ledger
         self._limit = limit_bytes
         self._bytes = 0
-        self._events: deque[tuple[int, Event, Receipt | None]] = deque()
+        self._events: deque[_Waiting] = deque()
+        self._values: dict[_Slot, _Waiting] = {}  # those of them that may be superseded
+        self._superseded = 0  # how many of them have been
         self._lock = threading.Lock()
         # Of each peer and channel, how many were dropped since an event was kept.
         self._dropped: dict[tuple[Peer, str], int] = {}
@@ -190,7 +225,7 @@ class EventBuffer:
 
     def __len__(self) -> int:
         """Return how many events wait."""
-        return len(self._events) + len(self._dropped) + len(self._passing)
+        return len(self._events) - self._superseded + len(self._dropped) + len(self._passing)
 
     def put_passing(self, event: Event) -> None:
         """Add a message that need not arrive; the oldest are dropped for it."""
@@ -202,25 +237,48 @@ class EventBuffer:
                 self._passing_bytes -= self._passing.popleft()[0]
                 self.skipped += 1
 
-    def put(self, event: Event, receipt: "Receipt | None" = None) -> None:
-        """Add an event at the end, with the receipt for a message."""
+    def put(self, event: Event, receipt: "Receipt | None" = None, *, latest: bool = False) -> None:
+        """Add an event at the end, with the receipt for a message.
+
+        Args:
+            event: what happened.
+            receipt: to be given when it is taken.
+            latest: it is a value, and supersedes the former one of its key.
+        """
         size = _size(event)
         with self._lock:
+            if latest and isinstance(event, Message):
+                self._supersede(_slot(event))
             if self._bytes + size > (self._limit if receipt else self._limit // 4):
                 if isinstance(event, Message):
                     self._give(receipt)
                     source = (event.peer, event.channel)
                     self._dropped[source] = self._dropped.get(source, 0) + 1
+                    self._sweep()
                     return
                 if isinstance(event, Refused):
                     return
             if self._dropped:
                 self._tell_dropped()
-            self._events.append((size, event, receipt))
+            waiting = _Waiting(size, event, receipt)
+            self._events.append(waiting)
             self._bytes += size
+            if latest and isinstance(event, Message):
+                self._values[_slot(event)] = waiting
 
     def take(self) -> Event | None:
-        """Return the first event, None if there is none."""
+        """Return the first event, None if there is none; what cannot be expanded is none."""
+        while True:
+            event = self._take()
+            data: object = event.data if isinstance(event, Message) else None
+            if not isinstance(data, Deflated) or not isinstance(event, Message):
+                return event
+            try:
+                return replace(event, data=data.expand())
+            except InvalidMessage as error:
+                self._ledger.refuse(event, str(error))
+
+    def _take(self) -> Event | None:
         with self._lock:
             if not self._events:
                 self._tell_dropped()
@@ -232,19 +290,44 @@ class EventBuffer:
             self._passed = False
             if not self._events:
                 return None
-            size, event, receipt = self._events.popleft()
-            self._bytes -= size
-        if receipt is not None:
-            self._ledger.read(receipt)
-        return event
+            first = self._events.popleft()
+            while first.event is None:  # never the last: that which superseded it follows
+                self._superseded -= 1
+                first = self._events.popleft()
+            self._bytes -= first.size
+            if self._values and isinstance(first.event, Message):
+                self._values.pop(_slot(first.event), None)
+        if first.receipt is not None:
+            self._ledger.read(first.receipt)
+        return first.event
+
+    def _supersede(self, slot: _Slot) -> None:
+        """Have a value wait no longer."""
+        former = self._values.pop(slot, None)
+        if former is None:
+            return
+        self._bytes -= former.size
+        self._give(former.receipt)
+        former.event = former.receipt = None
+        self._superseded += 1
+        if self._superseded * 2 > len(self._events):
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go of the places of what has been superseded."""
+        if self._superseded:
+            self._events = deque(each for each in self._events if each.event is not None)
+            self._superseded = 0
 
     def copy(self) -> "EventBuffer":
         """Return another buffer in which the same waits."""
         other = EventBuffer(self._ledger, self._limit)
         with self._lock:
-            self._ledger.share(each for _, _, each in self._events if each is not None)
+            self._ledger.share(each.receipt for each in self._events if each.receipt is not None)
             other._bytes = self._bytes
-            other._events.extend(self._events)
+            copies = {id(each): replace(each) for each in self._events if each.event is not None}
+            other._events.extend(copies.values())
+            other._values = {slot: copies[id(each)] for slot, each in self._values.items()}
             other._dropped.update(self._dropped)
             other._passing.extend(self._passing)
             other._passing_bytes = self._passing_bytes
@@ -253,9 +336,9 @@ class EventBuffer:
     def let_go(self) -> None:
         """Give all receipts, so that nobody waits for who may never take what is here."""
         with self._lock:
-            for _, _, receipt in self._events:
-                self._give(receipt)
-            self._events = deque((size, event, None) for size, event, _ in self._events)
+            for each in self._events:
+                self._give(each.receipt)
+                each.receipt = None
 
     def _give(self, receipt: "Receipt | None") -> None:
         if receipt is not None:
@@ -263,6 +346,6 @@ class EventBuffer:
 
     def _tell_dropped(self) -> None:
         for (peer, channel), count in self._dropped.items():
-            self._events.append((_OVERHEAD_BYTES, Lost(peer, count, channel), None))
+            self._events.append(_Waiting(_OVERHEAD_BYTES, Lost(peer, count, channel), None))
             self._bytes += _OVERHEAD_BYTES
         self._dropped.clear()

@@ -14,6 +14,7 @@
     ├── UnknownPeer            the addressee is not in the room
     ├── NotListening           the addressee does not listen to that channel
     ├── ChannelClosed          the channel was closed
+    ├── ChannelFull            a channel of latest values holds as many as it may
     ├── WouldWait              send_nowait() would have to wait
     ├── InvalidArgument        an argument has the wrong form (also a ValueError)
     ├── WrongContext           called after fork, or the plain face inside a loop
@@ -30,6 +31,7 @@ is our bug.
 
 __all__ = [
     "ChannelClosed",
+    "ChannelFull",
     "EngineError",
     "IdentityMismatch",
     "InvalidArgument",
@@ -98,6 +100,10 @@ class NotListening(MeshError):
 
 class ChannelClosed(MeshError):
     """The channel was closed; nothing more can be sent on it."""
+
+
+class ChannelFull(MeshError):
+    """A channel of latest values holds as many keys or bytes as it may; the text says which."""
 
 
 class WouldWait(MeshError):

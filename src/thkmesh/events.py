@@ -162,13 +162,15 @@ class Message(Struct, frozen=True):
     """A message from a peer: ``str``, ``bytes``, or a JSON value.
 
     ``direct`` is True when it was sent to us alone, False for the whole room.
-    ``channel`` is the name of its channel, empty for that of the room itself.
+    ``channel`` is the name of its channel, empty for that of the room itself. ``key`` says
+    what it is the latest value of, on a channel of such values; None where there is none.
     """
 
     peer: Peer
     data: Data
     direct: bool = False
     channel: str = ""
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

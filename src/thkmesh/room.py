@@ -23,6 +23,7 @@ from thkmesh.core import frames
 from thkmesh.core.channels import ROOM, Delivery
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Renew
+from thkmesh.core.packing import PLAIN, Packed
 from thkmesh.core.realtime import Limits
 from thkmesh.core.session_events import (
     Cancel,
@@ -41,7 +42,6 @@ from thkmesh.errors import (
     InvalidArgument,
     JoinError,
     MeshError,
-    MessageTooLarge,
     RoomClosed,
     ServerUnreachable,
     UnknownPeer,
@@ -187,7 +187,7 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: called on another event loop, or after fork.
         """
-        await self.send_on(ROOM, data, to)
+        await self.send_on(ROOM, PLAIN.pack(data), to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``send``.
@@ -198,7 +198,7 @@ class Room:
             WouldWait: too much is waiting already; nothing was sent.
             MeshError: see ``send``.
         """
-        self.send_on_nowait(ROOM, data, to)
+        self.send_on_nowait(ROOM, PLAIN.pack(data), to)
 
     async def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.
@@ -222,6 +222,7 @@ class Room:
         max_packet_life_time: float | None = None,
         priority: str = "normal",
         receive: bool = True,
+        compress: bool | None = None,
         keep: bool = True,
     ) -> Channel:
         """Open a channel: send on it, and hear what others send on it from now on.
@@ -231,9 +232,11 @@ class Room:
         Args:
             name: 1 to 64 characters of ``A-Z a-z 0-9 . _ -``; the same for everybody.
             delivery: what is promised of what we send. ``"reliable"``: everything once and
-                in order. ``"unordered"``: everything once. ``"realtime"``: what is not late
-                and not lost, in order, up to 1,100 bytes each. None: what the next three
-                amount to, else ``"reliable"``.
+                in order. ``"unordered"``: everything once. ``"latest"``: of each key the
+                latest value, which who comes later gets too. ``"realtime"``: what is not
+                late and not lost, in order, up to 1,100 bytes each. None: what the next
+                three amount to, else ``"reliable"``. It holds for the name as long as we
+                are in the room.
             ordered: False: without ``"realtime"`` and limits that is ``"unordered"``, with
                 them a message is delivered also behind a later one.
             max_retransmits: a message is sent again so often, at most, then given up.
@@ -241,6 +244,8 @@ class Room:
             priority: ``"high"``, ``"normal"`` or ``"low"``: while several channels have
                 something to send, they share the link 16 to 4 to 1.
             receive: False if we only send on it, and do not want to hear.
+            compress: whether messages of over 1 KiB travel compressed where that saves an
+                eighth: None, text and JSON do; True, bytes too; False, nothing does.
             keep: False if nobody will iterate over the channel itself, only over its
                 subscriptions.
 
@@ -253,8 +258,8 @@ class Room:
         """
         require_context()
         wanted = Asked(delivery, ordered, max_retransmits, max_packet_life_time)
-        asked = options(name, wanted, priority, receive=receive)
-        rule = asked[0], asked[3]
+        asked = options(name, wanted, priority, receive=receive, compress=compress)
+        rule = asked.delivery, asked.limits
         if self.closed:
             raise self.why_closed()
         found = self._channels.get(name)
@@ -267,14 +272,15 @@ class Room:
         if self._rules.setdefault(name, rule) != rule:
             raise InvalidArgument(f"the channel {name} was open with another delivery")
         self._channels[name] = channel = Channel(self, name, asked, keep=keep)
-        self._commands.put(OpenChannel(name, *asked))
+        opening = OpenChannel(name, asked.delivery, asked.priority, asked.receive, asked.limits)
+        self._commands.put(opening)
         return channel
 
     # --- what channels are made of ---------------------------------------------------
 
-    async def send_on(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    async def send_on(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``send``."""
-        post = self.prepare(data, to, channel)
+        post = self.prepare(packed, to)
         if asyncio.get_running_loop() is not self._loop:
             raise WrongContext("a room is used on the event loop it was joined on")
         if not self._send_here(*post, channel):
@@ -285,9 +291,9 @@ class Room:
             self._streak = 0
             await asyncio.sleep(0)
 
-    def send_on_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    def send_on_nowait(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``send_nowait``."""
-        post = self.prepare(data, to, channel)
+        post = self.prepare(packed, to)
         if not self._send_here(*post, channel):
             self.post_nowait(*post, channel)
 
@@ -307,37 +313,31 @@ class Room:
             self._commands.put(CloseChannel(channel.name))
 
     def prepare(
-        self, data: Data, to: Peer | str | None, channel: str
-    ) -> tuple[SessionKey | None, frames.Kind, bytes]:
+        self, packed: Packed, to: Peer | str | None
+    ) -> tuple[SessionKey | None, int, bytes]:
         """Return to whom to send what; on any thread.
 
         Raises:
             MeshError: see ``send``.
         """
         require_context()
-        kind, payload = frames.encode(data)
-        if self._rules[channel][1] is not None and len(payload) > frames.LOSSY_LIMIT_BYTES:
-            limit = f"where messages may be lost, one may have {frames.LOSSY_LIMIT_BYTES}"
-            raise MessageTooLarge(f"{len(payload)} bytes; {limit}")
         if self.closed:
             raise self.why_closed()
-        return None if to is None else self._find(to), kind, payload
+        return None if to is None else self._find(to), *packed
 
-    def _send_here(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> bool:
+    def _send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on the thread of the room's loop, if it need not wait."""
         if self._interruptible or not self._host.here:
             return False
         if self._runner is None or self._commands:
             return False
-        if to is None and self._runner.gather(kind, payload, channel):
+        # A value may be refused, which must be known at once.
+        gathers = to is None and self._rules[channel][0] is not Delivery.LATEST
+        if gathers and self._runner.gather(kind, payload, channel):
             return True
         return self._runner.send(to, kind, payload, channel)
 
-    def send_here(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> bool:
+    def send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on this thread, without a hop to the session's.
 
         Not for a thread in which ``KeyboardInterrupt`` may be raised meanwhile.
@@ -353,9 +353,7 @@ class Room:
             return False
         return self._runner.send(to, kind, payload, channel)
 
-    def post_nowait(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> None:
+    def post_nowait(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> None:
         """Send what was prepared, on the room's loop; see ``send_nowait``."""
         waiting = (channel, to) in self._queued or len(self._unsure) >= _UNSURE
         if waiting or (self._runner is not None and not self._runner.room_for(channel, to)):
@@ -365,9 +363,7 @@ class Room:
         self._unsure[token] = (channel, peer)
         self._commands.put(Send(token, to, kind, payload, channel))
 
-    async def post(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> None:
+    async def post(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> None:
         """Send what was prepared, on the room's loop; see ``send``."""
         stream = (channel, to)
         self._queued[stream] = self._queued.get(stream, 0) + 1

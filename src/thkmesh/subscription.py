@@ -29,8 +29,11 @@ class Reader(Protocol):
         """Whether somebody reads it, or is certain to."""
         ...
 
-    def put(self, event: Event, receipt: Receipt | None = None) -> None:
-        """Take an event, with the receipt for a message; called on the session's thread."""
+    def put(self, event: Event, receipt: Receipt | None = None, *, latest: bool = False) -> None:
+        """Take an event, with the receipt for a message; called on the session's thread.
+
+        ``latest``: it supersedes what was said under its key before.
+        """
 
     def put_passing(self, event: Event) -> None:
         """Take a message that need not arrive; called on the session's thread."""
@@ -58,7 +61,8 @@ def hand_out(readers: Iterable[Reader], output: Deliver, ledger: Ledger) -> None
     if not counting:
         ledger.read(receipt)
     for reader in takers:
-        reader.put(output.message, receipt if reader in counting else None)
+        given = receipt if reader in counting else None
+        reader.put(output.message, given, latest=output.latest)
 
 
 def count_out(readers: Iterable[Reader]) -> None:
@@ -160,10 +164,10 @@ class Subscription(Generic[_Taken]):
         self.let_go()
         self._wake.set()
 
-    def put(self, event: Event, receipt: Receipt | None = None) -> None:
+    def put(self, event: Event, receipt: Receipt | None = None, *, latest: bool = False) -> None:
         """Add an event; called on the session's thread."""
         if self.keeps:
-            self._buffer.put(event, receipt)
+            self._buffer.put(event, receipt, latest=latest)
 
     def put_passing(self, event: Event) -> None:
         """Add a message that need not arrive; called on the session's thread."""

@@ -34,11 +34,11 @@ from typing import Any, Self, TypeVar
 from thkmesh import room as asynchronous
 from thkmesh.blocking import Inbox, Subscription, call, require_no_loop
 from thkmesh.channel import Channel as AsyncChannel
-from thkmesh.core import frames
 from thkmesh.core.channels import ROOM
 from thkmesh.core.engine import IceServer
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.identity import SessionKey
+from thkmesh.core.packing import PLAIN, Packed
 from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.errors import MeshError
 from thkmesh.events import Data, Event, Message, ServerState
@@ -129,17 +129,17 @@ class _Work:
         require_no_loop()
         self.call(work)
 
-    def send(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    def send(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``Room.send``."""
         require_no_loop()
-        post = self._inner.prepare(data, to, channel)
+        post = self._inner.prepare(packed, to)
         if not self._send_here(*post, channel):
             self.call(self._inner.post(*post, channel))
 
-    def send_nowait(self, channel: str, data: Data, to: Peer | str | None) -> None:
+    def send_nowait(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``Room.send_nowait``."""
         require_no_loop()
-        post = self._inner.prepare(data, to, channel)
+        post = self._inner.prepare(packed, to)
 
         async def send() -> None:
             self._inner.post_nowait(*post, channel)
@@ -147,9 +147,7 @@ class _Work:
         if not self._send_here(*post, channel):
             self.call(send())
 
-    def _send_here(
-        self, to: SessionKey | None, kind: frames.Kind, payload: bytes, channel: str
-    ) -> bool:
+    def _send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on this thread, if it need not wait.
 
         Ctrl-C strikes the main thread, and must not strike it inside the session.
@@ -269,7 +267,7 @@ class Room:
             RoomClosed: the room was left, or has ended.
             WrongContext: inside a running event loop, or after fork.
         """
-        self._work.send(ROOM, data, to)
+        self._work.send(ROOM, PLAIN.pack(data), to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``thkmesh.Room``.
@@ -278,7 +276,7 @@ class Room:
             WouldWait: too much is waiting already; nothing was sent.
             MeshError: see ``send``.
         """
-        self._work.send_nowait(ROOM, data, to)
+        self._work.send_nowait(ROOM, PLAIN.pack(data), to)
 
     def flush(self) -> None:
         """Wait until all that was sent so far has arrived; see ``thkmesh.Room``.
@@ -299,6 +297,7 @@ class Room:
         max_packet_life_time: float | None = None,
         priority: str = "normal",
         receive: bool = True,
+        compress: bool | None = None,
     ) -> "Channel":
         """Open a channel: send on it, and hear what others send on it from now on.
 
@@ -318,6 +317,7 @@ class Room:
                 max_packet_life_time=max_packet_life_time,
                 priority=priority,
                 receive=receive,
+                compress=compress,
                 keep=False,
             )
             found = self._channels.get(name)
@@ -411,16 +411,18 @@ class Channel:
         if not forked():
             self.close()
 
-    def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    def send(self, data: Data, *, to: Peer | str | None = None, key: str | None = None) -> None:
         """Send a message; see ``thkmesh.Channel.send`` and, for waiting, ``Room.send``.
 
         Raises:
             MeshError: see there.
         """
         self.inner.check_open()
-        self._work.send(self.name, data, to)
+        self._work.send(self.name, self.inner.packing.pack(data, key), to)
 
-    def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
+    def send_nowait(
+        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message if that can be done without waiting; see ``send``.
 
         Raises:
@@ -428,7 +430,7 @@ class Channel:
             MeshError: see ``send``.
         """
         self.inner.check_open()
-        self._work.send_nowait(self.name, data, to)
+        self._work.send_nowait(self.name, self.inner.packing.pack(data, key), to)
 
     def flush(self) -> None:
         """Wait until all that was sent so far has arrived, wherever it is owed.

@@ -145,7 +145,7 @@ _CHANNELS = """
 (() => {
   const done = globalThis.done = {};
   globalThis.pour = async (name, count, size) => {
-    const channel = room.channel(name);
+    const channel = room.channel(name, { compress: false });
     for (let number = 0; number < count; number += 1) {
       await channel.send(`${number} `.padEnd(size, "x"));
     }
@@ -154,13 +154,13 @@ _CHANNELS = """
   };
   globalThis.drain = async (name, count) => {
     const numbers = [];
-    for await (const { data } of room.channel(name)) {
+    for await (const { data } of room.channel(name, { compress: false })) {
       numbers.push(Number.parseInt(data, 10));
       if (numbers.length === count) break;
     }
     done[`drained ${name}`] = numbers;
   };
-  for (const name of ["busy", "quiet"]) room.channel(name);
+  for (const name of ["busy", "quiet"]) room.channel(name, { compress: false });
 })()
 """
 _TO_DEAF = """

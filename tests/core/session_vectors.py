@@ -20,6 +20,7 @@ from msgspec.structs import asdict
 
 from tests.core import (
     session_channel_tales,
+    session_latest_tales,
     session_link_tales,
     session_relay_tales,
     session_rule_tales,
@@ -108,6 +109,7 @@ def traces() -> list[Trace]:
         *session_channel_tales.TALES,
         *session_relay_tales.TALES,
         *session_rule_tales.TALES,
+        *session_latest_tales.TALES,
     ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
@@ -274,7 +276,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("allowance", "realtime", "relay", "streams", "traffic", "unordered", "window"),
+    *("allowance", "latest", "realtime", "relay", "streams", "traffic", "unordered", "window"),
 )
 
 

@@ -20,6 +20,7 @@ from thkmesh.core.frames import (
     parse,
 )
 from thkmesh.core.sending import BATCH_BYTES, Outbox
+from thkmesh.core.streams import Log
 from thkmesh.core.window import LEAST_BYTES, MOST_BYTES
 from thkmesh.errors import InvalidMessage
 
@@ -201,7 +202,9 @@ def test_who_was_given_up_and_returns_is_told_what_it_missed() -> None:
     sender.outbox.close()
     sender.send(b"meanwhile")
     place = Begin(2, 2, 70 + 73)
-    assert sender.channels[""].log.end == place
+    log = sender.channels[""].log
+    assert isinstance(log, Log)
+    assert log.end == place
     sender.channels.open("since", Delivery.RELIABLE, Priority.LOW)
     sender.outbox.again()
     sender.outbox.begin()

@@ -129,11 +129,12 @@ class Peer:
 
     async def open(self, channel: str, **options: Any) -> None:  # noqa: ANN401 - as Room.channel
         """Open a channel, and do not read it."""
+        options = {"compress": False} | options
         self._channels[channel] = self._room.channel(channel, **options)
         tell("Opened", channel=channel)
 
     def _channel(self, name: str) -> thkmesh.Channel:
-        return self._channels.get(name) or self._room.channel(name)
+        return self._channels.get(name) or self._room.channel(name, compress=False)
 
     async def point(self, channel: str, count: int) -> None:
         """Send so many numbers as a mouse would; then the next one, until it must have come."""

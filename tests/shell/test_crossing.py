@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thkmesh.core.credit import READ_BYTES
+from thkmesh.core.deflate import Deflated
+from thkmesh.core.frames import DEFLATED, MESSAGE_LIMIT_BYTES
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Read
+from thkmesh.core.link_events import Garbled, Read
+from thkmesh.core.packing import PLAIN
 from thkmesh.core.session_events import FromLink, SessionEvent
 from thkmesh.crossing import BUFFER_BYTES, EventBuffer, Ledger, Mailbox, Receipt
 from thkmesh.errors import InvalidMessage
@@ -325,3 +329,125 @@ def test_a_message_counts_as_read_once_the_last_reader_has_taken_it() -> None:
     assert told == [FromLink(SOURCE, Read(0, READ_BYTES))]
     assert second.take() == Message(ADA, 1)
     assert len(told) == 1
+
+
+# --- latest values --------------------------------------------------------------------
+
+
+def value(key: str | None, number: int, peer: Peer = ADA, *, direct: bool = False) -> Message:
+    """Return a value that a peer said."""
+    return Message(peer, number, direct, "x", key)
+
+
+def said(buffer: EventBuffer) -> list[Data]:
+    """Take everything out; return what it says."""
+    return [each.data for each in drained(buffer) if isinstance(each, Message)]
+
+
+def test_a_value_waits_no_longer_when_a_later_one_comes() -> None:
+    """The newest of each key, sender and stream waits, in the order of sending."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    for number, message in enumerate(
+        (
+            value("a", 0),
+            value("b", 1),
+            value("a", 2, BOB),
+            value("a", 3, direct=True),
+            value(None, 4),
+            value("a", 5),
+            value("b", 6),
+            value(None, 7),
+        )
+    ):
+        buffer.put(message, receipt(READ_BYTES, stream=number), latest=True)
+    assert told == [FromLink(SOURCE, Read(number, READ_BYTES)) for number in (0, 1, 4)]
+    assert len(buffer) == 5
+    other = buffer.copy()
+    other.put(value("a", 8), latest=True)
+    assert said(other) == [2, 3, 6, 7, 8]
+    assert said(buffer) == [2, 3, 5, 6, 7]
+    buffer.put(value("a", 9), latest=True)
+    assert said(buffer) == [9]
+
+
+def test_values_that_nobody_reads_take_no_more_memory() -> None:
+    """However often they change; and all receipts were given."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    buffer.put(Message(ADA, "a line that stays"), receipt(1))
+    tracemalloc.start()
+    for number in range(2000):
+        buffer.put(value(str(number % 8), number), receipt(READ_BYTES), latest=True)
+    assert len(buffer) == 9
+    told_count = len(told)
+    told.clear()
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held_bytes < 100_000
+    assert told_count == 2000 - 8
+    buffer.let_go()
+    assert said(buffer) == ["a line that stays", *range(1992, 2000)]
+
+
+def test_what_is_no_value_supersedes_nothing() -> None:
+    """Though it looks the same, and if there was no room for a value it is told."""
+    buffer = unread(4000)
+    for number in range(3):
+        buffer.put(value("a", number))
+    buffer.put(Message(ADA, bytes(20_000), channel="x", key="b"), receipt(1), latest=True)
+    assert drained(buffer) == [value("a", 0), value("a", 1), value("a", 2), Lost(ADA, 1, "x")]
+
+
+def test_a_value_that_there_is_no_room_for_leaves_nothing_behind() -> None:
+    """Not even the place of what it superseded."""
+    buffer = unread(4000)
+    for key in "abcd":
+        buffer.put(value(key, 0), receipt(1), latest=True)
+    buffer.put(Message(ADA, bytes(20_000), channel="x", key="d"), receipt(1), latest=True)
+    assert drained(buffer) == [*(value(key, 0) for key in "abc"), Lost(ADA, 1, "x")]
+
+
+# --- what is deflated -------------------------------------------------------------------
+
+
+def deflated(data: Data) -> Message:
+    """Return a message as it comes in."""
+    kind, payload = PLAIN.pack(data)
+    assert kind & DEFLATED
+    unexpanded: Any = Deflated(kind & ~DEFLATED, payload)
+    return Message(ADA, unexpanded, key="k")
+
+
+def test_a_message_is_expanded_when_it_is_taken() -> None:
+    """Before that it takes no more memory than it took to come."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    large = deflated("x" * MESSAGE_LIMIT_BYTES)
+    for _ in range(200):
+        buffer.put(large, receipt(1))
+    tracemalloc.start()
+    for _ in range(2):
+        first = buffer.take()
+        assert isinstance(first, Message)
+        assert isinstance(first.data, str)
+        assert (len(first.data), first.key) == (MESSAGE_LIMIT_BYTES, "k")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 4 * MESSAGE_LIMIT_BYTES
+    assert told == []
+
+
+def test_what_cannot_be_expanded_is_passed_over_and_told_once() -> None:
+    """However many readers find it; what follows comes."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
+    payload = bomb.compress(bytes(MESSAGE_LIMIT_BYTES + 1)) + bomb.flush()
+    unexpanded: Any = Deflated(1, payload)
+    buffer.put(Message(ADA, unexpanded), receipt(1))
+    buffer.put(Message(ADA, "next"), receipt(1))
+    other = buffer.copy()
+    assert said(buffer) == said(other) == ["next"]
+    key = SessionKey(ADA.id, ADA.sid)
+    assert told == [FromLink(key, Garbled(f"a message of over {MESSAGE_LIMIT_BYTES} bytes"))]

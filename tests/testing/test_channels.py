@@ -82,7 +82,7 @@ class Storm:
         self.rooms = [await self.world.join(host, room="r") for host in hosts]
         for number, room in enumerate(self.rooms):
             for name in self.NAMES:
-                reader = room if name == "" else room.channel(name)
+                reader = room if name == "" else room.channel(name, compress=False)
                 self.world.spawn(hosts[number], self._read(number, name, reader))
         await linked(*self.rooms)
         await asyncio.sleep(2.0)
@@ -152,7 +152,7 @@ class Storm:
         key = (number, to, name)
         self.sent[key] = self.sent.get(key, 0) + 1
         text = f"{self.sent[key]} ".ljust(size, "x")
-        where = room if name == "" else room.channel(name)
+        where = room if name == "" else room.channel(name, compress=False)
         await where.send(text, to=None if to is None else self.rooms[to].me)
 
     def _check(self) -> None:

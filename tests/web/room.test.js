@@ -121,6 +121,8 @@ afterEach(() => {
 
 /** What sessions were told. @type {string[]} */
 const told = [];
+/** What they were told to send. @type {any[]} */
+const sends = [];
 
 /** A host whose browser makes no connections, and that hears what sessions are told. */
 const HOST = {
@@ -131,6 +133,7 @@ const HOST = {
     const feed = driver.feed.bind(driver);
     driver.feed = (event) => {
       told.push(event.type);
+      if (event.type === "send") sends.push(event);
       feed(event);
     };
   },
@@ -367,6 +370,33 @@ test("what a listener sends without waiting is told of if it cannot be", async (
     await undelivered, { type: "undelivered", peer, count: 1, channel: "" });
   room.sendNow("and on it goes");
   await room.leave({ patience: 0 });
+});
+
+test("what is deflated is not overtaken on its channel, and waits for no other", async () => {
+  const room = await inside();
+  const channel = room.channel("x");
+  const large = "so it goes, line after line. ".repeat(10_000);
+  const controller = new AbortController();
+  sends.length = 0;
+  const all = [
+    channel.send(large), channel.send("small"), channel.send({ large }),
+    assert.rejects(channel.send(large, { signal: controller.signal })),
+  ];
+  controller.abort();
+  assert.throws(() => channel.sendNow("now"), WouldWait);
+  room.sendNow("elsewhere");
+  const closing = channel.close();
+  await Promise.all(all);
+  assert.deepEqual(sends.map(({ kind }) => kind), [0, 8, 0, 10]);
+  assert.ok(sends[1].payload.length < large.length / 2);
+  told.length = 0;
+  room.sendNow("now");
+  void room.send(large);
+  part(room);
+  await closing;
+  await room.leave({ patience: 0 });
+  assert.deepEqual(sends.slice(4).map(({ kind }) => kind), [0, 8]);
+  assert.ok(told.lastIndexOf("send") < told.indexOf("leave"));
 });
 
 test("flushing waits for what was sent before, and can be given up", async () => {

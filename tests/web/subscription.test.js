@@ -103,3 +103,48 @@ test("what a reader ended with does not change", async () => {
   closed.end(new InvalidMessage("the room ended later"));
   assert.deepEqual(await closed.next(), { done: true, value: undefined });
 });
+
+const value = (key, data, peer = PEER, direct = false) => (
+  { type: "message", peer, data, direct, channel: "x", key });
+
+const taken = (subscription) => {
+  const all = [];
+  for (let e = subscription.takeNow(); e !== null; e = subscription.takeNow()) all.push(e.data);
+  return all;
+};
+
+test("a value waits no longer when a later one comes", () => {
+  const given = [];
+  const subscription = new Subscription(room, { read: ({ stream }) => given.push(stream) });
+  const bob = { ...PEER, id: "b" };
+  const said = [
+    value("a", 0), value("b", 1), value("a", 2, bob), value("a", 3, PEER, true),
+    value(null, 4), value("a", 5), value("b", 6), value(null, 7),
+  ];
+  for (const [stream, each] of said.entries()) {
+    subscription.put(each, { to: "", stream, cost: 1, readers: 1 }, true);
+  }
+  assert.deepEqual(given, [0, 1, 4]);
+  const other = new Subscription(room, ledger, { other: subscription });
+  other.put(value("a", 8), null, true);
+  assert.deepEqual(taken(other), [2, 3, 6, 7, 8]);
+  assert.deepEqual(taken(subscription), [2, 3, 5, 6, 7]);
+  subscription.put(value("a", 9), null, true);
+  assert.deepEqual(taken(subscription), [9]);
+});
+
+test("values that nobody reads take no more memory, however often they change", () => {
+  let given = 0;
+  const subscription = new Subscription(room, { read: () => { given += 1; } });
+  const before = process.memoryUsage().heapUsed;
+  for (let number = 0; number < 200_000; number += 1) {
+    const receipt = { to: "", stream: 0, cost: 1, readers: 1 };
+    subscription.put(value(String(number % 8), number), receipt, true);
+  }
+  globalThis.gc?.();
+  assert.equal(given, 200_000 - 8);
+  assert.ok(process.memoryUsage().heapUsed - before < 64 * 1024 * 1024);
+  subscription.letGo();
+  assert.equal(given, 200_000);
+  assert.deepEqual(taken(subscription), [...Array(8).keys()].map((each) => 199_992 + each));
+});

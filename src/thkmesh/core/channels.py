@@ -16,10 +16,11 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from thkmesh.core.frames import CHANNEL_LIMIT
+from thkmesh.core.latest import CompactedLog
 from thkmesh.core.realtime import Limits
 from thkmesh.core.streams import Log
 
-__all__ = ["ROOM", "RULES", "Channel", "Channels", "Delivery", "Priority", "Rule"]
+__all__ = ["ROOM", "RULES", "Channel", "Channels", "Delivery", "Priority", "Rule", "log_of"]
 
 ROOM: Final = ""
 """The name of the room's own channel."""
@@ -34,6 +35,9 @@ class Delivery(Enum):
     UNORDERED = "unordered"
     """Each arrives once, in any order."""
 
+    LATEST = "latest"
+    """Of each key the latest value arrives, also at who comes later; see ``latest``."""
+
     REALTIME = "realtime"
     """Each arrives soon or not at all; see ``realtime``."""
 
@@ -43,6 +47,7 @@ class Rule(IntEnum):
 
     RELIABLE = 0
     UNORDERED = 1
+    LATEST = 2
     LOSSY = 3
     """What comes after a later one is dropped."""
     LOSSY_UNORDERED = 4
@@ -50,6 +55,12 @@ class Rule(IntEnum):
 
 RULES: Final = frozenset(Rule)
 """Those that we know."""
+
+_RULES: Final = {
+    Delivery.RELIABLE: Rule.RELIABLE,
+    Delivery.UNORDERED: Rule.UNORDERED,
+    Delivery.LATEST: Rule.LATEST,
+}
 
 
 class Priority(IntEnum):
@@ -78,7 +89,7 @@ class Channel:
     name: str
     delivery: Delivery
     priority: Priority
-    log: Log
+    log: Log | CompactedLog
     limits: Limits | None = None
     count: Iterator[int] = field(default_factory=itertools.count)
 
@@ -87,7 +98,12 @@ class Channel:
         """What its receivers must know."""
         if self.limits is not None:
             return Rule.LOSSY if self.limits.ordered else Rule.LOSSY_UNORDERED
-        return Rule.UNORDERED if self.delivery is Delivery.UNORDERED else Rule.RELIABLE
+        return _RULES[self.delivery]
+
+
+def log_of(delivery: Delivery, order: Iterator[int]) -> Log | CompactedLog:
+    """Return a log for messages of which that is promised; ``order`` as there."""
+    return CompactedLog(order) if delivery is Delivery.LATEST else Log(order)
 
 
 class Channels:
@@ -110,7 +126,7 @@ class Channels:
         found = self._named.get(name)
         if found is None:
             assert len(self._named) < CHANNEL_LIMIT, "whoever asks counts them"
-            log = Log(self.order)
+            log = log_of(delivery, self.order)
             found = Channel(len(self._named), name, delivery, priority, log, limits)
             self._named[name] = found
         return found

@@ -8,7 +8,8 @@ first byte   the frame
 ===========  ====================================================================
 0x00 - 0x1f  a fragment of a message: stream, number, length, payload. Bits 0 and
              1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
-             its last fragment, bit 4 on its first where they come in any order
+             its last fragment, bit 3 if the message is deflated (see ``deflate``), bit 4 on
+             its first where they come in any order
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
              ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
@@ -54,6 +55,7 @@ __all__ = [
     "BROADCAST",
     "CHANNEL_LIMIT",
     "CHANNEL_NAME",
+    "DEFLATED",
     "DIRECT",
     "FORWARD",
     "FRAGMENT_BYTES",
@@ -121,6 +123,9 @@ FORWARD: Final = 3
 
 DATAGRAM_LIMIT_BYTES: Final = 64 * 1024
 """The largest datagram."""
+
+DEFLATED: Final = 0x08
+"""What is added to the kind of a message that is deflated."""
 
 _LAST: Final = 0x04
 _FIRST: Final = 0x10
@@ -439,7 +444,7 @@ def parse(data: bytes) -> Iterator[Frame]:
             number, at = varint.read(data, at)
             payload, at = _sized(data, at)
             kind = head & ~_LAST & ~_FIRST
-            if kind > Kind.JSON:
+            if kind & ~DEFLATED > Kind.JSON:
                 raise InvalidMessage(f"a fragment of unknown kind {kind}")
             last, first = head & _LAST != 0, head & _FIRST != 0
             yield Fragment(stream, number, kind, last, payload, first)

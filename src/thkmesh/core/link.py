@@ -59,6 +59,7 @@ from thkmesh.core.link_events import (
     Depart,
     Enqueue,
     FromEngine,
+    Garbled,
     Graded,
     Hasten,
     LinkEvent,
@@ -301,6 +302,11 @@ class Link:
         return self._outbox.unacknowledged
 
     @property
+    def undelivered(self) -> dict[str, int]:
+        """How many messages are lost if the other session is gone, by channel."""
+        return self._outbox.undelivered
+
+    @property
     def assembling(self) -> int:
         """What the messages that have not come as a whole take here, in bytes."""
         return self._inbox.assembling
@@ -387,15 +393,13 @@ class Link:
                 self._pump(now, out)
             case Hasten(messages=messages):
                 self._hasten(now, out, messages)
-            case Measured(number=number):
+            case Measured(number=number) | StatsArrived(number=number):
                 if number == self._number:
                     self._measured(event, now, out)
-            case StatsArrived(number=number, stats=stats):
-                if number == self._number:
-                    self._meter.reported(stats, now)
-                    self._tell_quality(out)
             case Read(stream=stream, size=size):
                 self._inbox.read(stream, size, now)
+            case Garbled(reason=reason):
+                self._garbled(reason, now, out)
             case CutLoose(channel=channel):
                 self._traffic.cut_loose(channel, out)
                 self._pump(now, out)
@@ -715,6 +719,13 @@ class Link:
             self._hang_up(out)
             self._give_up(now, out)
 
+    def _garbled(self, reason: str, now: float, out: list[LinkOutput]) -> None:
+        """Have done with the connection that brought it, or would have."""
+        out.append(Misbehaved(self.to, InvalidMessage(reason)))
+        if self._open:
+            self._hang_up(out)
+            self._give_up(now, out)
+
     def _frame(self, frame: frames.Frame, now: float, out: list[LinkOutput]) -> None:
         match frame:
             case frames.Fragment() | frames.Lossy():
@@ -809,8 +820,14 @@ class Link:
         if ack is not None:
             self._say(ack, out)
 
-    def _measured(self, measured: Measured, now: float, out: list[LinkOutput]) -> None:
+    def _measured(
+        self, measured: Measured | StatsArrived, now: float, out: list[LinkOutput]
+    ) -> None:
         """Go on with what the engine holds; if that is much, it will say when it is little."""
+        if isinstance(measured, StatsArrived):
+            self._meter.reported(measured.stats, now)
+            self._tell_quality(out)
+            return
         held_bytes = measured.held_bytes
         if measured.channel == engine.REALTIME:
             self._backlog.held_bytes = held_bytes

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core import engine, wire
+from thkmesh.core.deflate import Deflated
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
 from thkmesh.errors import PeerError
@@ -26,6 +27,7 @@ __all__ = [
     "Dropped",
     "Enqueue",
     "FromEngine",
+    "Garbled",
     "Graded",
     "Hasten",
     "Lagged",
@@ -171,6 +173,13 @@ class Read(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Garbled:
+    """What a message of the other session says cannot be made out; why not."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     """Give up this connection and make another (the seed's Reconnect button)."""
 
@@ -205,6 +214,7 @@ LinkEvent: TypeAlias = (
     | Opened
     | Listening
     | Read
+    | Garbled
     | Begin
     | Change
     | Renew
@@ -302,15 +312,18 @@ class ContentArrived(Struct, frozen=True):
 
     Attributes:
         channel: the name of its channel.
+        data: what it says, maybe deflated still.
         stream: what it came on; the odd ones are for us alone.
         cost: what must be ``Read`` of the stream for its sender to send more; 0 of what need
             not arrive: for that nobody waits.
+        key: what it is the latest value of, maybe empty; None for any other message.
     """
 
     channel: str
-    data: Data
+    data: "Data | Deflated"
     stream: int
     cost: int
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,28 @@
 """What comes from one session: its streams, put together, and acknowledged in time."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 from thkmesh.core.channels import RULES, Channels, Rule
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.deflate import Deflated
+from thkmesh.core.frames import DEFLATED, Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.latest import LatestIncoming, unwrap
 from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.streams import ACK_DELAY, Incoming
 from thkmesh.core.unordered import Scattered
 from thkmesh.errors import InvalidMessage
 
 __all__ = ["Inbox"]
+
+_Arriving: TypeAlias = Incoming | Scattered | LatestIncoming
+
+_KINDS: Final[dict[Rule, type[_Arriving]]] = {
+    Rule.RELIABLE: Incoming,
+    Rule.UNORDERED: Scattered,
+    Rule.LATEST: LatestIncoming,
+}
+"""What puts streams together; of what may be lost there are none."""
 
 _RETRY: Final = 0.1
 """Seconds after which a message that is too large for what is free is tried again."""
@@ -24,7 +35,7 @@ class Inbox:
         """Know of no stream."""
         self._channels = channels
         self._budget = budget
-        self._streams: dict[int, Incoming | Scattered] = {}
+        self._streams: dict[int, _Arriving] = {}
         self._names: dict[int, str] = {}
         self._rules: dict[int, Rule] = {}
         self._news: set[int] = set()
@@ -56,8 +67,8 @@ class Inbox:
         rule = self._rules[name.channel]
         if name.rule != rule:
             raise InvalidMessage(f"the channel {known} has another delivery rule, {name.rule}")
-        if rule not in (Rule.LOSSY, Rule.LOSSY_UNORDERED):
-            kind = Incoming if rule is Rule.RELIABLE else Scattered
+        kind = _KINDS.get(rule)
+        if kind is not None:
             self._begin(2 * name.channel, name.everybody, kind, now)
             self._begin(2 * name.channel + 1, name.alone, kind, now)
 
@@ -70,15 +81,13 @@ class Inbox:
             InvalidMessage: nothing may be lost of it.
         """
         name, rule = self._names.get(stream >> 1), self._rules.get(stream >> 1)
-        if rule in (Rule.RELIABLE, Rule.UNORDERED):
+        if rule in _KINDS:
             raise InvalidMessage(f"stream {stream} may not lose")
         if name is None or not self._channels.listens(name):
             return None
         return name, rule is Rule.LOSSY
 
-    def _begin(
-        self, stream: int, begin: Begin, kind: type[Incoming | Scattered], now: float
-    ) -> None:
+    def _begin(self, stream: int, begin: Begin, kind: type[_Arriving], now: float) -> None:
         incoming = self._streams.get(stream)
         if incoming is None:
             self._streams[stream] = kind(begin, self._budget)
@@ -116,11 +125,15 @@ class Inbox:
         if whole is None or not heard:
             return None
         try:
-            data = content(whole.kind, whole.payload)
+            key, payload = None, whole.payload
+            if isinstance(incoming, LatestIncoming):
+                key, payload = unwrap(payload)
+            kind = whole.kind & ~DEFLATED
+            data = content(kind, payload) if kind == whole.kind else Deflated(kind, payload)
         except InvalidMessage:
             credit.read(whole.cost)
             raise
-        return ContentArrived(name, data, stream, whole.cost)
+        return ContentArrived(name, data, stream, whole.cost, key)
 
     def read(self, stream: int, size: int, now: float) -> None:
         """Take note that the application has read so much of a stream."""

@@ -14,12 +14,13 @@ The engine tells us how much it still holds only when asked (``MeasureBuffer``);
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from thkmesh.core import frames
-from thkmesh.core.channels import ROOM, Channel, Channels, Rule
+from thkmesh.core.channels import ROOM, Channel, Channels, Rule, log_of
 from thkmesh.core.engine import BULK, CONTROL
 from thkmesh.core.frames import VERSION, Frame, Listen, Name, Skip, Wants
+from thkmesh.core.latest import CompactedLog, LatestOutgoing
 from thkmesh.core.streams import Log, Outgoing
 from thkmesh.core.window import SendWindow
 from thkmesh.errors import InvalidMessage
@@ -31,6 +32,16 @@ BATCH_BYTES: Final = 16 * 1024
 
 _OVERHEAD_BYTES: Final = 64
 """What an empty datagram counts, so that a million of them are not free."""
+
+
+_Place: TypeAlias = Outgoing | LatestOutgoing
+
+
+def _place(stream: int, log: Log | CompactedLog, *, ordered: bool) -> _Place:
+    """Return a place in a log."""
+    if isinstance(log, CompactedLog):
+        return LatestOutgoing(stream, log)
+    return Outgoing(stream, log, ordered=ordered)
 
 
 class Lane:
@@ -47,15 +58,15 @@ class Lane:
     def __init__(self, channel: Channel, order: Iterator[int]) -> None:
         """Owe nothing yet; ``order`` as in ``Log``."""
         self.channel = channel
-        self.log = Log(order)
+        self.log = log_of(channel.delivery, order)
         ordered = channel.rule is not Rule.UNORDERED
-        self.everybody = Outgoing(2 * channel.number, channel.log, ordered=ordered)
-        self.alone = Outgoing(2 * channel.number + 1, self.log, ordered=ordered)
+        self.everybody = _place(2 * channel.number, channel.log, ordered=ordered)
+        self.alone = _place(2 * channel.number + 1, self.log, ordered=ordered)
         self.named = False
         self.passed = 0.0
 
     @property
-    def both(self) -> tuple[Outgoing, Outgoing]:
+    def both(self) -> tuple[_Place, _Place]:
         """Its two places."""
         return (self.everybody, self.alone)
 
@@ -70,7 +81,7 @@ class Lane:
         return self.everybody.skip is not None
 
     @property
-    def next(self) -> Outgoing | None:
+    def next(self) -> _Place | None:
         """The stream of which the next fragment is sent; None if none can be."""
         alone = self.alone if self.alone.sendable else None
         if not self.everybody.sendable:
@@ -94,10 +105,15 @@ class Lane:
         """How many messages are not known to have arrived."""
         return self.everybody.unacknowledged + self.alone.unacknowledged
 
+    @property
+    def undelivered(self) -> int:
+        """How many of them are lost if the other session is gone."""
+        return self.everybody.undelivered + self.alone.undelivered
+
     def reached(self, everybody: int, alone: int) -> bool:
         """Tell whether all before those numbers has arrived, or is not owed."""
         wanted = zip(self.both, (everybody, alone), strict=True)
-        return all(not each.owed or each.acked >= number for each, number in wanted)
+        return all(each.reached(number) for each, number in wanted)
 
     def owe(self, *, wanted: bool) -> int:
         """Owe what is appended from now on, or no more; return what is not owed any longer.
@@ -108,15 +124,22 @@ class Lane:
             for each in self.both:
                 each.attach()
             return 0
-        lost = self.alone.unacknowledged
+        lost = self.alone.undelivered
         for each in self.both:
             each.detach()
         return lost
 
+    def renew(self) -> None:
+        """Owe current values again to who has perhaps not listened for a while."""
+        for each in self.both:
+            if isinstance(each, LatestOutgoing):
+                each.detach()
+                self.named = False
+
     @property
     def moved(self) -> bool:
         """Tell whether the other session does not get all that it expects."""
-        return any(each.skip or each.missed for each in self.both)
+        return any(each.moved for each in self.both)
 
     def introduction(self) -> list[Frame]:
         """Return what is said before the first fragment, in one datagram with it.
@@ -182,8 +205,12 @@ class Outbox:
         """
         if listen.revision < self._revision:
             return []
+        missed = self._listening is not None and listen.revision > self._revision + 1
         self._revision = listen.revision
         self._listening = frozenset(listen.names)
+        if missed:  # a change between the two: it may have thrown values away
+            for lane in self._lanes:
+                lane.renew()
         lost = [
             (lane.channel.name, lane.owe(wanted=self.listens(lane.channel) is True))
             for lane in self._lanes
@@ -214,7 +241,7 @@ class Outbox:
             each.stream: (each.acked, each.sent)
             for lane in self._lanes
             for each in lane.both
-            if each.sent > each.acked or each.skip or each.missed
+            if each.sent > each.acked or each.moved
         }
 
     @property
@@ -228,6 +255,12 @@ class Outbox:
         counts = {lane.channel.name: lane.unacknowledged for lane in self._lanes}
         return {name: count for name, count in counts.items() if count}
 
+    @property
+    def undelivered(self) -> dict[str, int]:
+        """How many of them are lost if the other side is gone, by channel."""
+        counts = {lane.channel.name: lane.undelivered for lane in self._lanes}
+        return {name: count for name, count in counts.items() if count}
+
     # --- connections ------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -236,7 +269,7 @@ class Outbox:
         for lane in self._lanes:
             lane.named = False
             for each in lane.both:
-                if each.sent > each.begin.number or each.skip or each.missed:
+                if each.sent > each.begin.number or each.moved:
                     self.ready = False
 
     def pause(self) -> None:
@@ -287,6 +320,7 @@ class Outbox:
         """Owe nothing that was sent to everybody on a channel; return how many messages."""
         lane = self.lane(channel)
         lane.named = False
+        assert isinstance(lane.everybody, Outgoing), "for values nobody waits"
         return lane.everybody.cut_loose()
 
     # --- what is sent ---------------------------------------------------------------------
@@ -340,12 +374,12 @@ class Outbox:
                 break
         return b"".join(parts), size, turn is not None, way
 
-    def _way(self, lane: Lane, first: Outgoing | None) -> int:
+    def _way(self, lane: Lane, first: _Place | None) -> int:
         """Return the data channel for what a lane has to send: no name may be overtaken."""
         free = self.bulk and lane.named and first is not None and first.free
         return BULK if free else CONTROL
 
-    def _serve(self, lane: Lane, first: Outgoing | None, parts: list[bytes], size: int) -> int:
+    def _serve(self, lane: Lane, first: _Place | None, parts: list[bytes], size: int) -> int:
         """Add what a lane may send to a datagram of a size; return how much that is."""
         room = BATCH_BYTES - size
         if first is not None and size and first.next_size() > room:
@@ -360,7 +394,7 @@ class Outbox:
         lane.passed += took / lane.channel.priority
         return took
 
-    def _next(self) -> tuple[Lane, Outgoing | None] | None:
+    def _next(self) -> tuple[Lane, _Place | None] | None:
         """Return the lane whose turn it is, and its stream; None if none has anything to say.
 
         There is no stream where only that must be known which comes before it.

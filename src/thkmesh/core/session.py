@@ -21,7 +21,7 @@ taken in something. Nobody halts a room.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
@@ -31,6 +31,7 @@ from thkmesh.core.contact import Contact
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES
 from thkmesh.core.identity import SessionKey
+from thkmesh.core.latest import CompactedLog
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
@@ -71,6 +72,7 @@ from thkmesh.errors import (
     UnknownPeer,
 )
 from thkmesh.events import (
+    Data,
     LeaveReason,
     LinkChanged,
     LinkState,
@@ -385,8 +387,10 @@ class Session:
         match output:
             case link.ContentArrived(channel=channel, data=data, stream=stream, cost=cost):
                 if peer is not None:  # What stands behind a goodbye is nobody's.
-                    message = Message(peer, data, bool(stream & 1), channel)
-                    out.append(Deliver(message, source.to, stream, cost))
+                    key = output.key
+                    said = cast("Data", data)  # what is deflated is expanded when it is taken
+                    message = Message(peer, said, bool(stream & 1), channel, key or None)
+                    out.append(Deliver(message, source.to, stream, cost, key is not None))
             case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:
                     out.append(Emit(Lost(peer, count, channel)))
@@ -440,7 +444,7 @@ class Session:
         self, former: Link, peer: Peer, reason: LeaveReason, now: float, out: list[SessionOutput]
     ) -> None:
         """Close the link to who is gone, and tell what that may have cost."""
-        undelivered = former.unacknowledged
+        undelivered = former.undelivered
         if reason is LeaveReason.TIMEOUT:
             self._remember(former)
         self._to_link(former.to, link.Abandon(), now, out)
@@ -548,13 +552,14 @@ class Session:
         if channel.limits is not None and len(send.payload) > LOSSY_LIMIT_BYTES:
             text = f"{len(send.payload)} bytes; a message that may be lost has {LOSSY_LIMIT_BYTES}"
             return MessageTooLarge(text)
-        if to is None:
-            return None
-        if to not in self._links:
-            return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
-        if self._links[to].listens(channel) is False:
-            return NotListening(f"{to.id} does not listen to the channel {send.channel}")
-        return None
+        log = channel.log
+        if to is not None:
+            if to not in self._links:
+                return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
+            if self._links[to].listens(channel) is False:
+                return NotListening(f"{to.id} does not listen to the channel {send.channel}")
+            log = self._links[to].lane(channel).log
+        return log.refusal(send.payload) if isinstance(log, CompactedLog) else None
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:

@@ -208,16 +208,18 @@ class Emit:
 
 
 class Deliver(Struct, frozen=True):
-    """Tell the application of a message; what it has read is reported to the link.
+    """Tell the application of a message, maybe ``Deflated``; what it has read is reported.
 
     ``FromLink(source, Read(stream, cost))`` does that, for one or for many. Where the cost
-    is 0, nobody waits: the oldest may be dropped for a newer one.
+    is 0, nobody waits: the oldest may be dropped for a newer one. ``latest``: what the same
+    sender said under that key before, and nobody has read yet, has no value now.
     """
 
     message: Message
     source: SessionKey
     stream: int
     cost: int
+    latest: bool = False
 
 
 class Accepted(Struct, frozen=True):

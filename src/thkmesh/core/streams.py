@@ -253,6 +253,11 @@ class Outgoing:
         entry = self._log.entry(self.sent)
         return entry.start + len(entry.payload) + OVERHEAD_BYTES <= self.limit
 
+    @property
+    def moved(self) -> bool:
+        """Tell whether it does not get all that it expects."""
+        return self.skip is not None or self.missed is not None
+
     def next_size(self) -> int:
         """Return the size of the next fragment's payload."""
         return len(self._log.entry(self.sent).payload)
@@ -283,6 +288,15 @@ class Outgoing:
         if not self.owed or self.acked == self._log.next:
             return 0
         return self._log.end.messages - self._log.messages_before(self.acked)
+
+    @property
+    def undelivered(self) -> int:
+        """How many messages are lost if it gets no more."""
+        return self.unacknowledged
+
+    def reached(self, number: int) -> bool:
+        """Tell whether all before a number of the log has arrived, or is not owed."""
+        return not self.owed or self.acked >= number
 
     def take(self, parts: list[bytes], room: int, before: int | None) -> int:
         """Add the frames of fragments that may be sent; they count as sent.

@@ -9,6 +9,7 @@
 
 import { DELIVERIES, Priority } from "./core/channels.js";
 import { CHANNEL_NAME } from "./core/frames.js";
+import { pack } from "./core/packing.js";
 import { ChannelClosed, InvalidArgument } from "./errors.js";
 import { Readers } from "./readers.js";
 
@@ -17,9 +18,10 @@ import { Readers } from "./readers.js";
 /**
  * @typedef {object} ChannelOptions
  * @property {import("./core/channels.js").Delivery} [delivery] what is promised of what we
- *   send. `reliable`: everything once and in order. `unordered`: everything once. `realtime`:
- *   what is not late and not lost, in order, up to 1,100 bytes each. Absent: what the next
- *   three amount to, else `reliable`
+ *   send. `reliable`: everything once and in order. `unordered`: everything once. `latest`:
+ *   of each key the latest value, which who comes later gets too. `realtime`: what is not
+ *   late and not lost, in order, up to 1,100 bytes each. Absent: what the next three amount
+ *   to, else `reliable`
  * @property {boolean} [ordered] false: without `realtime` and limits that is `unordered`, with
  *   them a message is delivered also behind a later one
  * @property {number} [maxRetransmits] a message is sent again so often, at most, then given up
@@ -27,6 +29,8 @@ import { Readers } from "./readers.js";
  *   up; not with the former
  * @property {"high" | "normal" | "low"} [priority] while several channels have something to
  *   send, they share the link 16 to 4 to 1
+ * @property {boolean} [compress] whether messages of over 1 KiB travel compressed where that
+ *   saves an eighth: absent, text and JSON do; true, bytes too; false, nothing does
  * @property {boolean} [receive] false if we only send on it, and do not want to hear
  * @property {boolean} [keep] false if nobody will iterate over the channel itself, only over
  *   its subscriptions
@@ -36,9 +40,9 @@ import { Readers } from "./readers.js";
  * @typedef {object} ChannelRoom
  * @property {boolean} closed
  * @property {import("./readers.js").Ledger} ledger
- * @property {(channel: string, data: import("./events.js").Data,
+ * @property {(channel: string, packed: import("./core/packing.js").Packed,
  *   options: { to?: Peer | string, signal?: AbortSignal }) => Promise<void>} send
- * @property {(channel: string, data: import("./events.js").Data,
+ * @property {(channel: string, packed: import("./core/packing.js").Packed,
  *   to: Peer | string | undefined) => void} sendNow
  * @property {(channel: string, signal?: AbortSignal) => Promise<void>} flush
  * @property {(channel: Channel) => void} forget
@@ -51,7 +55,7 @@ import { Readers } from "./readers.js";
  * @throws {InvalidArgument} there is no such thing
  */
 export function checkedChannel(name, options) {
-  const { priority = "normal", receive = true, keep = true } = options;
+  const { priority = "normal", receive = true, keep = true, compress = null } = options;
   if (typeof name !== "string" || !CHANNEL_NAME.test(name)) {
     throw new InvalidArgument("a channel's name is 1 to 64 of A-Z a-z 0-9 . _ -");
   }
@@ -59,7 +63,11 @@ export function checkedChannel(name, options) {
   if (!Object.hasOwn(Priority, priority)) {
     throw new InvalidArgument(`priority is one of ${Object.keys(Priority).join(", ")}`);
   }
-  return { delivery, limits, priority, receive: Boolean(receive), keep: Boolean(keep) };
+  if (![true, false, null].includes(compress)) {
+    throw new InvalidArgument("compress is true, false, or absent");
+  }
+  const packing = { latest: delivery === "latest", lossy: limits !== null, compress };
+  return { delivery, limits, priority, receive: Boolean(receive), keep: Boolean(keep), packing };
 }
 
 /** As in W3C's RTCDataChannelInit, which has limits in 16 bits. */
@@ -95,7 +103,7 @@ function ruled({ delivery, ordered, maxRetransmits, maxPacketLifeTime }) {
   }
   if (ordered !== undefined && ordered !== (found === "reliable")) {
     throw new InvalidArgument(
-      "delivery reliable is ordered, and unordered is not: leave one of them out");
+      `delivery ${found} and ordered ${ordered} contradict each other: leave one of them out`);
   }
   return { delivery: found, limits: null };
 }
@@ -124,6 +132,7 @@ export class Channel {
   /** What everybody knows it by. */
   name;
   #room;
+  #packing;
   #readers;
   #closed = false;
 
@@ -131,10 +140,12 @@ export class Channel {
    * Use `Room.channel`.
    * @param {ChannelRoom} room
    * @param {string} name
+   * @param {import("./core/packing.js").Packing} packing
    * @param {boolean} keep whether what comes waits for who iterates over it
    */
-  constructor(room, name, keep) {
+  constructor(room, name, packing, keep) {
     this.#room = room;
+    this.#packing = packing;
     this.name = name;
     /** @type {Readers<Message>} */
     this.#readers = new Readers(room.ledger, keep);
@@ -153,27 +164,37 @@ export class Channel {
    * @param {T & import("./events.js").Sendable<T>} data
    *   a string, bytes, or a JSON value; up to 8 MiB encoded, or 1,100 bytes where messages
    *   may be lost
-   * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
-   *   id, else everybody
+   * @param {{ to?: Peer | string, key?: string | null, signal?: AbortSignal }} [options]
+   *   `to`: a peer or its id, else everybody; `key`: with delivery "latest", what the data is
+   *   the latest value of, 1 to 64 characters, absent if the channel has one value
    * @returns {Promise<void>}
    * @throws {ChannelClosed} the channel was closed
+   * @throws {ChannelFull} it holds as many keys, or bytes, of latest values as it may
    * @throws {NotListening} `to` has not opened the channel
    */
   async send(data, options = {}) {
     this.#check();
-    await this.#room.send(this.name, /** @type {import("./events.js").Data} */ (data), options);
+    await this.#room.send(this.name, this.#pack(data, options.key), options);
   }
 
   /**
    * Send a message if that can be done without waiting; see `send`.
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
-   * @param {{ to?: Peer | string }} [options]
+   * @param {{ to?: Peer | string, key?: string | null }} [options]
    * @throws {WouldWait} too much is waiting already; nothing was sent
    */
-  sendNow(data, { to } = {}) {
+  sendNow(data, { to, key } = {}) {
     this.#check();
-    this.#room.sendNow(this.name, /** @type {import("./events.js").Data} */ (data), to);
+    this.#room.sendNow(this.name, this.#pack(data, key), to);
+  }
+
+  /**
+   * @param {unknown} data
+   * @param {unknown} key
+   */
+  #pack(data, key) {
+    return pack(this.#packing, /** @type {import("./events.js").Data} */ (data), key);
   }
 
   /**
@@ -202,9 +223,10 @@ export class Channel {
    * Take a message; called by the room.
    * @param {Message} message
    * @param {import("./readers.js").Source} source
+   * @param {boolean} latest it supersedes what was said under its key before
    */
-  deliver(message, source) {
-    this.#readers.deliver(message, source);
+  deliver(message, source, latest) {
+    this.#readers.deliver(message, source, latest);
   }
 
   /**

@@ -94,6 +94,11 @@ export class ChannelClosed extends MeshError {
   static label = "ChannelClosed";
 }
 
+/** A channel of latest values holds as many keys or bytes as it may; the text says which. */
+export class ChannelFull extends MeshError {
+  static label = "ChannelFull";
+}
+
 /** Too much is waiting already; `send` would wait until some of it has gone. */
 export class WouldWait extends MeshError {
   static label = "WouldWait";

@@ -65,9 +65,10 @@
 /**
  * @typedef {{ type: "peer-joined", peer: Peer }} PeerJoined a peer is in the room
  * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
- * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean,
- *   channel: string }} Message `direct`: sent to us alone, not to the whole room; `channel`:
- *   the name of its channel, here and below, empty for that of the room itself
+ * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean, channel: string,
+ *   key: string | null }} Message `direct`: sent to us alone, not to the whole room; `channel`:
+ *   the name of its channel, here and below, empty for that of the room itself; `key`: what it
+ *   is the latest value of, on a channel of such values
  * @typedef {{ type: "lost", peer: Peer, count: number | null, channel: string }} Lost
  *   messages of a peer that will not come: we took in nothing for so long that it gave them
  *   up; null: it is gone without a goodbye, and may have sent more, on any channel

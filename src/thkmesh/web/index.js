@@ -20,8 +20,8 @@ import { checked } from "./settings.js";
 
 export { Channel } from "./channel.js";
 export {
-  ChannelClosed, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument, InvalidMessage,
-  InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
+  ChannelClosed, ChannelFull, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument,
+  InvalidMessage, InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
   ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer,
   UnknownType, Unsigned, WouldWait, WrongContext,
 } from "./errors.js";

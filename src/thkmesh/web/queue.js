@@ -39,6 +39,11 @@ export class Queue {
     this.#items.push(item);
   }
 
+  /** The first, which is not taken; undefined if there is none. @returns {T | undefined} */
+  get first() {
+    return this.#items[this.#head];
+  }
+
   /** Take the first; undefined if there is none. @returns {T | undefined} */
   shift() {
     if (this.length === 0) return undefined;

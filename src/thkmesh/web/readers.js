@@ -5,6 +5,8 @@
  */
 
 import { READ_BYTES } from "./core/credit.js";
+import { Deflated } from "./core/deflate.js";
+import { InvalidMessage } from "./errors.js";
 import { Subscription } from "./subscription.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -21,9 +23,36 @@ export class Ledger {
   #read = new Map();
   #bytes = 0;
 
-  /** @param {(source: Source) => void} tell reports how much was read of a stream */
-  constructor(tell) {
+  #blame;
+  /** Several readers may find it. @type {WeakSet<Deflated>} */
+  #blamed = new WeakSet();
+
+  /**
+   * @param {(source: Source) => void} tell reports how much was read of a stream
+   * @param {(peer: import("./events.js").Peer, reason: string) => void} [blame] reports who
+   *   said what cannot be made out, and why
+   */
+  constructor(tell, blame = () => {}) {
     this.#tell = tell;
+    this.#blame = blame;
+  }
+
+  /**
+   * Return a message with what it says, null if that cannot be made out; then its sender is
+   * told, once.
+   * @param {import("./events.js").Message} message
+   * @param {Deflated} deflated
+   * @returns {Promise<import("./events.js").Message | null>}
+   */
+  async expanded(message, deflated) {
+    try {
+      return { ...message, data: await deflated.expand() };
+    } catch (error) {
+      if (!(error instanceof InvalidMessage)) throw error;
+      if (!this.#blamed.has(deflated)) this.#blame(message.peer, error.message);
+      this.#blamed.add(deflated);
+      return null;
+    }
   }
 
   /**
@@ -115,17 +144,23 @@ export class Readers {
    * nobody reads anything yet, they wait. For what costs nothing nobody waits.
    * @param {T} message
    * @param {Source} source
+   * @param {boolean} [latest] it supersedes what was said under its key before
+   * @param {boolean} [held] the caller takes it too, and gives the receipt when it has
+   * @returns {Receipt}
    */
-  deliver(message, source) {
+  deliver(message, source, latest = false, held = false) {
     if (source.cost === 0) {
       for (const each of this.#all) each.putPassing(message);
-      return;
+      return { ...source, readers: 0 };
     }
     const begun = [...this.#all].filter((each) => each.begun);
     const counting = begun.length > 0 || this.taken ? begun : [...this.#all];
-    const receipt = { ...source, readers: counting.length };
-    if (counting.length === 0) this.#ledger.read(receipt);
-    for (const each of this.#all) each.put(message, counting.includes(each) ? receipt : null);
+    const receipt = { ...source, readers: counting.length + Number(held) };
+    if (receipt.readers === 0) this.#ledger.read(receipt);
+    for (const each of this.#all) {
+      each.put(message, counting.includes(each) ? receipt : null, latest);
+    }
+    return receipt;
   }
 
   /** Give all receipts: what waits may never be taken. */

@@ -11,8 +11,10 @@
 
 import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
-import { CHANNEL_LIMIT, encode } from "./core/frames.js";
+import { Deflated } from "./core/deflate.js";
+import { CHANNEL_LIMIT } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
+import { pack, PLAIN } from "./core/packing.js";
 import { Session } from "./core/session.js";
 import { SendWindow } from "./core/window.js";
 import { Driver } from "./driver.js";
@@ -24,6 +26,7 @@ import { frozenPeer } from "./events.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
+import { Turns } from "./turns.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -126,6 +129,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Promise<void>} */
   #ended;
   #ledger;
+  /** What is being deflated, by channel; and events that wait for one to be expanded. */
+  #turns = new Turns();
+  #dispatches = new Turns();
   /** @type {Readers<MeshEvent>} */
   #readers;
   /** @type {Map<string, { channel: Channel, asked: string }>} */
@@ -165,6 +171,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     });
     this.#ledger = new Ledger(({ to, stream, cost: size }) => {
       this.#driver.feed({ type: "from-link", to, event: { type: "read", stream, size } });
+    }, ({ id, sid }, reason) => {
+      const event = /** @type {const} */ ({ type: "garbled", reason });
+      this.#driver.feed({ type: "from-link", to: sessionKey(id, sid), event });
     });
     this.#readers = new Readers(this.#ledger, options.receive);
   }
@@ -223,7 +232,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @returns {Promise<void>}
    */
   async send(data, options = {}) {
-    await this.#sendOn(ROOM, /** @type {import("./events.js").Data} */ (data), options);
+    const packed = pack(PLAIN, /** @type {import("./events.js").Data} */ (data));
+    await this.#sendOn(ROOM, packed, options);
   }
 
   /**
@@ -237,7 +247,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {WouldWait} too much is waiting already; nothing was sent
    */
   sendNow(data, { to } = {}) {
-    this.#sendOnNow(ROOM, /** @type {import("./events.js").Data} */ (data), to);
+    this.#sendOnNow(ROOM, pack(PLAIN, /** @type {import("./events.js").Data} */ (data)), to);
   }
 
   /**
@@ -264,10 +274,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {RoomClosed} the room was left, or has ended
    */
   channel(name, options = {}) {
-    const { delivery, limits, priority, receive, keep } = checkedChannel(name, options);
+    const { delivery, limits, priority, receive, keep, packing } = checkedChannel(name, options);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const rule = JSON.stringify([delivery, limits]);
-    const asked = JSON.stringify([rule, priority, receive]);
+    const asked = JSON.stringify([rule, priority, receive, packing]);
     const found = this.#channels.get(name);
     if (found !== undefined && !found.channel.closed) {
       if (found.asked === asked) return found.channel;
@@ -281,7 +291,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       throw new InvalidArgument(`the channel ${name} was open with another delivery`);
     }
     this.#rules.set(name, rule);
-    const channel = new Channel(this.#forChannels, name, receive && keep);
+    const channel = new Channel(this.#forChannels, name, packing, receive && keep);
     this.#channels.set(name, { channel, asked });
     const open = { delivery, priority: Priority[priority], listen: receive, limits };
     this.#driver.feed({ type: "open-channel", name, ...open });
@@ -296,8 +306,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         return closed();
       },
       ledger: this.#ledger,
-      send: (channel, data, options) => this.#sendOn(channel, data, options),
-      sendNow: (channel, data, to) => this.#sendOnNow(channel, data, to),
+      send: (channel, packed, options) => this.#sendOn(channel, packed, options),
+      sendNow: (channel, packed, to) => this.#sendOnNow(channel, packed, to),
       flush: (channel, signal) => this.#flush(channel, signal),
       forget: (channel) => {
         const { name } = channel;
@@ -310,11 +320,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {import("./events.js").Data} data
+   * @param {import("./core/packing.js").Packed} packed
    * @param {{ to?: Peer | string, signal?: AbortSignal }} options
    */
-  async #sendOn(channel, data, { to, signal }) {
-    const { kind, payload } = encode(data);
+  async #sendOn(channel, packed, options) {
+    const { smaller } = packed;
+    if (smaller === null && !this.#turns.busy(channel)) {
+      await this.#post(channel, packed, options);
+      return;
+    }
+    // It waits for its turn, but not for what becomes of those before it.
+    const { accepted } = await this.#turns.take(channel, async () => {
+      const accepted = this.#post(channel, await smaller?.() ?? packed, options);
+      accepted.catch(() => {}); // its caller is told
+      return { accepted };
+    });
+    await accepted;
+  }
+
+  /**
+   * @param {string} channel
+   * @param {import("./core/packing.js").Packed} packed
+   * @param {{ to?: Peer | string, signal?: AbortSignal }} options
+   */
+  async #post(channel, { kind, payload }, { to, signal }) {
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
@@ -324,14 +353,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {import("./events.js").Data} data
+   * @param {import("./core/packing.js").Packed} packed
    * @param {Peer | string | undefined} to
    */
-  #sendOnNow(channel, data, to) {
-    const { kind, payload } = encode(data);
+  #sendOnNow(channel, { kind, payload }, to) {
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
-    if (this.#unsure >= UNSURE || !this.#session.roomFor(channel, key)) {
+    // It is not deflated, and must not overtake what is being.
+    const behind = this.#unsure >= UNSURE || this.#turns.busy(channel);
+    if (behind || !this.#session.roomFor(channel, key)) {
       throw new WouldWait("too much is waiting to be sent");
     }
     const peer = typeof to === "string" ? this.peers.reverse().find(({ id }) => id === to) : to;
@@ -373,6 +403,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    */
   async #flush(channel, signal) {
     signal?.throwIfAborted();
+    if (this.#turns.busy(channel)) {
+      await unlessAborted(this.#turns.take(channel, async () => {}), signal);
+    }
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     await this.#settle(signal, (token) => ({ type: "flush", token, channel }));
   }
@@ -481,6 +514,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (!isSeconds(patience)) {
       throw new InvalidArgument("patience is a number of seconds, 0 or more");
     }
+    if (this.#turns.size > 0) await this.#turns.done();
     this.#driver.feed({ type: "leave", patience });
     await this.#ended;
   }
@@ -727,22 +761,50 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       if (event.state === "connected") this.#joined();
     }
     this.#readers.put(event);
-    this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
-    this.#log(describe(event));
+    this.#dispatch(event);
   }
 
   /** @param {Extract<SessionOutput, { type: "deliver" }>} output */
-  #deliver({ message, source: to, stream, cost }) {
+  #deliver({ message, source: to, stream, cost, latest }) {
     const source = { to, stream, cost };
     if (message.channel === ROOM) {
-      this.#readers.deliver(message, source);
-      this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
-      this.#log(describe(message));
+      const waits = isDeflated(message.data) || this.#dispatches.busy(ROOM);
+      const held = this.#readers.taken && waits;
+      const receipt = this.#readers.deliver(message, source, false, held);
+      this.#dispatch(message, held ? receipt : null);
       return;
     }
     const found = this.#channels.get(message.channel);
     if (found === undefined) this.#ledger.read({ ...source, readers: 0 });
-    else found.channel.deliver(message, source);
+    else found.channel.deliver(message, source, latest);
+  }
+
+  /**
+   * Tell listeners of an event, behind those before it; expand what it says for them.
+   * @param {MeshEvent} event
+   * @param {import("./readers.js").Receipt | null} [receipt] given when they have been told
+   */
+  #dispatch(event, receipt = null) {
+    const deflated = event.type === "message" && isDeflated(event.data) ? event.data : null;
+    if (deflated !== null && receipt === null) {
+      this.#log(describe(event)); // nobody listens
+      return;
+    }
+    const tell = (/** @type {MeshEvent} */ known) => {
+      this.dispatchEvent(new CustomEvent(known.type, { detail: known }));
+      this.#log(describe(known));
+    };
+    if (deflated === null && !this.#dispatches.busy(ROOM)) {
+      tell(event);
+      return;
+    }
+    void this.#dispatches.take(ROOM, async () => {
+      const known = deflated === null ? event
+        : await this.#ledger.expanded(
+          /** @type {import("./events.js").Message} */ (event), deflated);
+      if (known !== null) tell(known);
+      if (receipt !== null) this.#ledger.read(receipt);
+    });
   }
 
   /** @param {string} line */
@@ -781,6 +843,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
  */
 function iceServer({ urls, username, credential }) {
   return { urls, ...(username && { username }), ...(credential && { credential }) };
+}
+
+/**
+ * Return whether it is still as it came.
+ * @param {unknown} data
+ * @returns {data is Deflated}
+ */
+function isDeflated(data) {
+  return data instanceof Deflated;
 }
 
 /**

@@ -3,9 +3,11 @@
  * @module
  */
 
+import { Deflated } from "./core/deflate.js";
 import { Queue } from "./queue.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./readers.js").Receipt} Receipt */
 
@@ -28,11 +30,12 @@ const OVERHEAD_BYTES = 64;
 function sizeOf(data) {
   let total = 0;
   // Not recursive: how deep a peer nests its JSON is up to the peer.
-  const parts = [data];
+  const parts = [/** @type {import("./events.js").Data | Deflated | undefined} */ (data)];
   while (parts.length > 0) {
     const part = parts.pop();
     total += OVERHEAD_BYTES;
     if (typeof part === "string") total += 2 * part.length;
+    else if (part instanceof Deflated) total += part.payload.byteLength;
     else if (part instanceof Uint8Array) total += part.byteLength;
     else if (Array.isArray(part)) for (const item of part) parts.push(item);
     else if (typeof part === "object" && part !== null) {
@@ -41,6 +44,27 @@ function sizeOf(data) {
   }
   return total;
 }
+
+/**
+ * Return what a message is the latest value of.
+ * @param {import("./events.js").Message} message
+ */
+function slotOf({ peer, channel, direct, key }) {
+  return JSON.stringify([peer.sid, peer.id, channel, direct, key]);
+}
+
+/**
+ * Return whether it is still as it came.
+ * @param {unknown} data
+ * @returns {data is Deflated}
+ */
+const isDeflated = (data) => data instanceof Deflated;
+
+/**
+ * @template T
+ * @typedef {{ size: number, event: T | null, receipt: Receipt | null }} Waiting an event that
+ *   waits; null in place of a value that has been superseded
+ */
 
 /**
  * One reader's view of what happens in a room, or on a channel, in order.
@@ -56,7 +80,7 @@ export class Subscription {
   begun;
   #source;
   #ledger;
-  /** @type {Queue<{ size: number, event: T, receipt: Receipt | null }>} */
+  /** @type {Queue<Waiting<T>>} */
   #events = new Queue();
   #bytes = 0;
   /** What need not arrive. @type {Queue<{ size: number, event: T }>} */
@@ -66,6 +90,12 @@ export class Subscription {
   #passed = false;
   /** How many messages that need not arrive were dropped here, as newer ones came. */
   skipped = 0;
+  /** Those that may be superseded. @type {Map<string, Waiting<T>>} */
+  #values = new Map();
+  /** How many have been, and are in line. */
+  #superseded = 0;
+  /** The first of them, while what it says is being expanded. @type {Waiting<T> | null} */
+  #expanding = null;
   /** @type {Map<string, { peer: Peer, channel: string, count: number }>} */
   #dropped = new Map();
   /** @type {Queue<{ resolve: (result: IteratorResult<T, undefined>) => void,
@@ -78,7 +108,7 @@ export class Subscription {
   /**
    * Use `Room.subscribe` or `Channel.subscribe`.
    * @param {{ unsubscribe(subscription: Subscription<T>): void }} source
-   * @param {{ read(receipt: Receipt): void }} ledger
+   * @param {Pick<import("./readers.js").Ledger, "read" | "expanded">} ledger
    * @param {{ begun?: boolean, other?: Subscription<T> | null }} [options] `other`: begin
    *   with what this one has not handed out yet
    */
@@ -87,8 +117,15 @@ export class Subscription {
     this.#ledger = ledger;
     this.begun = begun;
     if (other === null) return;
-    for (const { receipt } of other.#events) if (receipt !== null) receipt.readers += 1;
-    this.#events = new Queue(other.#events);
+    for (const each of other.#events) {
+      if (each.receipt !== null) each.receipt.readers += 1;
+      if (each.event !== null) this.#events.push({ ...each });
+    }
+    for (const each of this.#events) {
+      const { event } = each;
+      if (event?.type !== "message") continue;
+      if (other.#values.has(slotOf(event))) this.#values.set(slotOf(event), each);
+    }
     this.#bytes = other.#bytes;
     this.#passing = new Queue(other.#passing);
     this.#passingBytes = other.#passingBytes;
@@ -108,25 +145,98 @@ export class Subscription {
   next() {
     const event = this.takeNow();
     if (event !== null) return Promise.resolve({ done: false, value: event });
-    if (this.#error !== null) return Promise.reject(this.#error);
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    const more = this.#events.length > this.#superseded;
+    if (!more && this.#error !== null) return Promise.reject(this.#error);
+    if (!more && this.#ended) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
   }
 
   /** Return the next event that is already here, else null. @returns {T | null} */
   takeNow() {
     this.begun = true;
-    if (this.#events.length === 0) this.#tellDropped();
-    if (this.#passing.length > 0 && !(this.#passed && this.#events.length > 0)) {
+    return this.#readers.length > 0 ? null : this.#take();
+  }
+
+  /** Take the first event; null if there is none, or it is being expanded. */
+  #take() {
+    if (this.#events.length === this.#superseded) this.#tellDropped();
+    if (this.#passing.length > 0 && !(this.#passed && this.#events.length > this.#superseded)) {
       this.#passed = true;
       return this.#takePassing();
     }
-    this.#passed = false;
-    const first = this.#events.shift();
-    if (first === undefined) return null;
-    this.#bytes -= first.size;
-    if (first.receipt !== null) this.#ledger.read(first.receipt);
-    return first.event;
+    for (let { first } = this.#events; first !== undefined; { first } = this.#events) {
+      const { size, event, receipt } = first;
+      if (event !== null && event.type === "message" && isDeflated(event.data)) {
+        void this.#expand(first, /** @type {T & Message} */ (event), event.data);
+        return null;
+      }
+      this.#events.shift();
+      if (event === null) {
+        this.#superseded -= 1;
+        continue;
+      }
+      this.#passed = false;
+      this.#bytes -= size;
+      if (this.#values.size > 0 && event.type === "message") this.#values.delete(slotOf(event));
+      if (receipt !== null) this.#ledger.read(receipt);
+      return event;
+    }
+    return null;
+  }
+
+  /**
+   * Put what the first message says in its place; nothing, if that cannot be made out. It is
+   * taken then by who waits for it.
+   * @param {Waiting<T>} first
+   * @param {T & Message} message
+   * @param {Deflated} deflated
+   */
+  async #expand(first, message, deflated) {
+    if (this.#expanding === first) return;
+    this.#expanding = first;
+    const expanded = /** @type {T | null} */ (await this.#ledger.expanded(message, deflated));
+    if (first.event !== message) {
+      // Superseded meanwhile.
+    } else if (expanded === null) {
+      if (first.receipt !== null) this.#ledger.read(first.receipt);
+      this.#values.delete(slotOf(message));
+      first.event = null;
+      first.receipt = null;
+      this.#bytes -= first.size;
+      this.#superseded += 1;
+    } else {
+      first.event = expanded;
+    }
+    this.#expanding = null;
+    this.#serve();
+  }
+
+  /** Give those who wait what there is. */
+  #serve() {
+    while (this.#readers.length > 0) {
+      const value = this.#take();
+      if (value === null) break;
+      this.#readers.shift()?.resolve({ done: false, value });
+    }
+    if (this.#ended && this.#events.length === this.#superseded) this.#finish();
+  }
+
+  /**
+   * Have a value wait no longer.
+   * @param {string} slot
+   */
+  #supersede(slot) {
+    const former = this.#values.get(slot);
+    if (former === undefined) return;
+    this.#values.delete(slot);
+    this.#bytes -= former.size;
+    if (former.receipt !== null) this.#ledger.read(former.receipt);
+    former.event = null;
+    former.receipt = null;
+    this.#superseded += 1;
+    if (this.#superseded * 2 <= this.#events.length) return;
+    this.#events = new Queue([...this.#events].filter(({ event }) => event !== null));
+    this.#superseded = 0;
   }
 
   #takePassing() {
@@ -168,23 +278,27 @@ export class Subscription {
 
   /** Give the receipts for all that waits: it may never be taken. */
   letGo() {
-    const events = [...this.#events];
-    for (const { receipt } of events) if (receipt !== null) this.#ledger.read(receipt);
-    this.#events = new Queue(events.map((each) => ({ ...each, receipt: null })));
+    for (const each of this.#events) {
+      if (each.receipt !== null) this.#ledger.read(each.receipt);
+      each.receipt = null;
+    }
   }
 
   /**
    * Add an event at the end; called by the room.
    * @param {T} event
    * @param {Receipt | null} [receipt] what is owed to the sender of a message
+   * @param {boolean} [latest] it is a value, and supersedes the former one of its key
    */
-  put(event, receipt = null) {
-    const reader = this.#readers.shift();
-    if (reader !== undefined) {
+  put(event, receipt = null, latest = false) {
+    const idle = this.#readers.length > 0 && this.#events.length === this.#superseded;
+    if (idle && !(event.type === "message" && isDeflated(event.data))) {
       if (receipt !== null) this.#ledger.read(receipt);
-      reader.resolve({ done: false, value: event });
+      this.#readers.shift()?.resolve({ done: false, value: event });
       return;
     }
+    const slot = latest && event.type === "message" ? slotOf(event) : null;
+    if (slot !== null) this.#supersede(slot);
     const size = event.type === "message" ? sizeOf(event.data) : OVERHEAD_BYTES;
     if (this.#bytes + size > (receipt === null ? BUFFER_BYTES / 4 : BUFFER_BYTES)) {
       if (event.type === "message") {
@@ -196,8 +310,11 @@ export class Subscription {
       if (event.type === "refused") return;
     }
     this.#tellDropped();
-    this.#events.push({ size, event, receipt });
+    const waiting = { size, event, receipt };
+    this.#events.push(waiting);
     this.#bytes += size;
+    if (slot !== null) this.#values.set(slot, waiting);
+    if (idle) this.#serve();
   }
 
   /** @param {import("./events.js").Message} message */
@@ -215,10 +332,17 @@ export class Subscription {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    if (this.#events.length === this.#superseded) this.#finish();
+  }
+
+  /** Tell those who wait that nothing comes. */
+  #finish() {
+    const error = this.#error;
     for (const { resolve, reject } of this.#readers) {
       if (error === null) resolve({ done: true, value: undefined });
       else reject(error);
     }
+    this.#readers = new Queue();
   }
 
   #tellDropped() {

@@ -5,24 +5,26 @@
  */
 
 import { CHANNEL_LIMIT } from "./frames.js";
+import { CompactedLog } from "./latest.js";
 import { counter, Log } from "./streams.js";
 
 /** The name of the room's own channel. */
 export const ROOM = "";
 /** What is promised of the messages of a channel. */
 export const DELIVERIES = Object.freeze(
-  /** @type {const} */ (["reliable", "unordered", "realtime"]));
+  /** @type {const} */ (["reliable", "unordered", "latest", "realtime"]));
 /** What a receiver is told of that. */
-export const Rule = Object.freeze({ RELIABLE: 0, UNORDERED: 1, LOSSY: 3, LOSSY_UNORDERED: 4 });
+export const Rule = Object.freeze(
+  { RELIABLE: 0, UNORDERED: 1, LATEST: 2, LOSSY: 3, LOSSY_UNORDERED: 4 });
 /** The share of a busy link that a channel gets. */
 export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
 
-/** @typedef {(typeof DELIVERIES)[number]} Delivery */
+/** @typedef {typeof DELIVERIES[number]} Delivery */
 /**
  * A channel that we send on; its streams are `2 * number` and one more. `limits` says how
  * long a message is tried that need not arrive, and `count` numbers those to everybody.
  * @typedef {{ number: number, name: string, delivery: Delivery, priority: number,
- *   log: Log, limits: Limits | null, count: () => number }} Channel
+ *   log: Log | CompactedLog, limits: Limits | null, count: () => number }} Channel
  */
 /** @typedef {import("./realtime.js").Limits} Limits */
 
@@ -32,7 +34,17 @@ export const Priority = Object.freeze({ high: 16, normal: 4, low: 1 });
  */
 export function ruleOf({ delivery, limits }) {
   if (limits !== null) return limits.ordered ? Rule.LOSSY : Rule.LOSSY_UNORDERED;
+  if (delivery === "latest") return Rule.LATEST;
   return delivery === "unordered" ? Rule.UNORDERED : Rule.RELIABLE;
+}
+
+/**
+ * Return a log for messages of which that is promised; `order` as there.
+ * @param {Delivery} delivery
+ * @param {() => number} order
+ */
+export function logOf(delivery, order) {
+  return delivery === "latest" ? new CompactedLog(order) : new Log(order);
 }
 
 /** All channels of a session. */
@@ -62,7 +74,7 @@ export class Channels {
     let found = this.#named.get(name);
     if (found === undefined) {
       if (this.#named.size >= CHANNEL_LIMIT) throw new Error("whoever asks counts them");
-      const log = new Log(this.order);
+      const log = logOf(delivery, this.order);
       const [number, count] = [this.#named.size, counter()];
       found = { number, name, delivery, priority, log, limits, count };
       this.#named.set(name, found);

@@ -34,6 +34,8 @@ export const BROADCAST = 0;
 export const DIRECT = 1;
 
 const VERSION = 1;
+/** What is added to the kind of a message that is deflated. */
+export const DEFLATED = 0x08;
 const LAST = 0x04;
 const FIRST = 0x10;
 const WANTED = 0x04;
@@ -358,7 +360,7 @@ function fragmentOf(head, reader) {
   const number = reader.number();
   const payload = reader.sized();
   const kind = head & ~LAST & ~FIRST;
-  if (kind > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  if ((kind & ~DEFLATED) > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
   const [last, first] = [(head & LAST) !== 0, (head & FIRST) !== 0];
   return { type: "fragment", stream, number, kind, last, payload, first };
 }

@@ -72,6 +72,7 @@ const REALTIME = 2;
  *   | { type: "listening" }
  *   | { type: "read", stream: number, size: number }
  *   | { type: "change", iceRestart: boolean }
+ *   | { type: "garbled", reason: string }
  *   | { type: "renew" }
  *   | { type: "network-changed" }
  *   | { type: "depart" }
@@ -258,8 +259,8 @@ export class Link {
   }
 
   /** How many messages are not known to have arrived, by channel; none is left out. */
-  get unacknowledged() {
-    return this.#outbox.unacknowledged;
+  get undelivered() {
+    return this.#outbox.undelivered;
   }
 
   /** What the messages that have not come as a whole take here, in bytes. */
@@ -369,6 +370,9 @@ export class Link {
       case "listening":
         this.#say(this.#traffic.listening(), out);
         this.#relay.resumeAgain();
+        break;
+      case "garbled":
+        this.#garbled(event.reason, now, out);
         break;
       case "read":
         this.#inbox.read(event.stream, event.size, now);
@@ -838,6 +842,19 @@ export class Link {
       this.#hangUp(out);
       this.#giveUp(now, out);
     }
+  }
+
+  /**
+   * Have done with the connection that brought what cannot be made out, or would have.
+   * @param {string} reason
+   * @param {number} now
+   * @param {LinkOutput[]} out
+   */
+  #garbled(reason, now, out) {
+    out.push({ type: "misbehaved", sender: this.to, error: new InvalidMessage(reason) });
+    if (!this.#open) return;
+    this.#hangUp(out);
+    this.#giveUp(now, out);
   }
 
   /**

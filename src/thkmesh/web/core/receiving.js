@@ -6,21 +6,31 @@
 
 import { InvalidMessage } from "../errors.js";
 import { Rule } from "./channels.js";
-import { content } from "./frames.js";
+import { Deflated } from "./deflate.js";
+import { content, DEFLATED } from "./frames.js";
+import { LatestIncoming, unwrap } from "./latest.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
 import { Scattered } from "./unordered.js";
 
 const RULES = new Set(/** @type {number[]} */ (Object.values(Rule)));
+/** What puts streams together; of what may be lost there are none. */
+const KINDS = new Map(/** @type {[number, typeof Incoming | typeof Scattered |
+ *   typeof LatestIncoming][]} */ ([
+    [Rule.RELIABLE, Incoming], [Rule.UNORDERED, Scattered], [Rule.LATEST, LatestIncoming],
+  ]));
 /** Seconds after which a message that is too large for what is free is tried again. */
 const RETRY = 0.1;
 
+/** @typedef {Incoming | Scattered | LatestIncoming} Arriving */
 /** @typedef {import("./frames.js").Begin} Begin */
 /** @typedef {import("./frames.js").Wants} Wants */
 /**
  * A message that is whole: the name of its channel, what it came on, and what must be read
- * of the stream for its sender to send more.
- * @typedef {{ type: "content-arrived", channel: string, data: import("../events.js").Data,
- *   stream: number, cost: number }} ContentArrived
+ * of the stream for its sender to send more. `key`: what it is the latest value of, maybe
+ * empty; null for any other message.
+ * @typedef {{ type: "content-arrived", channel: string,
+ *   data: import("../events.js").Data | Deflated, stream: number, cost: number,
+ *   key: string | null }} ContentArrived
  */
 
 /** The receiving half of a link. */
@@ -31,7 +41,7 @@ export class Inbox {
   ackDue = null;
   #channels;
   #budget;
-  /** @type {Map<number, Incoming | Scattered>} */
+  /** @type {Map<number, Arriving>} */
   #streams = new Map();
   /** @type {Map<number, string>} */
   #names = new Map();
@@ -77,8 +87,8 @@ export class Inbox {
     } else if (this.#rules.get(channel) !== rule) {
       throw new InvalidMessage(`the channel ${known} has another delivery rule, ${rule}`);
     }
-    if (rule > Rule.UNORDERED) return;
-    const kind = rule === Rule.RELIABLE ? Incoming : Scattered;
+    const kind = KINDS.get(rule);
+    if (kind === undefined) return;
     this.#begin(2 * channel, everybody, kind, now);
     this.#begin(2 * channel + 1, alone, kind, now);
   }
@@ -92,7 +102,7 @@ export class Inbox {
   lossy(stream) {
     const name = this.#names.get(stream >> 1);
     const rule = this.#rules.get(stream >> 1);
-    if (rule === Rule.RELIABLE || rule === Rule.UNORDERED) {
+    if (rule !== undefined && KINDS.has(rule)) {
       throw new InvalidMessage(`stream ${stream} may not lose`);
     }
     if (name === undefined || !this.#channels.listens(name)) return null;
@@ -102,7 +112,7 @@ export class Inbox {
   /**
    * @param {number} stream
    * @param {Begin} begin
-   * @param {typeof Incoming | typeof Scattered} Kind
+   * @param {new (begin: Begin, budget: import("./credit.js").Budget) => Arriving} Kind
    * @param {number} now
    */
   #begin(stream, begin, Kind, now) {
@@ -134,9 +144,13 @@ export class Inbox {
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
     if (whole === null || !heard) return null;
-    const { kind, payload, cost } = whole;
+    const { cost } = whole;
+    const kind = whole.kind & ~DEFLATED;
     try {
-      return { type: "content-arrived", channel, data: content(kind, payload), stream, cost };
+      const { key, payload } = incoming instanceof LatestIncoming
+        ? unwrap(whole.payload) : { key: null, payload: whole.payload };
+      const data = kind === whole.kind ? content(kind, payload) : new Deflated(kind, payload);
+      return { type: "content-arrived", channel, data, stream, cost, key };
     } catch (error) {
       credit.read(cost);
       throw error;
@@ -185,7 +199,7 @@ export class Inbox {
     const wants = new Map();
     const waiting = new Set();
     for (const stream of [...this.#news].sort((a, b) => a - b)) {
-      const incoming = /** @type {Incoming | Scattered} */ (this.#streams.get(stream));
+      const incoming = /** @type {Arriving} */ (this.#streams.get(stream));
       wants.set(stream, incoming.want());
       if (incoming.credit.waiting) waiting.add(stream);
     }

@@ -5,9 +5,10 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { ROOM, Rule, ruleOf } from "./channels.js";
+import { logOf, ROOM, Rule, ruleOf } from "./channels.js";
 import { Writer } from "./frames.js";
-import { Log, Outgoing } from "./streams.js";
+import { CompactedLog, LatestOutgoing } from "./latest.js";
+import { Outgoing } from "./streams.js";
 import { SendWindow } from "./window.js";
 
 /** Fragments share a datagram up to this size; a larger one has its own. */
@@ -23,6 +24,17 @@ const BULK = 1;
 /** @typedef {import("./frames.js").Listen} Listen */
 /** @typedef {import("./frames.js").Wants} Wants */
 
+/**
+ * Return a place in a log.
+ * @param {number} stream
+ * @param {import("./streams.js").Log | CompactedLog} log
+ * @param {boolean} ordered
+ */
+function placeIn(stream, log, ordered) {
+  if (log instanceof CompactedLog) return new LatestOutgoing(stream, log);
+  return new Outgoing(stream, log, ordered);
+}
+
 /** One of our channels, as far as the other session is concerned. */
 export class Lane {
   channel;
@@ -32,7 +44,7 @@ export class Lane {
   everybody;
   /** Its place in `log`. */
   alone;
-  /** Its two places. @type {[Outgoing, Outgoing]} */
+  /** Its two places. @type {(Outgoing | LatestOutgoing)[]} */
   both;
   /** Whether the other session has been told what it must know first, for all we know. */
   named = false;
@@ -46,10 +58,10 @@ export class Lane {
    */
   constructor(channel, order) {
     this.channel = channel;
-    this.log = new Log(order);
+    this.log = logOf(channel.delivery, order);
     const ordered = ruleOf(channel) !== Rule.UNORDERED;
-    this.everybody = new Outgoing(2 * channel.number, channel.log, ordered);
-    this.alone = new Outgoing(2 * channel.number + 1, this.log, ordered);
+    this.everybody = placeIn(2 * channel.number, channel.log, ordered);
+    this.alone = placeIn(2 * channel.number + 1, this.log, ordered);
     this.both = [this.everybody, this.alone];
   }
 
@@ -85,15 +97,18 @@ export class Lane {
     return this.everybody.unacknowledged + this.alone.unacknowledged;
   }
 
+  /** How many of them are lost if the other session is gone. */
+  get undelivered() {
+    return this.everybody.undelivered + this.alone.undelivered;
+  }
+
   /**
    * Return whether all before those numbers has arrived, or is not owed.
    * @param {number} everybody
    * @param {number} alone
    */
   reached(everybody, alone) {
-    const numbers = [everybody, alone];
-    return this.both.every(
-      ({ owed, acked }, each) => !owed || acked >= /** @type {number} */ (numbers[each]));
+    return this.everybody.reached(everybody) && this.alone.reached(alone);
   }
 
   /**
@@ -102,7 +117,7 @@ export class Lane {
    * @param {boolean} wanted
    */
   owe(wanted) {
-    const lost = wanted ? 0 : this.alone.unacknowledged;
+    const lost = wanted ? 0 : this.alone.undelivered;
     for (const each of this.both) {
       if (wanted) each.attach();
       else each.detach();
@@ -110,9 +125,19 @@ export class Lane {
     return lost;
   }
 
+  /** Owe current values again to who has perhaps not listened for a while. */
+  renew() {
+    for (const each of this.both) {
+      if (each instanceof LatestOutgoing) {
+        each.detach();
+        this.named = false;
+      }
+    }
+  }
+
   /** Whether the other session does not get all that it expects. */
   get moved() {
-    return this.both.some(({ skip, missed }) => skip !== null || missed !== null);
+    return this.both.some(({ moved }) => moved);
   }
 
   /**
@@ -201,8 +226,11 @@ export class Outbox {
     /** @type {{ channel: string, count: number }[]} */
     const lost = [];
     if (revision < this.#revision) return lost;
+    const missed = this.#listening !== null && revision > this.#revision + 1;
     this.#revision = revision;
     this.#listening = new Set(names);
+    // A change between the two: it may have thrown values away.
+    if (missed) for (const lane of this.#lanes) lane.renew();
     for (const lane of this.#lanes) {
       const count = lane.owe(this.listens(lane.channel) === true);
       if (count > 0) lost.push({ channel: lane.channel.name, count });
@@ -234,8 +262,8 @@ export class Outbox {
   get flight() {
     /** @type {Map<number, { acked: number, sent: number }>} */
     const flight = new Map();
-    for (const { stream, sent, acked, skip, missed } of this.#outgoing) {
-      if (sent > acked || skip !== null || missed !== null) flight.set(stream, { acked, sent });
+    for (const { stream, sent, acked, moved } of this.#outgoing) {
+      if (sent > acked || moved) flight.set(stream, { acked, sent });
     }
     return flight;
   }
@@ -255,6 +283,16 @@ export class Outbox {
     return counts;
   }
 
+  /** How many of them are lost if the other side is gone, by channel. */
+  get undelivered() {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const { channel, undelivered } of this.#lanes) {
+      if (undelivered > 0) counts.set(channel.name, undelivered);
+    }
+    return counts;
+  }
+
   // --- connections ------------------------------------------------------------------
 
   /** Begin with a new connection. */
@@ -262,8 +300,8 @@ export class Outbox {
     this.window = new SendWindow();
     for (const lane of this.#lanes) {
       lane.named = false;
-      for (const { sent, begin, skip, missed } of lane.both) {
-        if (sent > begin.number || skip !== null || missed !== null) this.ready = false;
+      for (const { sent, begin, moved } of lane.both) {
+        if (sent > begin.number || moved) this.ready = false;
       }
     }
   }
@@ -324,7 +362,7 @@ export class Outbox {
   cutLoose(channel) {
     const lane = this.lane(channel);
     lane.named = false;
-    return lane.everybody.cutLoose();
+    return /** @type {Outgoing} */ (lane.everybody).cutLoose(); // for values nobody waits
   }
 
   // --- what is sent -------------------------------------------------------------------

@@ -12,6 +12,7 @@ import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
 import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
+import { CompactedLog } from "./latest.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
 import { linksWanted, Topology } from "./topology.js";
@@ -52,7 +53,7 @@ import { Traffic } from "./traffic.js";
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
- *       stream: number, cost: number }
+ *       stream: number, cost: number, latest: boolean }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -435,9 +436,12 @@ export class Session {
         // What stands behind a goodbye is nobody's.
         if (peer !== null) {
           const { channel, data, stream, cost } = output;
-          const direct = (stream & 1) === 1;
-          const message = /** @type {const} */ ({ type: "message", peer, data, direct, channel });
-          out.push({ type: "deliver", message, source: source.to, stream, cost });
+          const [direct, key, latest] = [(stream & 1) === 1, output.key || null, output.key !== null];
+          const type = /** @type {const} */ ("message");
+          // What is deflated is expanded when it is taken.
+          const said = /** @type {import("../events.js").Data} */ (data);
+          const message = { type, peer, data: said, direct, channel, key };
+          out.push({ type: "deliver", message, source: source.to, stream, cost, latest });
         }
         break;
       case "messages-lost":
@@ -511,7 +515,7 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const undelivered = former.unacknowledged;
+    const { undelivered } = former;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
@@ -695,20 +699,24 @@ export class Session {
    * @param {Extract<SessionEvent, { type: "send" }>} send
    * @returns {MeshError | null}
    */
-  #refusal({ to, channel, payload: { length } }) {
+  #refusal({ to, channel: name, payload }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    if (this.#channels.get(channel).limits !== null && length > LOSSY_LIMIT_BYTES) {
+    const channel = this.#channels.get(name);
+    if (channel.limits !== null && payload.length > LOSSY_LIMIT_BYTES) {
       const limit = `a message that may be lost has ${LOSSY_LIMIT_BYTES}`;
-      return new MessageTooLarge(`${length} bytes; ${limit}`);
+      return new MessageTooLarge(`${payload.length} bytes; ${limit}`);
     }
-    if (to === null) return null;
-    const { id, sid } = partsOf(to);
-    const link = this.#links.get(to);
-    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
-    if (link.listens(this.#channels.get(channel)) === false) {
-      return new NotListening(`${id} does not listen to the channel ${channel}`);
+    let { log } = channel;
+    if (to !== null) {
+      const { id, sid } = partsOf(to);
+      const link = this.#links.get(to);
+      if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+      if (link.listens(channel) === false) {
+        return new NotListening(`${id} does not listen to the channel ${name}`);
+      }
+      log = link.lane(channel).log;
     }
-    return null;
+    return log instanceof CompactedLog ? log.refusal(payload) : null;
   }
 
   /** @param {Extract<SessionEvent, { type: "send" }>} send */

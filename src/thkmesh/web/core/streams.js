@@ -281,6 +281,24 @@ export class Outgoing {
     return this.#log.end.messages - this.#log.messagesBefore(this.acked);
   }
 
+  /** Whether it does not get all that it expects. */
+  get moved() {
+    return this.skip !== null || this.missed !== null;
+  }
+
+  /** How many messages are lost if it gets no more. */
+  get undelivered() {
+    return this.unacknowledged;
+  }
+
+  /**
+   * Return whether all before a number of the log has arrived, or is not owed.
+   * @param {number} number
+   */
+  reached(number) {
+    return !this.owed || this.acked >= number;
+  }
+
   /** The size of the next fragment's payload. */
   get nextSize() {
     return this.#log.entry(this.sent).payload.length;

@@ -199,7 +199,7 @@ export class Traffic {
     const { stream } = frame;
     for (const { kind, payload } of this.receiver.receive(frame, now, known.ordered)) {
       const data = content(kind, payload);
-      out.push({ type: "content-arrived", channel: known.name, data, stream, cost: 0 });
+      out.push({ type: "content-arrived", channel: known.name, data, stream, cost: 0, key: null });
     }
   }
 }
