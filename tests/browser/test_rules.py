@@ -12,7 +12,7 @@ from tests.browser.test_streams import KILL, watched
 from tests.rooms.processes import PeerProcess
 
 COUNT = 1000
-STEPS = 200
+STEPS = 120
 
 _RULES = """
 (() => {
@@ -22,7 +22,7 @@ _RULES = """
   const cursors = room.channel("cursors", { delivery: "realtime" });
   const bulk = room.channel("bulk", { delivery: "unordered" });
   globalThis.point = async (count) => {
-    for (let number = 0; number < count + 200; number += 1) {
+    for (let number = 0; number < count + 100; number += 1) {
       await cursors.send(`${Math.min(number, count)} `);
       await pause(5);
     }

@@ -11,7 +11,6 @@ from thkmesh.core.credit import WINDOW_BYTES
 from thkmesh.core.frames import FORWARD, Fragment, Lossy, Report
 from thkmesh.core.realtime import WINDOW, Limits
 from thkmesh.core.relay import RELAY_AFTER
-from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import (
     CloseChannel,
     Flush,
@@ -21,7 +20,6 @@ from thkmesh.core.session_events import (
     Start,
     Welcomed,
 )
-from thkmesh.core.streams import LOG_BYTES
 from thkmesh.core.window import MOST_BYTES
 
 __all__ = ["TALES"]
@@ -304,10 +302,8 @@ def _bulk(recorder: Recorder) -> None:
     story.frames(ADA, frames.Resume(acked({2: 10, 3: 1}).wants), frames.Listen(("x",)))
     story.frames(ADA, acked({2: 11}))
     story.send(9, channel="x", data="ahead again")
-    for part in range(2):
-        story.send(20 + part, channel="x", data=bytes(LOG_BYTES // 2))
-    story.send(22, channel="x", data="waits")
-    story.run(PATIENCE)
+    story.link(ADA, link.CutLoose("x"))
+    story.send(10, channel="x", data="behind the gap")
     story.link(ADA, link.Measured(2, MOST_BYTES))
     story.link(ADA, link.Measured(2, 0))
     story.tell(Leave(1.0))

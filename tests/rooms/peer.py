@@ -141,7 +141,7 @@ class Peer:
         self._begin(self._point(self._channel(channel), count))
 
     async def _point(self, channel: thkmesh.Channel, count: int) -> None:
-        for number in range(count + 200):
+        for number in range(count + 100):
             await channel.send(f"{min(number, count)} ")
             await asyncio.sleep(0.005)
 

@@ -216,9 +216,8 @@ class Link:
         self._outbox, self._inbox = traffic.outbox, traffic.inbox
         self._allowance = allowance
         self._relay, self._backlog = Relay(traffic, allowance), Backlog()
-        self._by_relay = False
         self._number = 0
-        self._open = False
+        self._open = self._by_relay = False
         self._silent = False  # given up for its silence alone, and not replaced yet
         self._mending = _Mending.NOTHING
         self._revived = False  # and then heard again, whatever has been asked for meanwhile
