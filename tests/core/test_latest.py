@@ -57,7 +57,8 @@ def taken(outgoing: LatestOutgoing, room: int = FAR, before: int | None = None) 
     """Return the fragments that may be sent."""
     parts: list[bytes] = []
     outgoing.take(parts, room, before)
-    return [each for each in parse(datagram() + b"".join(parts)) if isinstance(each, Fragment)]
+    found = [frame for part in parts for frame in parse(datagram() + part)]
+    return [frame for frame in found if isinstance(frame, Fragment)]
 
 
 def said(fragments: list[Fragment]) -> list[tuple[int, str, bytes]]:
@@ -187,6 +188,27 @@ def test_a_new_connection_goes_on_behind_what_arrived() -> None:
     assert said(taken(outgoing)) == [(2, "c", b"2"), (3, "b", b"new")]
     outgoing.resume(None, strayed=True)
     assert [each.number for each in taken(outgoing)] == [2, 3]
+
+
+def test_a_sender_stops_at_its_limit_and_counts_what_was_superseded() -> None:
+    """Each number once, however often it is sent: the recipient may have taken it in."""
+    found = log()
+    for key in "abcdef":
+        found.append(TEXT, wrap(key, bytes(60_000)))
+    outgoing = owing(found)
+    assert [each.number for each in taken(outgoing)] == [0, 1, 2, 3]
+    assert outgoing.waiting
+    found.append(TEXT, wrap("a", bytes(60_000)))
+    outgoing.rewind()
+    assert [each.number for each in taken(outgoing)] == [1, 2, 3]
+    outgoing.acknowledge(Want(2, WINDOW_BYTES))
+    assert [each.number for each in taken(outgoing)] == [4, 5]
+    assert not outgoing.sendable
+    outgoing.acknowledge(Want(2, WINDOW_BYTES))
+    outgoing.acknowledge(Want(1, FAR))
+    assert not outgoing.sendable
+    outgoing.acknowledge(Want(6, WINDOW_BYTES))
+    assert [each.number for each in taken(outgoing)] == [6]
 
 
 # --- the receiving end ----------------------------------------------------------------
