@@ -339,7 +339,26 @@ def test_a_message_counts_as_read_once_the_last_reader_has_taken_it() -> None:
     assert len(told) == 1
 
 
-<<<<<<< ours
+def test_of_what_need_not_arrive_the_newest_is_kept() -> None:
+    """It waits apart, without receipts, and takes turns with what must; a copy has it too."""
+    told: list[SessionEvent] = []
+    buffer = EventBuffer(Ledger(told.append))
+    for number in range(PASSING + 9):
+        buffer.put_passing(Message(ADA, number, direct=False, channel="x"))
+    for text in ("must", "too"):
+        buffer.put(Message(BOB, text, direct=False, channel="x"))
+    assert buffer.skipped == 9
+    assert len(buffer) == PASSING + 2
+    for each in (buffer, buffer.copy()):
+        taken = [each.take() for _ in range(5)]
+        numbers = [event.data for event in taken if isinstance(event, Message)]
+        assert numbers == [9, "must", 10, "too", 11]
+    for _ in range(40):
+        buffer.put_passing(Message(ADA, "x" * 60_000, direct=False, channel="x"))
+    assert len(buffer) <= PASSING_BYTES // 60_000
+    assert told == []
+
+
 # --- latest values --------------------------------------------------------------------
 
 
@@ -460,23 +479,3 @@ def test_what_cannot_be_expanded_is_passed_over_and_told_once() -> None:
     assert said(buffer) == said(other) == ["next"]
     key = SessionKey(ADA.id, ADA.sid)
     assert told == [FromLink(key, Garbled(f"a message of over {MESSAGE_LIMIT_BYTES} bytes"))]
-=======
-def test_of_what_need_not_arrive_the_newest_is_kept() -> None:
-    """It waits apart, without receipts, and takes turns with what must; a copy has it too."""
-    told: list[SessionEvent] = []
-    buffer = EventBuffer(Ledger(told.append))
-    for number in range(PASSING + 9):
-        buffer.put_passing(Message(ADA, number, direct=False, channel="x"))
-    for text in ("must", "too"):
-        buffer.put(Message(BOB, text, direct=False, channel="x"))
-    assert buffer.skipped == 9
-    assert len(buffer) == PASSING + 2
-    for each in (buffer, buffer.copy()):
-        taken = [each.take() for _ in range(5)]
-        numbers = [event.data for event in taken if isinstance(event, Message)]
-        assert numbers == [9, "must", 10, "too", 11]
-    for _ in range(40):
-        buffer.put_passing(Message(ADA, "x" * 60_000, direct=False, channel="x"))
-    assert len(buffer) <= PASSING_BYTES // 60_000
-    assert told == []
->>>>>>> theirs
