@@ -382,6 +382,7 @@ class Link:
             case StatsArrived(number=number, stats=stats):
                 if number == self._number:
                     self._meter.reported(stats, now)
+                    self._outbox.window.crossed(stats.rtt)
                     self._tell_quality(out)
             case Read(stream=stream, size=size):
                 self._inbox.read(stream, size, now)
