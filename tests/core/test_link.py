@@ -623,6 +623,19 @@ def test_the_mark_follows_the_window() -> None:
     assert again == [MarkLow(HIGH, 2, mark) for mark in marks]
 
 
+@pytest.mark.parametrize(("rtt", "grows"), [(0.3, True), (0.02, False), (None, False)])
+def test_a_long_path_is_given_more_ahead(rtt: float | None, grows: bool) -> None:
+    """An engine that needs 0.3 s for all it has is slow, unless that is one round trip."""
+    world = LinkWorld().connect()
+    world.tell(world.low, StatsArrived(world.low.number, Stats(rtt=rtt)))
+    world.low.held_bytes = 60_000
+    world.send(world.low, bytes(100_000))
+    world.run(0.3)
+    world.low.held_bytes = 0
+    world.report(world.low, BufferLow(0))
+    assert bool(world.low.said(MarkLow)) is grows
+
+
 def test_a_malformed_frame_costs_the_sender_its_connection() -> None:
     """It is reported, nothing more is heard over that connection, and it is replaced."""
     world = LinkWorld().connect()

@@ -3,7 +3,7 @@
 import pytest
 
 from thkmesh.core.frames import FRAGMENT_BYTES
-from thkmesh.core.window import AHEAD, LEAST_BYTES, MOST_BYTES, SendWindow
+from thkmesh.core.window import AHEAD, LEAST_BYTES, LONGEST, MOST_BYTES, SendWindow
 
 MB = 1_000_000.0
 STEP = 100 * 1024.0
@@ -175,3 +175,52 @@ def test_messages_are_cut_as_finely_as_the_window_is_narrow() -> None:
     engine = Engine(100 * MB)
     engine.send(20 * MB)
     assert engine.window.fragment_bytes == FRAGMENT_BYTES
+
+
+def bursts(window: SendWindow, trip: float, count: int) -> None:
+    """Have the engine take in all that it is given once in a round trip, when answers come."""
+    now = 0.0
+    for _ in range(count):
+        window.held_bytes = window.size_bytes
+        window.filled(now)
+        now += trip
+        window.measured(0, now)
+
+
+@pytest.mark.parametrize("trip", [0.1, 0.3, LONGEST])
+def test_on_a_long_path_it_grows_as_fast_as_sctp_begins(trip: float) -> None:
+    """Who takes in all at once in each round trip is given twice as much for the next."""
+    window = SendWindow()
+    window.crossed(trip)
+    for size in (LEAST_BYTES << doubled for doubled in range(1, 6)):
+        bursts(window, trip, 1)
+        assert window.size_bytes == min(size, MOST_BYTES)
+
+
+def test_the_first_answers_of_a_burst_do_not_shrink_it() -> None:
+    """A little progress after a round trip of silence may be the beginning of much more."""
+    window = SendWindow()
+    window.crossed(0.3)
+    bursts(window, 0.3, 4)
+    size = window.held_bytes = window.size_bytes
+    window.filled(5.0)
+    window.measured(size - 4096, 5.3)
+    assert window.size_bytes == size
+
+
+@pytest.mark.parametrize(("trip", "ahead"), [(0.3, 0.6), (9.0, 2 * LONGEST), (0.04, AHEAD)])
+def test_on_a_slow_long_path_two_round_trips_lie_ahead(trip: float, ahead: float) -> None:
+    """No more than that has to go before a line of chat, however long the path is said to be."""
+    engine = Engine(0.5 * MB)
+    engine.window.crossed(trip)
+    engine.send(8 * MB)
+    assert engine.window.size_bytes == pytest.approx(0.5 * MB * ahead, rel=0.1)
+
+
+def test_the_shortest_round_trip_counts() -> None:
+    """A later one may have waited in a queue; who has seen none says nothing."""
+    window = SendWindow()
+    for trip in (0.3, 0.02, None, 0.3):
+        window.crossed(trip)
+    bursts(window, 0.3, 9)
+    assert window.size_bytes == LEAST_BYTES

@@ -825,6 +825,7 @@ class Link:
         """Go on with what the engine holds; if that is much, it will say when it is little."""
         if isinstance(measured, StatsArrived):
             self._meter.reported(measured.stats, now)
+            self._outbox.window.crossed(measured.stats.rtt)
             self._tell_quality(out)
             return
         held_bytes = measured.held_bytes

@@ -346,6 +346,7 @@ export class Link {
       case "stats-arrived":
         if (event.number === this.#number) {
           this.#meter.reported(event.stats, now);
+          this.#outbox.window.crossed(event.stats.rtt);
           this.#tellQuality(out);
         }
         break;
