@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import join, pages, throughput
+from benchmarks import distance, join, pages, throughput
 
-COMMANDS = {"join": join, "pages": pages, "throughput": throughput}
+COMMANDS = {"distance": distance, "join": join, "pages": pages, "throughput": throughput}
 
 
 def main() -> None:

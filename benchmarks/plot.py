@@ -50,8 +50,23 @@ def strips(path: Path, samples: Mapping[str, Sequence[float]], *, title: str, ax
     print(f"drawn: {path}")
 
 
-def bars(path: Path, groups: Mapping[str, Mapping[str, float]], *, title: str) -> None:
-    """Draw one panel a group, one bar a name; the value 1 is marked, and each is written out."""
+def bars(
+    path: Path,
+    groups: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+    rows: int = 1,
+    mark: float | None = 1.0,
+) -> None:
+    """Draw one panel a group, one bar a name; each is written out.
+
+    Args:
+        path: where to.
+        groups: the values of each group by name, all with the same names.
+        title: what stands above.
+        rows: how many rows of panels; they must come out even.
+        mark: a value that is marked; None marks none.
+    """
     if find_spec("matplotlib") is None:
         print(f"not drawn: {path} (matplotlib is missing; make bench installs it)")
         return
@@ -62,23 +77,27 @@ def bars(path: Path, groups: Mapping[str, Mapping[str, float]], *, title: str) -
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
 
     names = list(next(iter(groups.values())))
-    figure, panels = plt.subplots(
-        1,
-        len(groups),
-        figsize=(2.4 + 2.2 * len(groups), 1.0 + 0.36 * len(names)),
+    columns = len(groups) // rows
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.4 + 2.2 * columns, 0.6 + rows * (0.4 + 0.36 * len(names))),
         sharey=True,
+        squeeze=False,
         layout="constrained",
     )
-    for axes, (group, values) in zip(panels, groups.items(), strict=True):
+    for axes, (group, values) in zip(grid.flat, groups.items(), strict=True):
         colors = ["C1" if name.startswith("THKMesh") else "C0" for name in names]
         drawn = axes.barh(range(len(names)), [values[name] for name in names], color=colors)
         axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
-        axes.axvline(1.0, color="0.4", linewidth=1, linestyle=":")
+        if mark is not None:
+            axes.axvline(mark, color="0.4", linewidth=1, linestyle=":")
         axes.set_xlim(0, 1.25 * max(values.values()))
         axes.set_title(group, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(names)), names, fontsize=9)
-    panels[0].invert_yaxis()
+    for axes in grid[:, 0]:
+        axes.set_yticks(range(len(names)), names, fontsize=9)
+    grid[0, 0].invert_yaxis()
     figure.suptitle(title, fontsize=11)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
