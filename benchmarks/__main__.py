@@ -3,9 +3,15 @@
 import argparse
 from pathlib import Path
 
-from benchmarks import distance, join, pages, throughput
+from benchmarks import distance, join, pages, recovery, throughput
 
-COMMANDS = {"distance": distance, "join": join, "pages": pages, "throughput": throughput}
+COMMANDS = {
+    "distance": distance,
+    "join": join,
+    "pages": pages,
+    "recovery": recovery,
+    "throughput": throughput,
+}
 
 
 def main() -> None:
