@@ -10,7 +10,6 @@ import asyncio
 import os
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

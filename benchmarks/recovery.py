@@ -119,9 +119,7 @@ async def _perform(runs: int) -> tuple[dict[str, Rounds], str]:
     return {case: rounds for case, (rounds, _) in results.items()}, versions.pop()
 
 
-async def _case(
-    outage: type[Outage], runs: int, tick: Callable[[], None]
-) -> tuple[Rounds, str]:
+async def _case(outage: type[Outage], runs: int, tick: Callable[[], None]) -> tuple[Rounds, str]:
     async with opened(outage) as lane:
         rounds: dict[str, list[Outcome]] = {name: [] for name in lane.names}
         for number in range(runs):

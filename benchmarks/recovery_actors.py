@@ -159,9 +159,11 @@ class _Asked:
             self.restarts += isinstance(operation, MakeOffer) and operation.ice_restart
             perform(connection, operation)
 
-        def watched_open(engine: WrtcEngine, config: ConnectionConfig, emit: Emit) -> WrtcConnection:
+        def watched_open(
+            engine: WrtcEngine, config: ConnectionConfig, emit: Emit
+        ) -> WrtcConnection:
             self.made += 1
             return open_connection(engine, config, emit)
 
-        WrtcConnection.perform = watched_perform  # type: ignore[method-assign]  # to count
-        WrtcEngine.open = watched_open  # type: ignore[method-assign]  # as above
+        WrtcConnection.perform = watched_perform  # type: ignore[assignment,method-assign]  # to count
+        WrtcEngine.open = watched_open  # type: ignore[assignment,method-assign]  # as above

@@ -89,7 +89,7 @@ class ForgottenFlows:
     seconds = 0.0
     mends = True
 
-    def __init__(self, lab: Lab, _: Host) -> None:
+    def __init__(self, lab: Lab, host: Host) -> None:
         """Have all flows noted."""
         self._internet = lab.internet
         kind = "type ipv4_addr . inet_service . ipv4_addr . inet_service; size 4096"
@@ -109,7 +109,9 @@ class ForgottenFlows:
 
     def lose(self) -> None:
         """Let none of those pass any more."""
-        listed = json.loads(self._internet.run("nft", "--json", "list", "set", "ip", "lane", "seen"))
+        listed = json.loads(
+            self._internet.run("nft", "--json", "list", "set", "ip", "lane", "seen")
+        )
         flows = [
             " . ".join(map(str, each["concat"]))
             for part in listed["nftables"]
@@ -130,7 +132,7 @@ class Cable:
 
     mends = True
 
-    def __init__(self, _: Lab, host: Host) -> None:
+    def __init__(self, lab: Lab, host: Host) -> None:
         """Leave it in."""
         self._host = host
 
@@ -155,12 +157,12 @@ class Firewall:
     seconds = 20.0
     mends = False
 
-    def __init__(self, lab: Lab, _: Host) -> None:
+    def __init__(self, lab: Lab, host: Host) -> None:
         """Let all pass."""
         self._internet = lab.internet
         self._internet.run(
-            "nft", "add table ip lane; add chain ip lane forward "
-            "{ type filter hook forward priority 0; }",
+            "nft",
+            "add table ip lane; add chain ip lane forward { type filter hook forward priority 0; }",
         )
 
     def lose(self) -> None:
@@ -219,7 +221,8 @@ class Contestant:
 
     async def recovered(self, since_ms: float) -> bool:
         """Tell whether each has heard what the other has said since."""
-        return None not in [await end.ask("recovered", since_ms) for end in (self.first, self.second)]
+        ends = (self.first, self.second)
+        return None not in [await end.ask("recovered", since_ms) for end in ends]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +259,7 @@ def judge(ends: Sequence[Memory], lost_ms: float, back_ms: float, end_ms: float)
         back_ms: when the network was back.
         end_ms: when nobody waited any longer.
     """
-    arrived = [
-        next((came for _, at, came in end["heard"] if at >= lost_ms), None) for end in ends
-    ]
+    arrived = [next((came for _, at, came in end["heard"] if at >= lost_ms), None) for end in ends]
     recovered = None if None in arrived else max(filter(None, arrived))
     until = end_ms if recovered is None else recovered
     closings = [at for end in ends for at in end["closings"] if at >= lost_ms]
@@ -298,7 +299,9 @@ def _how(ends: Sequence[Memory], at_ms: float) -> str:
 class Lane:
     """A network with an outage, and who takes part; use ``opened``."""
 
-    def __init__(self, outage: Outage, contestants: Mapping[str, Contestant], chromium: str) -> None:
+    def __init__(
+        self, outage: Outage, contestants: Mapping[str, Contestant], chromium: str
+    ) -> None:
         """Take what is ready."""
         self.chromium = chromium
         """Its version."""
@@ -350,12 +353,12 @@ class Lane:
 
     @staticmethod
     async def _until_recovered(contestant: Contestant, lost: float, end: float) -> None:
-        while time.time() < end and not await contestant.recovered(1000 * lost):
+        while time.time() < end and not await contestant.recovered(1000 * lost):  # noqa: ASYNC110 - pages tell when asked
             await asyncio.sleep(_LOOK_INTERVAL)
 
 
 @asynccontextmanager
-async def opened(outage: type[Outage], browsers: bool = True) -> AsyncIterator[Lane]:
+async def opened(outage: type[Outage], *, browsers: bool = True) -> AsyncIterator[Lane]:
     """Have a lane; whatever it starts has ended when it is left.
 
     Args:
@@ -366,9 +369,7 @@ async def opened(outage: type[Outage], browsers: bool = True) -> AsyncIterator[L
         lab = await stack.enter_async_context(lab_opened())
         hosts = lab.wired(), lab.wired()
         stage = stack.enter_context(Stage())
-        serving = stage.cast(
-            serve_all, INTERNET, lab.internet.path, loop_factory=new_event_loop
-        )
+        serving = stage.cast(serve_all, INTERNET, lab.internet.path, loop_factory=new_event_loop)
         url: str = await asyncio.to_thread(serving.answer)
         contestants: dict[str, Contestant] = {}
         for relay in (True, False) if outage.mends else (True,):
@@ -420,9 +421,8 @@ async def _chromium(playwright: Playwright, host: Host, url: str) -> AsyncIterat
     """
     with TemporaryDirectory() as folder:
         start = Path(folder) / "chromium"
-        start.write_text(
-            f'#!/bin/sh\nexec {" ".join(host.namespace.prefix)} {program()} "$@"\n', encoding="utf-8"
-        )
+        command = " ".join((*host.namespace.prefix, program()))
+        start.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
         start.chmod(0o700)
         chromium = await playwright.chromium.launch(
             executable_path=start,
