@@ -51,8 +51,8 @@ _WARM = (2.5, 4.5)
 """Seconds of talk before the loss, so that it meets no contestant's timers always alike."""
 
 _LOOK_INTERVAL = 0.2
-_SETTLE = 1.5
-"""Seconds after all have recovered in which what is late may still come."""
+_SETTLE = 10.0
+"""Seconds after all have recovered in which what is late may still come, before it is lost."""
 
 Memory: TypeAlias = Mapping[str, Any]
 """What one end remembers; see ``web/recovery-page.js``."""
@@ -333,18 +333,24 @@ class Lane:
         )
         end = time.time()
         await asyncio.gather(*(each.both("hush") for each in contestants))
-        await asyncio.sleep(_SETTLE)
-        memories = await asyncio.gather(*(each.both("recall") for each in contestants))
+        times = (1000 * lost, 1000 * back, 1000 * end)
+        outcomes = await asyncio.gather(*(self._outcome(each, times) for each in contestants))
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(*(each.both("end") for each in contestants))
         if not self._outage.seconds:
             self._outage.restore()
-        times = (1000 * lost, 1000 * back, 1000 * end)
-        return {
-            name: judge(memory, *times)
-            for name, memory in zip(self._contestants, memories, strict=True)
-        }
+        return dict(zip(self._contestants, outcomes, strict=True))
+
+    @staticmethod
+    async def _outcome(contestant: Contestant, times: tuple[float, float, float]) -> Outcome:
+        """Return what became of a contestant, once all has arrived that will."""
+        until = time.time() + _SETTLE
+        while True:
+            outcome = judge(await contestant.both("recall"), *times)
+            if outcome.recovered is None or not outcome.lost or time.time() >= until:
+                return outcome
+            await asyncio.sleep(_LOOK_INTERVAL)
 
     @property
     def names(self) -> Sequence[str]:
