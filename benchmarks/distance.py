@@ -23,8 +23,8 @@ import secrets
 import socket
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -211,30 +211,38 @@ def _contestants(stack: ExitStack, here: str, there: str) -> dict[str, Contestan
         )
 
     def bare(stage: Stage) -> tuple[Cue, Cue]:
-        ours, theirs = socket.socketpair()
-        return (
-            stage.cast(actors.send_bare, here, ours),
-            stage.cast(actors.receive_bare, there, theirs),
-        )
+        with _hands() as (ours, theirs):
+            return (
+                stage.cast(actors.send_bare, here, ours),
+                stage.cast(actors.receive_bare, there, theirs),
+            )
 
     def wormhole(stage: Stage) -> tuple[Cue, Cue]:
-        ours, theirs = socket.socketpair()
-        return (
-            stage.cast(actors.send_transit, here, ours),
-            stage.cast(actors.receive_transit, there, theirs),
-        )
+        with _hands() as (ours, theirs):
+            return (
+                stage.cast(actors.send_transit, here, ours),
+                stage.cast(actors.receive_transit, there, theirs),
+            )
 
     def tls(stage: Stage) -> tuple[Cue, Cue]:
-        ours, theirs = socket.socketpair()
-        return (
-            stage.cast(actors.send_tls, here, ours, certificate[0]),
-            stage.cast(actors.receive_tls, there, theirs, RECEIVER, certificate),
-        )
+        with _hands() as (ours, theirs):
+            return (
+                stage.cast(actors.send_tls, here, ours, certificate[0]),
+                stage.cast(actors.receive_tls, there, theirs, RECEIVER, certificate),
+            )
 
     found: dict[str, Contestant] = {_MESH: mesh, _BARE: bare}
     if find_spec("wormhole") is not None:
         found[_WORMHOLE] = wormhole
     return found | {_TLS: tls}
+
+
+@contextmanager
+def _hands() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Have what carries signals by hand, until both ends are with the actors."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
 
 
 async def _transfer(contestant: Contestant, wire: wiring.Wire, cell: Cell) -> Transfer:

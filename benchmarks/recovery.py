@@ -3,7 +3,7 @@
 Two hosts on cables, servers in the middle, all of it network namespaces. On both hosts a
 Chromium with a page for each contestant, and a Python process: THKMesh as it is and without
 its relay, PeerJS with its own server, and simple-peer with the least of a signaling. All of
-them have a connection, and say a number every 50 ms both ways. Then all lose the path at
+them have a connection, and say a number every 100 ms both ways. Then all lose the path at
 once, in one of four ways (``CASES``), each in a network of its own:
 
 - *another way*: what lies between has forgotten the flows that there are, as a router that

@@ -21,7 +21,7 @@ from thkmesh.server.serve import serve
 
 __all__ = ["serve_all", "talk_in_rooms"]
 
-_INTERVAL = 0.05
+_INTERVAL = 0.1
 
 
 # ---- the servers -------------------------------------------------------------

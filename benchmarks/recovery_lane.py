@@ -308,17 +308,20 @@ class Lane:
         self._outage = outage
         self._contestants = contestants
 
-    async def round(self, bounds: Mapping[str, float]) -> dict[str, Outcome]:
+    async def round(
+        self, bounds: Mapping[str, float], warm: tuple[float, float] = _WARM
+    ) -> dict[str, Outcome]:
         """Let all meet and talk, lose the path, and see who recovers.
 
         Args:
             bounds: how many seconds each is waited for.
+            warm: for how many seconds they talk before the loss, at least and at most.
         """
         contestants = list(self._contestants.values())
         async with asyncio.timeout(_PATIENCE):
             await asyncio.gather(*(each.meet() for each in contestants))
         await asyncio.gather(*(each.both("talk") for each in contestants))
-        await asyncio.sleep(random.uniform(*_WARM))
+        await asyncio.sleep(random.uniform(*warm))
         self._outage.lose()
         lost = back = time.time()
         if self._outage.seconds:

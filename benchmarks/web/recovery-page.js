@@ -4,7 +4,7 @@
  * `connect()`, `say(message)` and `end()`, and calls `hear(message)` and `closed()`.
  */
 
-const INTERVAL_MS = 50;
+const INTERVAL_MS = 100;
 
 let timer = 0;
 
@@ -32,7 +32,7 @@ globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   }
 };
 
-/** Say something every 50 ms, to a connection that may be there. */
+/** Say something every 100 ms, to a connection that may be there. */
 globalThis.talk = () => {
   timer = setInterval(() => {
     const message = { n: said.length, at: Date.now() };
