@@ -25,6 +25,7 @@ told to tell its addresses without STUN. It takes root, as the fault lab does.
 """
 
 import asyncio
+import json
 import shutil
 import statistics
 from collections import Counter
@@ -71,6 +72,9 @@ def run(results: Path, runs: int) -> None:
         print("recovery is left out: simple-peer or node is not installed (make bench does that)")
         return
     machine = report.machine("thkmesh", "wrtc")
+    for name in ("peerjs", "simple-peer"):
+        manifest = (_WEB / "node_modules" / name / "package.json").read_text(encoding="utf-8")
+        machine[name] = json.loads(manifest)["version"]
     measured, machine["chromium"] = asyncio.run(_perform(runs))
     _print(measured)
     report.write(

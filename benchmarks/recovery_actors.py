@@ -80,9 +80,9 @@ class _Talker:
     async def forget(self) -> None:
         """Begin anew, with nobody."""
         self._linked.clear()
-        for memory in (self._said, self._heard, self._relays):
+        asked = (self._asked.made, self._asked.restarts)
+        for memory in (self._said, self._heard, self._relays, *asked):
             memory.clear()
-        self._asked.made = self._asked.restarts = 0
 
     async def prepare(self, name: str, _: object) -> None:
         """Join a room."""
@@ -151,18 +151,19 @@ class _Asked:
     """What the engine of this process has been asked for; from outside it cannot be seen."""
 
     def __init__(self) -> None:
-        self.made = 0
-        self.restarts = 0
+        self.made: list[float] = []
+        self.restarts: list[float] = []
         perform, open_connection = WrtcConnection.perform, WrtcEngine.open
 
         def watched_perform(connection: WrtcConnection, operation: Operation) -> None:
-            self.restarts += isinstance(operation, MakeOffer) and operation.ice_restart
+            if isinstance(operation, MakeOffer) and operation.ice_restart:
+                self.restarts.append(_now_ms())
             perform(connection, operation)
 
         def watched_open(
             engine: WrtcEngine, config: ConnectionConfig, emit: Emit
         ) -> WrtcConnection:
-            self.made += 1
+            self.made.append(_now_ms())
             return open_connection(engine, config, emit)
 
         WrtcConnection.perform = watched_perform  # type: ignore[assignment,method-assign]  # to count

@@ -288,9 +288,12 @@ def _how(ends: Sequence[Memory], at_ms: float) -> str:
         relayed = [by_relay for since, by_relay in end["relays"] if since <= at_ms]
         if relayed and relayed[-1]:
             return "relay"
-    if any(end["made"] > 1 for end in ends):
+    made, restarts = (
+        [sum(when <= at_ms for when in end[of]) for end in ends] for of in ("made", "restarts")
+    )
+    if max(made) > 1:
         return "replaced"
-    return "restart" if any(end["restarts"] for end in ends) else "same"
+    return "restart" if any(restarts) else "same"
 
 
 # ---- rounds ------------------------------------------------------------------

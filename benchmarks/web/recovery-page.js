@@ -11,7 +11,7 @@ let timer = 0;
 /** Begin anew, with nobody. */
 globalThis.forget = () => {
   clearInterval(timer);
-  Object.assign(globalThis, { said: [], heard: [], closings: [], relays: [], made: 0, restarts: 0, states: [] });
+  Object.assign(globalThis, { said: [], heard: [], closings: [], relays: [], made: [], restarts: [], states: [] });
 };
 forget();
 
@@ -19,15 +19,14 @@ forget();
 globalThis.RTCPeerConnection = class extends RTCPeerConnection {
   constructor(...settings) {
     super(...settings);
-    made++;
-    const number = made;
+    const number = made.push(Date.now());
     this.addEventListener("iceconnectionstatechange", () => {
       states.push([Date.now(), number, this.iceConnectionState]);
     });
   }
 
   restartIce() {
-    restarts++;
+    restarts.push(Date.now());
     super.restartIce();
   }
 };
