@@ -34,16 +34,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import plot, report
-from benchmarks.recovery_lane import (
-    BOUND,
-    Cable,
-    Firewall,
-    ForgottenFlows,
-    Outage,
-    Outcome,
-    Stumble,
-    opened,
-)
+from benchmarks.recovery_lane import BOUND, Outcome, opened
+from benchmarks.recovery_outages import Cable, Firewall, ForgottenFlows, Outage, Stumble
 
 __all__ = ["CASES", "RUNS", "SUMMARY", "percentiles", "run"]
 

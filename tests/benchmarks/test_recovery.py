@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from benchmarks.recovery import percentiles
-from benchmarks.recovery_lane import BOUND, Cable, Outcome, judge, opened
+from benchmarks.recovery_lane import BOUND, Outcome, judge, opened
+from benchmarks.recovery_outages import Cable
 
 
 def end(**memory: Any) -> dict[str, Any]:  # noqa: ANN401 - see judge
