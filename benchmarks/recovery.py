@@ -158,7 +158,11 @@ def _record(outcomes: Sequence[Outcome]) -> dict[str, object]:
         "said": sum(each.said for each in outcomes),
         "lost": sum(each.lost for each in outcomes),
         "doubled": sum(each.doubled for each in outcomes),
-        "rounds": outcomes,
+        "seconds": [
+            None if each.recovered is None else round(each.recovered, 3) for each in outcomes
+        ],
+        "how": dict(Counter(each.how for each in outcomes if each.recovered is not None)),
+        "told_that_it_is_over": sum(each.closed is not None for each in outcomes),
     }
 
 
