@@ -1,19 +1,20 @@
 """Run the benchmarks: ``python -m benchmarks [command] [--runs N] [--results FOLDER]``."""
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks import join, pages, throughput
-
-COMMANDS = {"join": join, "pages": pages, "throughput": throughput}
+COMMANDS = ("distance", "join", "pages", "recovery", "throughput")
+"""Modules beside this one; imported by ``main`` alone, as every actor imports this one, too."""
 
 
 def main() -> None:
     """Run the commands that are named, or all."""
+    commands = {name: import_module(f"benchmarks.{name}") for name in COMMANDS}
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Benchmarks, each beside others in the same run. Without a command: all.",
-        epilog="\n".join(f"  {name:12}{each.SUMMARY}" for name, each in COMMANDS.items()),
+        epilog="\n".join(f"  {name:12}{each.SUMMARY}" for name, each in commands.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("commands", nargs="*", metavar="command", help="see below")
@@ -33,7 +34,7 @@ def main() -> None:
     if args.runs is not None and args.runs < 2:
         parser.error("--runs takes a number from 2 on")
     args.results.mkdir(parents=True, exist_ok=True)
-    for name, command in COMMANDS.items():
+    for name, command in commands.items():
         if not args.commands or name in args.commands:
             print(f"{name}: {command.SUMMARY}", flush=True)
             command.run(args.results, args.runs or command.RUNS)

@@ -1,4 +1,7 @@
-/** PeerJS's own server on a free port of loopback, which it prints; it also serves the client. */
+/**
+ * PeerJS's own server on a free port, which it prints; it also serves the client. It listens
+ * on the address that it is given, else on loopback.
+ */
 
 import { fileURLToPath } from "node:url";
 
@@ -6,7 +9,7 @@ import { PeerServer } from "peer";
 
 const client = fileURLToPath(import.meta.resolve("peerjs/dist/peerjs.min.js"));
 
-const app = PeerServer({ host: "127.0.0.1", port: 0, path: "/peers" }, (server) => {
+const app = PeerServer({ host: process.argv[2] ?? "127.0.0.1", port: 0, path: "/peers" }, (server) => {
   console.log(server.address().port);
 });
 app.get("/peerjs.min.js", (_, response) => response.sendFile(client));
