@@ -7,8 +7,8 @@ varint (see ``varint``).
 first byte   the frame
 ===========  ====================================================================
 0x00 - 0x07  a fragment of a message: stream, number, length, payload. Bits 0 and
-             1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
-             its last fragment
+             1 are the message's kind, 0 text, 1 bytes, 2 JSON, 3 a piece of a
+             streamed message (see ``pieces``); bit 2 is set on its last fragment
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
              ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
@@ -119,6 +119,8 @@ class Kind(IntEnum):
     TEXT = 0
     BYTES = 1
     JSON = 2
+    PIECE = 3
+    """A part of a message that is handed on as it comes."""
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -359,7 +361,7 @@ def parse(data: bytes) -> Iterator[Frame]:
             number, at = varint.read(data, at)
             payload, at = _sized(data, at)
             kind = head & ~_LAST
-            if kind > Kind.JSON:
+            if kind > Kind.PIECE:
                 raise InvalidMessage(f"a fragment of unknown kind {kind}")
             yield Fragment(stream, number, kind, head != kind, payload)
         elif head >= _SKIPPABLE:

@@ -293,6 +293,11 @@ class Link:
         return self._outbox.unacknowledged
 
     @property
+    def undelivered(self) -> dict[str, int]:
+        """How many messages do not arrive if nothing more does, by channel; none is left out."""
+        return self._outbox.undelivered
+
+    @property
     def assembling(self) -> int:
         """What the messages that have not come as a whole take here, in bytes."""
         return self._inbox.assembling

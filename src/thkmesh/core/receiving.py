@@ -5,9 +5,10 @@ from typing import Final
 
 from thkmesh.core.channels import Channels, Delivery
 from thkmesh.core.credit import Budget
-from thkmesh.core.frames import Ack, Begin, Fragment, Name, Skip, Wants, content
-from thkmesh.core.link_events import ContentArrived
-from thkmesh.core.streams import ACK_DELAY, Incoming
+from thkmesh.core.frames import Ack, Begin, Fragment, Kind, Name, Skip, Wants, content
+from thkmesh.core.link_events import ContentArrived, PieceArrived
+from thkmesh.core.pieces import Ending, IncomingTransfers
+from thkmesh.core.streams import ACK_DELAY, Incoming, Whole
 from thkmesh.errors import InvalidMessage
 
 __all__ = ["Inbox"]
@@ -26,6 +27,8 @@ class Inbox:
         self._streams: dict[int, Incoming] = {}
         self._names: dict[int, str] = {}
         self._news: set[int] = set()
+        self._transfers: dict[int, IncomingTransfers] = {}
+        self._broken: list[int] = []
         self.begun = False
         """Whether the other side has ever sent anything, or could have."""
         self.ack_due: float | None = None
@@ -58,12 +61,13 @@ class Inbox:
         if incoming is None:
             self._streams[stream] = Incoming(begin, self._budget)
         elif incoming.pass_to(begin):
+            self._break_off(stream)
             self._tell(stream, now)
 
     def receive(
         self, fragment: Fragment, now: float, *, lossy: bool = False
-    ) -> ContentArrived | None:
-        """Take a fragment; return the message that it completes, if we want to hear it.
+    ) -> ContentArrived | PieceArrived | None:
+        """Take a fragment; return what it completes, if we want to hear it.
 
         Args:
             fragment: what came.
@@ -85,17 +89,50 @@ class Inbox:
         heard = self._channels.listens(name)
         if not heard:
             incoming.discard()
+            self._break_off(stream)
         credit = incoming.credit
         if credit.position >= credit.due:
             self._tell(stream, now)
         if whole is None or not heard:
             return None
+        if whole.kind == Kind.PIECE:
+            return self._piece(fragment, name, incoming, whole)
         try:
             data = content(whole.kind, whole.payload)
         except InvalidMessage:
             credit.read(whole.cost)
             raise
         return ContentArrived(name, data, stream, whole.cost)
+
+    def _piece(
+        self, fragment: Fragment, name: str, incoming: Incoming, whole: Whole
+    ) -> PieceArrived | None:
+        stream = fragment.stream
+        transfers = self._transfers.get(stream)
+        if transfers is None:
+            transfers = self._transfers[stream] = IncomingTransfers()
+        try:
+            piece = transfers.take(fragment)
+        except InvalidMessage:
+            incoming.credit.read(whole.cost)
+            raise
+        if piece is None or piece.ending is Ending.MISSED:
+            incoming.credit.read(whole.cost)
+        if piece is None:
+            return None
+        return PieceArrived(name, stream, piece.transfer, piece.payload, piece.ending, whole.cost)
+
+    def broken(self) -> list[int]:
+        """Return the streams whose transfers have broken since this was last asked."""
+        broken, self._broken = self._broken, []
+        return broken
+
+    def _break_off(self, stream: int, gap: range = range(0)) -> None:
+        transfers = self._transfers.get(stream)
+        if transfers is None and gap:
+            transfers = self._transfers[stream] = IncomingTransfers()
+        if transfers is not None and transfers.break_off(gap):
+            self._broken.append(stream)
 
     def read(self, stream: int, size: int, now: float) -> None:
         """Take note that the application has read so much of a stream."""
@@ -115,7 +152,10 @@ class Inbox:
             return "", 0
         self._tell(skip.stream, now)
         name = self._names[skip.stream >> 1]
+        gap = range(incoming.expected, skip.to.number)
         lost = incoming.skip(skip.to)
+        if gap:
+            self._break_off(skip.stream, gap)
         return name, lost if self._channels.listens(name) else 0
 
     def acknowledge(self) -> Ack | None:
@@ -152,8 +192,9 @@ class Inbox:
 
     def close(self) -> None:
         """Hold no message that is whole; what is known of the streams remains, for ``again``."""
-        for incoming in self._streams.values():
+        for stream, incoming in self._streams.items():
             incoming.credit.close(incoming.assembling)
+            self._break_off(stream)
 
     def again(self) -> None:
         """Go on with the same session."""

@@ -217,6 +217,18 @@ class Outbox:
         counts = {lane.channel.name: lane.unacknowledged for lane in self._lanes}
         return {name: count for name, count in counts.items() if count}
 
+    @property
+    def undelivered(self) -> dict[str, int]:
+        """How many messages do not arrive if nothing more does; none is left out.
+
+        Of transfers that are under way, those to everybody: who sends the others is told.
+        """
+        counts = {
+            lane.channel.name: lane.unacknowledged + lane.everybody.unfinished
+            for lane in self._lanes
+        }
+        return {name: count for name, count in counts.items() if count}
+
     # --- connections ------------------------------------------------------------------
 
     def begin(self) -> None:

@@ -21,7 +21,7 @@ taken in something. Nobody halts a room.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
@@ -34,11 +34,14 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
+from thkmesh.core.pieces import Ending
 from thkmesh.core.session_events import (
+    AbortTransfer,
     Accepted,
     Cancel,
     CloseChannel,
     Deliver,
+    DeliverPiece,
     Emit,
     Ended,
     Flush,
@@ -50,6 +53,7 @@ from thkmesh.core.session_events import (
     OpenChannel,
     Send,
     SendAll,
+    SendPiece,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -59,8 +63,10 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
+from thkmesh.core.streams import Log
 from thkmesh.core.topology import Topology, links_wanted
 from thkmesh.core.traffic import Traffic
+from thkmesh.core.transfers import OutgoingTransfers
 from thkmesh.errors import (
     MeshError,
     NotListening,
@@ -92,8 +98,10 @@ __all__ = ["LONG_SLEEP", "PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
 
-_FREQUENT: Final = (FromLink, Send, SendAll)
+_FREQUENT: Final = (FromLink, Send, SendAll, SendPiece)
 """Messages and datagrams are most of what happens."""
+
+_Waiting: TypeAlias = Send | SendPiece | Flush
 
 _BEGINS: Final = (link.OpenConnection, link.Perform)
 
@@ -162,7 +170,8 @@ class Session:
         self._allowance = Allowance(0, 0)
         self._channels = Channels()
         self._budget = Budget()
-        self._waiting: deque[Send | Flush] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._transfers = OutgoingTransfers()
         self._flushing: list[_Flushing] = []
         # By channel, since when a message to everybody has waited for somebody.
         self._stuck_since: dict[str, float] = {}
@@ -240,11 +249,13 @@ class Session:
                 self._to_link(to, inner, now, out)
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
-            case Send() | Flush():
+            case Send() | SendPiece() | Flush():
                 if self._waiting or not self._admitted(event, now, out):
                     self._waiting.append(event)
             case SendAll(messages=messages):
                 self._append(messages, now, out)
+            case AbortTransfer(transfer=transfer):
+                self._abort(transfer, now, out)
             case Cancel(token=token):
                 self._waiting = deque(each for each in self._waiting if each.token != token)
                 self._flushing = [each for each in self._flushing if each.token != token]
@@ -386,6 +397,11 @@ class Session:
                 if peer is not None:  # What stands behind a goodbye is nobody's.
                     message = Message(peer, data, bool(stream & 1), channel)
                     out.append(Deliver(message, source.to, stream, cost))
+            case link.PieceArrived(ending=ending, channel=channel):
+                if peer is not None:
+                    missed = ending is Ending.MISSED
+                    lost = Emit(Lost(peer, 1, channel)) if missed else None
+                    out.append(lost or DeliverPiece(peer, source.to, output))
             case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:
                     out.append(Emit(Lost(peer, count, channel)))
@@ -439,7 +455,7 @@ class Session:
         self, former: Link, peer: Peer, reason: LeaveReason, now: float, out: list[SessionOutput]
     ) -> None:
         """Close the link to who is gone, and tell what that may have cost."""
-        undelivered = former.unacknowledged
+        undelivered = former.undelivered
         if reason is LeaveReason.TIMEOUT:
             self._remember(former)
         self._to_link(former.to, link.Abandon(), now, out)
@@ -496,12 +512,12 @@ class Session:
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
         full: set[tuple[str, SessionKey | None]] = set()
-        still: deque[Send | Flush] = deque()
+        still: deque[_Waiting] = deque()
         for each in self._waiting:
             if _is_behind(each, full):
                 still.append(each)
             elif not self._admitted(each, now, out):
-                assert isinstance(each, Send), "a flush waits for messages alone"
+                assert not isinstance(each, Flush), "a flush waits for messages alone"
                 full.add((each.channel, each.to))
                 still.append(each)
         self._waiting = still
@@ -513,18 +529,23 @@ class Session:
         if vain:
             self._admit(now, out)
 
-    def _admitted(self, each: Send | Flush, now: float, out: list[SessionOutput]) -> bool:
+    def _admitted(self, each: _Waiting, now: float, out: list[SessionOutput]) -> bool:
         """Do what is asked, or refuse it for good; False when it has to wait for room."""
         if isinstance(each, Flush):
             self._flush(each)
             return True
-        refusal = self._refusal(each)
+        refusal = self._refusal(each.to, each.channel)
+        if refusal is None and isinstance(each, SendPiece):
+            refusal = self._transfers.refusal(each.transfer, *self._place(each))
         if refusal is not None:
             out.append(Unsendable(each.token, refusal))
             return True
         if not self.room_for(each.channel, each.to):
             return False
-        self._accept(each, now, out)
+        if isinstance(each, SendPiece):
+            self._accept_piece(each, now, out)
+        else:
+            self._accept(each, now, out)
         return True
 
     def _slowest(self, channel: str) -> list[Link]:
@@ -538,17 +559,16 @@ class Session:
         slowest = self._slowest(channel)
         return bool(slowest) and all(each.lane(found).adrift for each in slowest)
 
-    def _refusal(self, send: Send) -> MeshError | None:
+    def _refusal(self, to: SessionKey | None, channel: str) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""
-        to = send.to
         if self._leave_by is not None:
             return RoomClosed("the room is being left")
         if to is None:
             return None
         if to not in self._links:
             return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
-        if self._links[to].listens(self._channels[send.channel]) is False:
-            return NotListening(f"{to.id} does not listen to the channel {send.channel}")
+        if self._links[to].listens(self._channels[channel]) is False:
+            return NotListening(f"{to.id} does not listen to the channel {channel}")
         return None
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
@@ -558,6 +578,31 @@ class Session:
             enqueue = link.Enqueue(send.channel, send.kind, send.payload)
             self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
+
+    def _place(self, send: SendPiece) -> tuple[Log, int]:
+        """Return the log of a transfer, and from where on one arrives there as a whole."""
+        channel = self._channels[send.channel]
+        if send.to is None:
+            return channel.log, 0
+        lane = self._links[send.to].lane(channel)
+        return lane.log, lane.alone.whole_from
+
+    def _accept_piece(self, send: SendPiece, now: float, out: list[SessionOutput]) -> None:
+        self._transfers.append(send, self._place(send)[0])
+        self._appended(send.to, now, out)
+        out.append(Accepted(send.token))
+
+    def _abort(self, transfer: int, now: float, out: list[SessionOutput]) -> None:
+        """Give up a transfer, whatever else waits: it is said in a few bytes."""
+        begun = self._transfers.abort(transfer) if self._leave_by is None else None
+        if begun is not None:
+            self._appended(begun.to, now, out)
+
+    def _appended(self, to: SessionKey | None, now: float, out: list[SessionOutput]) -> None:
+        if to is None:
+            self._to_all(link.Appended(), now, out)
+        else:
+            self._to_link(to, link.Appended(), now, out)
 
     def _append(
         self, messages: Iterable[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
@@ -620,12 +665,12 @@ class Session:
         out.append(Ended(error))
 
     def _after_end(self, event: SessionEvent | Tick | Slept) -> list[SessionOutput]:
-        if isinstance(event, Send | Flush):
+        if isinstance(event, Send | SendPiece | Flush):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
 
 
-def _is_behind(each: Send | Flush, full: set[tuple[str, SessionKey | None]]) -> bool:
+def _is_behind(each: _Waiting, full: set[tuple[str, SessionKey | None]]) -> bool:
     """Tell whether it has to wait for messages before it, whose streams have no room."""
     if isinstance(each, Flush):
         return any(channel == each.channel for channel, _ in full)

@@ -10,7 +10,7 @@ from thkmesh.core.channels import Channels
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import FRAGMENT_BYTES, Frame
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Dropped, Lagged, LinkOutput, MessagesLost
+from thkmesh.core.link_events import Dropped, Lagged, LinkOutput, MessagesLost, TransfersBroken
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.sending import Outbox
 
@@ -98,8 +98,10 @@ class Traffic:
                     out.append(Dropped(self.to, channel, count))
             case frames.Name():
                 self.inbox.name(frame, now)
+                out += (TransfersBroken(self.to, each) for each in self.inbox.broken())
             case frames.Skip():
                 channel, lost = self.inbox.skip(frame, now)
+                out += (TransfersBroken(self.to, each) for each in self.inbox.broken())
                 if lost:
                     out.append(MessagesLost(self.to, channel, lost))
             case _:  # pragma: no cover - the link keeps the others

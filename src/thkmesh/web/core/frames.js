@@ -38,7 +38,7 @@ const LISTEN = 0x45;
 const SKIPPABLE = 0x80;
 
 /** The kinds of message. */
-export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
+export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2, PIECE: 3 });
 
 /** @typedef {import("../events.js").Data} Data */
 /**
@@ -308,7 +308,7 @@ function fragmentOf(head, reader) {
   const number = reader.number();
   const payload = reader.sized();
   const kind = head & ~LAST;
-  if (kind > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  if (kind > Kind.PIECE) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
   return { type: "fragment", stream, number, kind, last: head !== kind, payload };
 }
 

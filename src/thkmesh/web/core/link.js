@@ -86,6 +86,8 @@ const CONTROL = 0;
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
  *   | import("./receiving.js").ContentArrived
+ *   | import("./receiving.js").PieceArrived
+ *   | { type: "transfers-broken", sender: string, stream: number }
  *   | { type: "messages-lost", sender: string, channel: string, count: number }
  *   | { type: "lagged", to: string, channel: string, count: number }
  *   | { type: "dropped", to: string, channel: string, count: number }
@@ -249,6 +251,11 @@ export class Link {
   /** How many messages are not known to have arrived, by channel; none is left out. */
   get unacknowledged() {
     return this.#outbox.unacknowledged;
+  }
+
+  /** How many messages do not arrive if nothing more does, by channel; none is left out. */
+  get undelivered() {
+    return this.#outbox.undelivered;
   }
 
   /** What the messages that have not come as a whole take here, in bytes. */

@@ -6,7 +6,8 @@
 
 import { InvalidMessage } from "../errors.js";
 import { DELIVERIES } from "./channels.js";
-import { content } from "./frames.js";
+import { content, Kind } from "./frames.js";
+import { Ending, IncomingTransfers } from "./pieces.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
 
 /** Seconds after which a message that is too large for what is free is tried again. */
@@ -19,6 +20,13 @@ const RETRY = 0.1;
  * of the stream for its sender to send more.
  * @typedef {{ type: "content-arrived", channel: string, data: import("../events.js").Data,
  *   stream: number, cost: number }} ContentArrived
+ */
+/**
+ * A piece of a transfer (see `pieces.js`), or that one is missed: the name of its channel,
+ * what it came on, which transfer of that it is, how it stands with it now, and what must be
+ * read of the stream for its sender to send more.
+ * @typedef {{ type: "piece-arrived", channel: string, stream: number, transfer: number,
+ *   payload: Uint8Array, ending: number, cost: number }} PieceArrived
  */
 
 /** The receiving half of a link. */
@@ -35,6 +43,10 @@ export class Inbox {
   #names = new Map();
   /** @type {Set<number>} */
   #news = new Set();
+  /** @type {Map<number, IncomingTransfers>} */
+  #transfers = new Map();
+  /** @type {number[]} */
+  #broken = [];
 
   /**
    * @param {import("./channels.js").Channels} channels
@@ -83,16 +95,20 @@ export class Inbox {
    */
   #begin(stream, begin, now) {
     const incoming = this.#streams.get(stream);
-    if (incoming === undefined) this.#streams.set(stream, new Incoming(begin, this.#budget));
-    else if (incoming.passTo(begin)) this.#tell(stream, now);
+    if (incoming === undefined) {
+      this.#streams.set(stream, new Incoming(begin, this.#budget));
+    } else if (incoming.passTo(begin)) {
+      this.#breakOff(stream);
+      this.#tell(stream, now);
+    }
   }
 
   /**
-   * Take a fragment; return the message that it completes, if we want to hear it.
+   * Take a fragment; return what it completes, if we want to hear it.
    * @param {import("./frames.js").Fragment} fragment
    * @param {number} now
    * @param {boolean} [lossy] it came over a path that may lose: what leaves a gap is ignored
-   * @returns {ContentArrived | null}
+   * @returns {ContentArrived | PieceArrived | null}
    * @throws {InvalidMessage} it makes no sense, here or at all
    */
   receive(fragment, now, lossy = false) {
@@ -106,17 +122,60 @@ export class Inbox {
     this.#tell(stream, now + ACK_DELAY);
     const channel = this.#nameOf(stream);
     const heard = this.#channels.listens(channel);
-    if (!heard) incoming.discard();
+    if (!heard) {
+      incoming.discard();
+      this.#breakOff(stream);
+    }
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
     if (whole === null || !heard) return null;
     const { kind, payload, cost } = whole;
     try {
+      if (kind === Kind.PIECE) return this.#piece(fragment, channel, incoming, cost);
       return { type: "content-arrived", channel, data: content(kind, payload), stream, cost };
     } catch (error) {
       credit.read(cost);
       throw error;
     }
+  }
+
+  /**
+   * @param {import("./frames.js").Fragment} fragment
+   * @param {string} channel
+   * @param {Incoming} incoming
+   * @param {number} cost
+   * @returns {PieceArrived | null}
+   */
+  #piece(fragment, channel, { credit }, cost) {
+    const { stream } = fragment;
+    const piece = this.#transfersOf(stream).take(fragment);
+    if (piece === null || piece.ending === Ending.MISSED) credit.read(cost);
+    if (piece === null) return null;
+    const { transfer, payload, ending } = piece;
+    return { type: "piece-arrived", channel, stream, transfer, payload, ending, cost };
+  }
+
+  /** Return the streams whose transfers have broken since this was last asked. */
+  broken() {
+    const broken = this.#broken;
+    this.#broken = [];
+    return broken;
+  }
+
+  /** @param {number} stream */
+  #transfersOf(stream) {
+    const transfers = this.#transfers.get(stream) ?? new IncomingTransfers();
+    this.#transfers.set(stream, transfers);
+    return transfers;
+  }
+
+  /**
+   * @param {number} stream
+   * @param {{ start: number, stop: number } | null} [gap]
+   */
+  #breakOff(stream, gap = null) {
+    const transfers = gap === null ? this.#transfers.get(stream) : this.#transfersOf(stream);
+    if (transfers?.breakOff(gap)) this.#broken.push(stream);
   }
 
   /**
@@ -145,7 +204,9 @@ export class Inbox {
     if (incoming === undefined) return { channel: "", lost: 0 };
     this.#tell(stream, now);
     const channel = this.#nameOf(stream);
+    const start = incoming.expected;
     const lost = incoming.skip(to);
+    if (to.number > start) this.#breakOff(stream, { start, stop: to.number });
     return { channel, lost: this.#channels.listens(channel) ? lost : 0 };
   }
 
@@ -199,7 +260,10 @@ export class Inbox {
 
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */
   close() {
-    for (const { credit, assembling } of this.#streams.values()) credit.close(assembling);
+    for (const [stream, { credit, assembling }] of this.#streams) {
+      credit.close(assembling);
+      this.#breakOff(stream);
+    }
   }
 
   /** Go on with the same session. */

@@ -243,6 +243,20 @@ export class Outbox {
     return counts;
   }
 
+  /**
+   * How many messages do not arrive if nothing more does; none is left out. Of transfers that
+   * are under way, those to everybody: who sends the others is told.
+   */
+  get undelivered() {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const { channel, unacknowledged, everybody } of this.#lanes) {
+      const count = unacknowledged + everybody.unfinished;
+      if (count > 0) counts.set(channel.name, count);
+    }
+    return counts;
+  }
+
   // --- connections ------------------------------------------------------------------
 
   /** Begin with a new connection. */

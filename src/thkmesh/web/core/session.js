@@ -12,8 +12,10 @@ import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
+import { Ending } from "./pieces.js";
 import { linksWanted, Topology } from "./topology.js";
 import { Traffic } from "./traffic.js";
+import { OutgoingTransfers } from "./transfers.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -32,6 +34,9 @@ import { Traffic } from "./traffic.js";
  *   | { type: "from-link", to: string, event: LinkEvent }
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
  *       channel: string }
+ *   | { type: "send-piece", token: number, to: string | null, transfer: number,
+ *       payload: Uint8Array, last: boolean, channel: string }
+ *   | { type: "abort-transfer", transfer: number }
  *   | { type: "send-all", messages: [channel: string, kind: number, payload: Uint8Array][] }
  *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
  *       priority: number, listen: boolean }
@@ -45,12 +50,14 @@ import { Traffic } from "./traffic.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "rerouted"
+ *     { type: "content-arrived" | "piece-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "rerouted"
  *       | "graded" | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
  *       stream: number, cost: number }
+ *   | { type: "deliver-piece", peer: Peer, source: string,
+ *       piece: import("./receiving.js").PieceArrived }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -89,9 +96,11 @@ function settled(flush, leaving) {
   return flush.places.length === 0;
 }
 
+/** @typedef {Extract<SessionEvent, { type: "send" | "send-piece" | "flush" }>} Waiting */
+
 /**
  * Return what tells the streams of messages apart.
- * @param {Extract<SessionEvent, { type: "send" }>} send
+ * @param {Extract<SessionEvent, { type: "send" | "send-piece" }>} send
  */
 function streamOf({ channel, to }) {
   return `${to ?? ""} ${channel}`;
@@ -124,8 +133,9 @@ export class Session {
   #allowance = new Allowance(0, 0);
   #channels = new Channels();
   #budget = new Budget();
-  /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
+  /** @type {Waiting[]} */
   #waiting = [];
+  #transfers = new OutgoingTransfers();
   /** Flushes that are not done: how far each link must have got. @type {Flushing[]} */
   #flushing = [];
   /**
@@ -187,7 +197,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send" || event.type === "flush") {
+      if (event.type === "send" || event.type === "send-piece" || event.type === "flush") {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -222,11 +232,15 @@ export class Session {
         this.#toLink(event.source, event.signal, now, out);
         break;
       case "send":
+      case "send-piece":
       case "flush":
         if (this.#waiting.length > 0 || !this.#admitted(event, now, out)) this.#waiting.push(event);
         break;
       case "send-all":
         this.#append(event.messages, now, out);
+        break;
+      case "abort-transfer":
+        this.#abort(event.transfer, now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
@@ -438,6 +452,14 @@ export class Session {
           out.push({ type: "deliver", message, source: source.to, stream, cost });
         }
         break;
+      case "piece-arrived":
+        if (peer === null) break;
+        if (output.ending === Ending.MISSED) {
+          this.#tell("lost", peer, { channel: output.channel, count: 1 }, out);
+        } else {
+          out.push({ type: "deliver-piece", peer, source: source.to, piece: output });
+        }
+        break;
       case "messages-lost":
         this.#tell("lost", peer, output, out);
         break;
@@ -509,7 +531,7 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #part(former, peer, reason, now, out) {
-    const undelivered = former.unacknowledged;
+    const { undelivered } = former;
     if (reason === "timeout") this.#remember(former);
     this.#toLink(former.to, { type: "abandon" }, now, out);
     if (reason !== "left" && former.received) {
@@ -632,7 +654,7 @@ export class Session {
       if (behind) {
         still.push(each);
       } else if (!this.#admitted(each, now, out)) {
-        if (each.type === "send") {
+        if (each.type !== "flush") {
           full.add(streamOf(each));
           slow.add(each.channel);
           if (each.to === null) stuck.add(each.channel);
@@ -650,7 +672,7 @@ export class Session {
 
   /**
    * Do what is asked, or refuse it for good; false when it has to wait for room.
-   * @param {Extract<SessionEvent, { type: "send" | "flush" }>} each
+   * @param {Waiting} each
    * @param {number} now
    * @param {SessionOutput[]} out
    */
@@ -659,13 +681,14 @@ export class Session {
       this.#flush(each);
       return true;
     }
-    const refusal = this.#refusal(each);
+    const refusal = this.#refusal(each) ?? this.#pieceRefusal(each);
     if (refusal !== null) {
       out.push({ type: "unsendable", token: each.token, error: refusal });
       return true;
     }
-    if (!this.#hasRoom(each)) return false;
-    this.#accept(each, now, out);
+    if (!this.#logOf(each).hasRoom) return false;
+    if (each.type === "send-piece") this.#acceptPiece(each, now, out);
+    else this.#accept(each, now, out);
     return true;
   }
 
@@ -690,7 +713,7 @@ export class Session {
 
   /**
    * Return why a message cannot be sent at all, null if it can.
-   * @param {Extract<SessionEvent, { type: "send" }>} send
+   * @param {Extract<SessionEvent, { type: "send" | "send-piece" }>} send
    * @returns {MeshError | null}
    */
   #refusal({ to, channel }) {
@@ -705,11 +728,57 @@ export class Session {
     return null;
   }
 
-  /** @param {Extract<SessionEvent, { type: "send" }>} send */
-  #hasRoom({ to, channel: name }) {
-    const channel = this.#channels.get(name);
-    if (to === null) return channel.log.hasRoom;
-    return /** @type {Link} */ (this.#links.get(to)).lane(channel).log.hasRoom;
+  /**
+   * Return why a piece of a transfer cannot be sent at all, null if it can.
+   * @param {Extract<SessionEvent, { type: "send" | "send-piece" }>} send
+   */
+  #pieceRefusal(send) {
+    if (send.type === "send") return null;
+    const lane = this.#laneTo(send);
+    return this.#transfers.refusal(send.transfer, this.#logOf(send), lane?.alone.wholeFrom ?? 0);
+  }
+
+  /** @param {{ to: string | null, channel: string }} send */
+  #laneTo({ to, channel }) {
+    if (to === null) return null;
+    return /** @type {Link} */ (this.#links.get(to)).lane(this.#channels.get(channel));
+  }
+
+  /** @param {{ to: string | null, channel: string }} send */
+  #logOf(send) {
+    return (this.#laneTo(send) ?? this.#channels.get(send.channel)).log;
+  }
+
+  /**
+   * @param {Extract<SessionEvent, { type: "send-piece" }>} send
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #acceptPiece(send, now, out) {
+    this.#transfers.append(send, this.#logOf(send));
+    this.#appended(send.to, now, out);
+    out.push({ type: "accepted", token: send.token });
+  }
+
+  /**
+   * Give up a transfer, whatever else waits: it is said in a few bytes.
+   * @param {number} transfer
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #abort(transfer, now, out) {
+    const begun = this.#leaveBy === null ? this.#transfers.abort(transfer) : null;
+    if (begun !== null) this.#appended(begun.to, now, out);
+  }
+
+  /**
+   * @param {string | null} to
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #appended(to, now, out) {
+    if (to === null) this.#toAll({ type: "appended" }, now, out);
+    else this.#toLink(to, { type: "appended" }, now, out);
   }
 
   /**

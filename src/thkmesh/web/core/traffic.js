@@ -129,13 +129,21 @@ export class Traffic {
         break;
       case "name":
         this.inbox.name(frame, now);
+        this.#tellBroken(out);
         break;
       case "skip": {
         const { channel, lost } = this.inbox.skip(frame, now);
+        this.#tellBroken(out);
         if (lost > 0) out.push({ type: "messages-lost", sender: this.to, channel, count: lost });
         break;
       }
       default:
+    }
+  }
+  /** @param {LinkOutput[]} out */
+  #tellBroken(out) {
+    for (const stream of this.inbox.broken()) {
+      out.push({ type: "transfers-broken", sender: this.to, stream });
     }
   }
 }
