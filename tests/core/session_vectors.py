@@ -18,7 +18,13 @@ from coverage import Coverage
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tests.core import session_channel_tales, session_link_tales, session_relay_tales, session_tales
+from tests.core import (
+    session_channel_tales,
+    session_link_tales,
+    session_piece_tales,
+    session_relay_tales,
+    session_tales,
+)
 from tests.core.explorer import Register
 from tests.core.session_storms import blow
 from tests.core.session_traces import Recorder, Trace, plain
@@ -100,6 +106,7 @@ def traces() -> list[Trace]:
         *session_link_tales.TALES,
         *session_channel_tales.TALES,
         *session_relay_tales.TALES,
+        *session_piece_tales.TALES,
     ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
@@ -264,7 +271,7 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("allowance", "relay", "streams", "traffic", "window"),
+    *("allowance", "pieces", "relay", "streams", "traffic", "transfers", "window"),
 )
 
 

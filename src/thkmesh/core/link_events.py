@@ -298,7 +298,8 @@ class PieceArrived(Struct, frozen=True):
     Attributes:
         channel: the name of its channel.
         stream: what it came on; the odd ones are for us alone.
-        transfer: which one, of that stream; a new one begins one.
+        transfer: which one, of that stream.
+        begins: whether it is the first of it.
         ending: how it stands with the transfer now.
         cost: what must be ``Read`` of the stream for its sender to send more.
     """
@@ -306,6 +307,7 @@ class PieceArrived(Struct, frozen=True):
     channel: str
     stream: int
     transfer: int
+    begins: bool
     payload: bytes
     ending: Ending
     cost: int

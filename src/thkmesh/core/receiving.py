@@ -89,7 +89,7 @@ class Inbox:
         heard = self._channels.listens(name)
         if not heard:
             incoming.discard()
-            self._break_off(stream)
+            self._transfers.pop(stream, None)
         credit = incoming.credit
         if credit.position >= credit.due:
             self._tell(stream, now)
@@ -120,7 +120,8 @@ class Inbox:
             incoming.credit.read(whole.cost)
         if piece is None:
             return None
-        return PieceArrived(name, stream, piece.transfer, piece.payload, piece.ending, whole.cost)
+        transfer, begins = piece.transfer, piece.transfer == fragment.number
+        return PieceArrived(name, stream, transfer, begins, piece.payload, piece.ending, whole.cost)
 
     def broken(self) -> list[int]:
         """Return the streams whose transfers have broken since this was last asked."""
@@ -192,9 +193,9 @@ class Inbox:
 
     def close(self) -> None:
         """Hold no message that is whole; what is known of the streams remains, for ``again``."""
-        for stream, incoming in self._streams.items():
+        self._transfers.clear()
+        for incoming in self._streams.values():
             incoming.credit.close(incoming.assembling)
-            self._break_off(stream)
 
     def again(self) -> None:
         """Go on with the same session."""

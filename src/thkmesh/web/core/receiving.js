@@ -23,10 +23,10 @@ const RETRY = 0.1;
  */
 /**
  * A piece of a transfer (see `pieces.js`), or that one is missed: the name of its channel,
- * what it came on, which transfer of that it is, how it stands with it now, and what must be
+ * what it came on, which transfer of that it is, whether it is the first of it, how it stands with it now, and what must be
  * read of the stream for its sender to send more.
  * @typedef {{ type: "piece-arrived", channel: string, stream: number, transfer: number,
- *   payload: Uint8Array, ending: number, cost: number }} PieceArrived
+ *   begins: boolean, payload: Uint8Array, ending: number, cost: number }} PieceArrived
  */
 
 /** The receiving half of a link. */
@@ -124,7 +124,7 @@ export class Inbox {
     const heard = this.#channels.listens(channel);
     if (!heard) {
       incoming.discard();
-      this.#breakOff(stream);
+      this.#transfers.delete(stream);
     }
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
@@ -152,7 +152,8 @@ export class Inbox {
     if (piece === null || piece.ending === Ending.MISSED) credit.read(cost);
     if (piece === null) return null;
     const { transfer, payload, ending } = piece;
-    return { type: "piece-arrived", channel, stream, transfer, payload, ending, cost };
+    const begins = transfer === fragment.number;
+    return { type: "piece-arrived", channel, stream, transfer, begins, payload, ending, cost };
   }
 
   /** Return the streams whose transfers have broken since this was last asked. */
@@ -260,10 +261,8 @@ export class Inbox {
 
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */
   close() {
-    for (const [stream, { credit, assembling }] of this.#streams) {
-      credit.close(assembling);
-      this.#breakOff(stream);
-    }
+    this.#transfers.clear();
+    for (const { credit, assembling } of this.#streams.values()) credit.close(assembling);
   }
 
   /** Go on with the same session. */
