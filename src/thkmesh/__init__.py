@@ -40,12 +40,15 @@ from thkmesh.errors import (
     RoomClosed,
     RoomFull,
     ServerUnreachable,
+    StreamBroken,
     Unauthorized,
     UnknownPeer,
     WouldWait,
     WrongContext,
 )
 from thkmesh.events import (
+    ByteStream,
+    Content,
     Data,
     Event,
     Grade,
@@ -77,8 +80,10 @@ from thkmesh.subscription import Subscription
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ByteStream",
     "Channel",
     "ChannelClosed",
+    "Content",
     "Data",
     "EngineError",
     "Event",
@@ -119,6 +124,7 @@ __all__ = [
     "ServerChanged",
     "ServerState",
     "ServerUnreachable",
+    "StreamBroken",
     "Subscription",
     "Unauthorized",
     "Undelivered",

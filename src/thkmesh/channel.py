@@ -14,14 +14,16 @@ it. A channel that nobody reads slows down those who send on it, and no other ch
 import threading
 from typing import TYPE_CHECKING, Final, Self
 
+from thkmesh.bytestream import Tap
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.frames import CHANNEL_NAME
-from thkmesh.core.session_events import Deliver
+from thkmesh.core.session_events import Deliver, DeliverPiece
 from thkmesh.crossing import Ledger
 from thkmesh.errors import ChannelClosed, InvalidArgument, MeshError
 from thkmesh.events import Data, Message
 from thkmesh.peer import Peer
-from thkmesh.subscription import Reader, Subscription, count_out, hand_out
+from thkmesh.subscription import Reader, Subscription, count_out, hand_out, hand_out_stream
+from thkmesh.transfer import Source
 
 if TYPE_CHECKING:  # the room makes its channels
     from thkmesh.room import Room
@@ -73,13 +75,14 @@ class Channel:
 
     # --- sending --------------------------------------------------------------------
 
-    async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    async def send(self, data: "Data | Source", *, to: Peer | str | None = None) -> None:
         """Send a message to everybody who has opened the channel, or to one of them.
 
         As ``Room.send``; the order of sending holds within the channel.
 
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
+            data: ``str``, ``bytes``, or a JSON value, up to 8 MiB encoded; or a stream of
+                any size.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
@@ -91,7 +94,7 @@ class Channel:
         await self._room.send_on(self.name, data, to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
-        """Send a message if that can be done without waiting; see ``send``.
+        """Send a message, no stream, if that can be done without waiting; see ``send``.
 
         If it turns out later that it cannot reach ``to``, an ``Undelivered`` says so.
 
@@ -141,6 +144,11 @@ class Channel:
         """Take a message; called on the session's thread."""
         with self._telling:
             hand_out(self.readers, output, self.ledger)
+
+    def begin_stream(self, output: DeliverPiece) -> list[Tap]:
+        """Take a message that begins; called on the session's thread."""
+        with self._telling:
+            return hand_out_stream(self.readers, output, self.ledger)
 
     @property
     def ledger(self) -> Ledger:

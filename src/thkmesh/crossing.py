@@ -18,7 +18,7 @@ from thkmesh.core.credit import READ_BYTES
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Read
 from thkmesh.core.session_events import FromLink, SessionEvent
-from thkmesh.events import Data, Event, Lost, Message, Refused
+from thkmesh.events import ByteStream, Content, Event, Lost, Message, PlainByteStream, Refused
 from thkmesh.peer import Peer
 
 __all__ = ["BUFFER_BYTES", "EventBuffer", "Ledger", "Mailbox", "Receipt"]
@@ -88,7 +88,7 @@ def _size(event: Event) -> int:
         return _OVERHEAD_BYTES + getsizeof(event.data)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
-    parts: list[Data] = [event.data]
+    parts: list[Content] = [event.data]
     while parts:
         part = parts.pop()
         total += getsizeof(part)
@@ -98,6 +98,16 @@ def _size(event: Event) -> int:
             parts += part.keys()
             parts += part.values()
     return total
+
+
+_STREAMS: Final = (ByteStream, PlainByteStream)
+
+
+def _shared(event: Event) -> Event:
+    """Return an event for another reader: of a stream each has its own."""
+    if isinstance(event, Message) and isinstance(event.data, _STREAMS):
+        return Message(event.peer, event.data.share(), event.direct, event.channel)
+    return event
 
 
 class Receipt(Struct):
@@ -119,9 +129,19 @@ class Ledger:
     They are told of many messages at once: the way to their thread is what costs.
     """
 
-    def __init__(self, tell: Callable[[SessionEvent], object]) -> None:
-        """Report with ``tell``."""
+    def __init__(
+        self,
+        tell: Callable[[SessionEvent], object],
+        later: Callable[[Callable[[], None]], object] = lambda call: call(),
+    ) -> None:
+        """Report with ``tell``.
+
+        Args:
+            tell: hands an event to the session.
+            later: makes a call on the session's thread, soon; it takes no lock.
+        """
         self._tell = tell
+        self.later = later
         self._lock = threading.Lock()
         self._read: dict[tuple[SessionKey, int], int] = {}
         self._bytes = 0
@@ -207,15 +227,17 @@ class EventBuffer:
         with self._lock:
             self._ledger.share(each for _, _, each in self._events if each is not None)
             other._bytes = self._bytes
-            other._events.extend(self._events)
+            other._events.extend((size, _shared(event), each) for size, event, each in self._events)
             other._dropped.update(self._dropped)
         return other
 
     def let_go(self) -> None:
         """Give all receipts, so that nobody waits for who may never take what is here."""
         with self._lock:
-            for _, _, receipt in self._events:
+            for _, event, receipt in self._events:
                 self._give(receipt)
+                if isinstance(event, Message) and isinstance(event.data, _STREAMS):
+                    event.data.let_go("nobody was reading here")
             self._events = deque((size, event, None) for size, event, _ in self._events)
 
     def _give(self, receipt: "Receipt | None") -> None:

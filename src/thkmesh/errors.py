@@ -15,6 +15,7 @@
     ├── NotListening           the addressee does not listen to that channel
     ├── ChannelClosed          the channel was closed
     ├── WouldWait              send_nowait() would have to wait
+    ├── StreamBroken           a streamed message ended before it was whole
     ├── InvalidArgument        an argument has the wrong form (also a ValueError)
     ├── WrongContext           called after fork, or the plain face inside a loop
     ├── EngineError            the WebRTC engine could not do what it must
@@ -45,6 +46,7 @@ __all__ = [
     "RoomClosed",
     "RoomFull",
     "ServerUnreachable",
+    "StreamBroken",
     "Unauthorized",
     "UnknownPeer",
     "WouldWait",
@@ -102,6 +104,10 @@ class ChannelClosed(MeshError):
 
 class WouldWait(MeshError):
     """Too much is waiting already; ``send`` would wait until some of it has gone."""
+
+
+class StreamBroken(MeshError):
+    """A streamed message ended before it was whole; the text says why."""
 
 
 class InvalidArgument(MeshError, ValueError):

@@ -10,6 +10,7 @@ from thkmesh.core import link_events as link
 from thkmesh.core.pieces import TRANSFER_LIMIT, Ending, Piece, write
 from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import AbortTransfer, Cancel, CloseChannel, Flush, Leave, SendPiece
+from thkmesh.core.streams import PIECES_BYTES
 from thkmesh.peer import Peer
 
 __all__ = ["TALES"]
@@ -95,6 +96,26 @@ def _waited_for(recorder: Recorder) -> None:
     story.left(CAT, "timeout")
 
 
+def _passed(recorder: Recorder) -> None:
+    """Pieces wait sooner than messages, which pass them, as does a flush."""
+    story = Story(recorder)
+    story.enter(ADA)
+    story.connect(ADA)
+    story.send(1, data=bytes(PIECES_BYTES - 100))
+    _sent(story, 2, 1)
+    _sent(story, 3, 1)
+    _sent(story, 4, 2)
+    story.send(5)
+    story.tell(Flush(6, ""))
+    _sent(story, 7, 3, to=ADA)
+    story.send(8, data=bytes(7 * 1024 * 1024))
+    story.send(9, data=bytes(7 * 1024 * 1024))
+    story.send(10)
+    _sent(story, 11, 4)
+    story.tell(Flush(12, ""))
+    story.run(PATIENCE)
+
+
 def _not_as_a_whole(recorder: Recorder) -> None:
     """To one who did not listen meanwhile, or was away, the rest is not sent."""
     story = Story(recorder)
@@ -178,6 +199,7 @@ def _nonsense(recorder: Recorder) -> None:
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _outward,
     _waited_for,
+    _passed,
     _not_as_a_whole,
     _inward,
     _unheard,

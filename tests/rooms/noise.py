@@ -8,6 +8,7 @@ from copy import deepcopy
 from thkmesh.core import frames, varint, wire
 from thkmesh.core.channels import Channels
 from thkmesh.core.credit import Budget
+from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.wire import SeedDescription
 from thkmesh.errors import InvalidMessage
@@ -65,8 +66,9 @@ class Victim:
                 match frame:
                     case frames.Fragment():
                         message = self.inbox.receive(frame, 0.0)
-                        if message is not None:
+                        if isinstance(message, ContentArrived):
                             self.heard.append((message.data, bool(message.stream)))
+                        if message is not None:
                             self.inbox.read(message.stream, message.cost, 0.0)
                             self.inbox.begin()
                     case frames.Skip():

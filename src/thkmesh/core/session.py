@@ -103,6 +103,9 @@ _FREQUENT: Final = (FromLink, Send, SendAll, SendPiece)
 
 _Waiting: TypeAlias = Send | SendPiece | Flush
 
+_Place: TypeAlias = tuple[str, SessionKey | None, bool]
+"""A stream that has no room: a channel, to whom, and whether that is so for pieces alone."""
+
 _BEGINS: Final = (link.OpenConnection, link.Perform)
 
 LONG_SLEEP: Final = 5.0
@@ -511,17 +514,17 @@ class Session:
 
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
-        full: set[tuple[str, SessionKey | None]] = set()
+        full: set[_Place] = set()
         still: deque[_Waiting] = deque()
         for each in self._waiting:
             if _is_behind(each, full):
                 still.append(each)
             elif not self._admitted(each, now, out):
                 assert not isinstance(each, Flush), "a flush waits for messages alone"
-                full.add((each.channel, each.to))
+                full.add((each.channel, each.to, isinstance(each, SendPiece)))
                 still.append(each)
         self._waiting = still
-        stuck = {channel for channel, to in full if to is None}
+        stuck = {channel for channel, to, _ in full if to is None}
         self._stuck_since = {each: self._stuck_since.get(each, now) for each in sorted(stuck)}
         vain = [channel for channel in self._stuck_since if self._is_vain(channel)]
         for channel in vain:
@@ -540,12 +543,11 @@ class Session:
         if refusal is not None:
             out.append(Unsendable(each.token, refusal))
             return True
+        if isinstance(each, SendPiece):
+            return self._accepted_piece(each, now, out)
         if not self.room_for(each.channel, each.to):
             return False
-        if isinstance(each, SendPiece):
-            self._accept_piece(each, now, out)
-        else:
-            self._accept(each, now, out)
+        self._accept(each, now, out)
         return True
 
     def _slowest(self, channel: str) -> list[Link]:
@@ -587,10 +589,14 @@ class Session:
         lane = self._links[send.to].lane(channel)
         return lane.log, lane.alone.whole_from
 
-    def _accept_piece(self, send: SendPiece, now: float, out: list[SessionOutput]) -> None:
-        self._transfers.append(send, self._place(send)[0])
+    def _accepted_piece(self, send: SendPiece, now: float, out: list[SessionOutput]) -> bool:
+        log, _ = self._place(send)
+        if not log.has_room_for_piece:
+            return False
+        self._transfers.append(send, log)
         self._appended(send.to, now, out)
         out.append(Accepted(send.token))
+        return True
 
     def _abort(self, transfer: int, now: float, out: list[SessionOutput]) -> None:
         """Give up a transfer, whatever else waits: it is said in a few bytes."""
@@ -670,11 +676,15 @@ class Session:
         return []
 
 
-def _is_behind(each: _Waiting, full: set[tuple[str, SessionKey | None]]) -> bool:
-    """Tell whether it has to wait for messages before it, whose streams have no room."""
+def _is_behind(each: _Waiting, full: set[_Place]) -> bool:
+    """Tell whether it has to wait for those before it, whose streams have no room.
+
+    Nothing but pieces waits for pieces.
+    """
     if isinstance(each, Flush):
-        return any(channel == each.channel for channel, _ in full)
-    return (each.channel, each.to) in full
+        return any(channel == each.channel and not pieces for channel, _, pieces in full)
+    before = (each.channel, each.to, False) in full
+    return before or (isinstance(each, SendPiece) and (each.channel, each.to, True) in full)
 
 
 def _refused(error: PeerError, peer: Peer | None) -> Emit:

@@ -46,10 +46,13 @@ from thkmesh.core.frames import (
 )
 from thkmesh.errors import InvalidMessage
 
-__all__ = ["ACK_DELAY", "LOG_BYTES", "Incoming", "Log", "Outgoing", "Whole"]
+__all__ = ["ACK_DELAY", "LOG_BYTES", "PIECES_BYTES", "Incoming", "Log", "Outgoing", "Whole"]
 
 LOG_BYTES: Final = 16 * 1024 * 1024
 """A sender waits while a log holds more than this."""
+
+PIECES_BYTES: Final = LOG_BYTES // 4
+"""A transfer waits while a log holds more than this: messages wait behind what it holds."""
 
 ACK_DELAY: Final = 0.025
 """Seconds after which what arrived is acknowledged, if nothing carries it before."""
@@ -112,6 +115,11 @@ class Log:
     def has_room(self) -> bool:
         """Tell whether another message may be accepted."""
         return self._written - self._freed < LOG_BYTES
+
+    @property
+    def has_room_for_piece(self) -> bool:
+        """Tell whether another piece of a transfer may be accepted."""
+        return self._written - self._freed < PIECES_BYTES
 
     def bytes_from(self, number: int) -> int:
         """Return how much there is from a place that is still held to the end."""

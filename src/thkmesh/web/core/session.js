@@ -644,6 +644,8 @@ export class Session {
   #admit(now, out) {
     /** Streams that are full. @type {Set<string>} */
     const full = new Set();
+    /** Those that are so for pieces, for which nothing else waits. @type {Set<string>} */
+    const fullForPieces = new Set();
     /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
     const slow = new Set();
     /** @type {Set<string>} */
@@ -651,12 +653,13 @@ export class Session {
     const still = [];
     for (const each of this.#waiting) {
       const behind = each.type === "flush" ? slow.has(each.channel) : full.has(streamOf(each));
-      if (behind) {
+      const pieces = each.type === "send-piece";
+      if (behind || (pieces && fullForPieces.has(streamOf(each)))) {
         still.push(each);
       } else if (!this.#admitted(each, now, out)) {
         if (each.type !== "flush") {
-          full.add(streamOf(each));
-          slow.add(each.channel);
+          (pieces ? fullForPieces : full).add(streamOf(each));
+          if (!pieces) slow.add(each.channel);
           if (each.to === null) stuck.add(each.channel);
         }
         still.push(each);
@@ -686,7 +689,8 @@ export class Session {
       out.push({ type: "unsendable", token: each.token, error: refusal });
       return true;
     }
-    if (!this.#logOf(each).hasRoom) return false;
+    const log = this.#logOf(each);
+    if (!(each.type === "send" ? log.hasRoom : log.hasRoomForPiece)) return false;
     if (each.type === "send-piece") this.#acceptPiece(each, now, out);
     else this.#accept(each, now, out);
     return true;

@@ -10,6 +10,8 @@ import { FRAGMENT_BYTES, Kind, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./fra
 
 /** A sender waits while a log holds more than this. */
 export const LOG_BYTES = 16 * 1024 * 1024;
+/** A transfer waits while a log holds more: messages wait behind what it holds. */
+export const PIECES_BYTES = LOG_BYTES / 4;
 /** Seconds after which what arrived is acknowledged, if nothing carries it before. */
 export const ACK_DELAY = 0.025;
 
@@ -59,6 +61,11 @@ export class Log {
   /** Whether another message may be accepted. */
   get hasRoom() {
     return this.end.position - this.begin.position < LOG_BYTES;
+  }
+
+  /** Whether another piece of a transfer may be accepted. */
+  get hasRoomForPiece() {
+    return this.end.position - this.begin.position < PIECES_BYTES;
   }
 
   /**
