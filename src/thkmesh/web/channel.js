@@ -14,6 +14,7 @@ import { Readers } from "./readers.js";
 
 /** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Peer} Peer */
+/** @typedef {import("./transfer.js").Source} Source */
 /**
  * @typedef {object} ChannelOptions
  * @property {"reliable"} [delivery] what is promised of what we send: everything once and in
@@ -29,7 +30,7 @@ import { Readers } from "./readers.js";
  * @typedef {object} ChannelRoom
  * @property {boolean} closed
  * @property {import("./readers.js").Ledger} ledger
- * @property {(channel: string, data: import("./events.js").Data,
+ * @property {(channel: string, data: import("./events.js").Data | Source,
  *   options: { to?: Peer | string, signal?: AbortSignal }) => Promise<void>} send
  * @property {(channel: string, data: import("./events.js").Data,
  *   to: Peer | string | undefined) => void} sendNow
@@ -87,8 +88,8 @@ export class Channel {
    * Send a message to everybody who has opened the channel, or to one of them. As
    * `Room.send`; the order of sending holds within the channel.
    * @template T
-   * @param {T & import("./events.js").Sendable<T>} data
-   *   a string, bytes, or a JSON value; up to 8 MiB encoded
+   * @param {(T & import("./events.js").Sendable<T>) | Source} data a string, bytes, or a JSON
+   *   value, up to 8 MiB encoded; or a stream of any size
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
@@ -97,7 +98,8 @@ export class Channel {
    */
   async send(data, options = {}) {
     this.#check();
-    await this.#room.send(this.name, /** @type {import("./events.js").Data} */ (data), options);
+    const sent = /** @type {import("./events.js").Data | Source} */ (data);
+    await this.#room.send(this.name, sent, options);
   }
 
   /**
@@ -140,6 +142,16 @@ export class Channel {
    */
   deliver(message, source) {
     this.#readers.deliver(message, source);
+  }
+
+  /**
+   * Take a message that begins; called by the room.
+   * @param {Peer} peer
+   * @param {string} source
+   * @param {import("./core/receiving.js").PieceArrived} piece
+   */
+  deliverStream(peer, source, piece) {
+    return this.#readers.deliverStream(peer, source, piece);
   }
 
   /**

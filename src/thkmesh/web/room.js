@@ -9,24 +9,27 @@
  * @module
  */
 
+import { Arrivals } from "./bytestream.js";
 import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
-import { CHANNEL_LIMIT, encode } from "./core/frames.js";
+import { CHANNEL_LIMIT, encode, OVERHEAD_BYTES } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
 import { Session } from "./core/session.js";
 import { SendWindow } from "./core/window.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
 import {
-  EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer, WouldWait,
+  ChannelClosed, EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer, WouldWait,
 } from "./errors.js";
 import { frozenPeer } from "./events.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
+import { isStream, sendStream } from "./transfer.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./transfer.js").Source} Source */
 /** @typedef {import("./core/session.js").SessionOutput} SessionOutput */
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
 /**
@@ -123,6 +126,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Promise<void>} */
   #ended;
   #ledger;
+  #arrivals;
   /** @type {Readers<MeshEvent>} */
   #readers;
   /** @type {Map<string, { channel: Channel, asked: string }>} */
@@ -162,6 +166,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#ledger = new Ledger(({ to, stream, cost: size }) => {
       this.#driver.feed({ type: "from-link", to, event: { type: "read", stream, size } });
     });
+    this.#arrivals = new Arrivals(this.#ledger);
     this.#readers = new Readers(this.#ledger, options.receive);
   }
 
@@ -211,15 +216,21 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * It is delivered to those who are in the room now, in the order of sending, as soon
    * as their links are up. Resolves when the message is accepted; that takes as long as
    * too much is waiting already. Aborted before that, the message is not sent.
+   *
+   * A stream is sent as it comes, in memory that does not grow with it, and arrives as a
+   * `ByteStream`. If its source throws, or the signal is aborted, it is given up: it breaks
+   * wherever it is read. A channel of its own lets nothing wait behind it.
    * @template T
-   * @param {T & import("./events.js").Sendable<T>} data
-   *   a string, bytes, or a JSON value; up to 8 MiB encoded
+   * @param {(T & import("./events.js").Sendable<T>) | Source} data a string, bytes, or a JSON
+   *   value, up to 8 MiB encoded; or a stream of any size: an async iterable or a
+   *   `ReadableStream` of bytes
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
    */
   async send(data, options = {}) {
-    await this.#sendOn(ROOM, /** @type {import("./events.js").Data} */ (data), options);
+    const sent = /** @type {import("./events.js").Data | Source} */ (data);
+    await this.#sendOn(ROOM, sent, options);
   }
 
   /**
@@ -293,6 +304,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         const { name } = channel;
         if (this.#channels.get(name)?.channel !== channel) return; // it was opened again
         this.#channels.delete(name);
+        this.#arrivals.breakOff("the channel was closed", { channel: name });
         this.#driver.feed({ type: "close-channel", name });
       },
     };
@@ -300,10 +312,14 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
-   * @param {import("./events.js").Data} data
+   * @param {import("./events.js").Data | Source} data
    * @param {{ to?: Peer | string, signal?: AbortSignal }} options
    */
   async #sendOn(channel, data, { to, signal }) {
+    if (isStream(data)) {
+      await this.#streamOn(channel, data, to, signal);
+      return;
+    }
     const { kind, payload } = encode(data);
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
@@ -314,10 +330,35 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /**
    * @param {string} channel
+   * @param {Source} source
+   * @param {Peer | string | undefined} to
+   * @param {AbortSignal | undefined} signal
+   */
+  async #streamOn(channel, source, to, signal) {
+    signal?.throwIfAborted();
+    const key = to === undefined ? null : this.#find(to);
+    this.#tokens += 1;
+    const transfer = this.#tokens;
+    /** @type {Parameters<typeof sendStream>[1]} */
+    const send = async (payload, last, stopped) => {
+      if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+      if (channel !== ROOM && !this.#channels.has(channel)) {
+        throw new ChannelClosed(`the channel ${channel} was closed`);
+      }
+      await this.#settle(stopped, (token) => (
+        { type: "send-piece", token, to: key, transfer, payload, last, channel }));
+    };
+    const giveUp = () => this.#driver.feed({ type: "abort-transfer", transfer });
+    await sendStream(source, send, giveUp, signal);
+  }
+
+  /**
+   * @param {string} channel
    * @param {import("./events.js").Data} data
    * @param {Peer | string | undefined} to
    */
   #sendOnNow(channel, data, to) {
+    if (isStream(data)) throw new InvalidArgument("a stream takes its time: use send");
     const { kind, payload } = encode(data);
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
@@ -568,6 +609,14 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "deliver":
         this.#deliver(output);
         break;
+      case "deliver-piece":
+        this.#deliverPiece(output);
+        break;
+      case "transfers-broken": {
+        const { sender: source, stream } = output;
+        this.#arrivals.breakOff("a part of it was lost", { source, stream });
+        break;
+      }
       case "accepted":
         this.#sending.get(output.token)?.resolve();
         this.#sending.delete(output.token);
@@ -712,6 +761,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       if (event.state === "connected") this.#joined();
     }
     this.#readers.put(event);
+    if (event.type === "peer-left") {
+      const source = sessionKey(event.peer.id, event.peer.sid);
+      this.#arrivals.breakOff("its sender is gone", { source });
+    }
     this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
     this.#log(describe(event));
   }
@@ -728,6 +781,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const found = this.#channels.get(message.channel);
     if (found === undefined) this.#ledger.read({ ...source, readers: 0 });
     else found.channel.deliver(message, source);
+  }
+
+  /** @param {Extract<SessionOutput, { type: "deliver-piece" }>} output */
+  #deliverPiece({ peer, source, piece }) {
+    const message = piece.begins ? this.#beginStream(peer, source, piece) : null;
+    this.#arrivals.put(source, piece);
+    if (message !== null) this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {string} to
+   * @param {import("./core/receiving.js").PieceArrived} piece
+   */
+  #beginStream(peer, to, piece) {
+    const { channel, stream } = piece;
+    const readers = channel === ROOM ? this.#readers : this.#channels.get(channel)?.channel;
+    if (readers === undefined) {
+      this.#ledger.read({ to, stream, cost: OVERHEAD_BYTES, readers: 0 });
+      return null;
+    }
+    const { taps, message } = readers.deliverStream(peer, to, piece);
+    this.#arrivals.begin(to, piece, taps);
+    return message;
   }
 
   /** @param {string} line */
@@ -753,6 +830,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       reject(error ?? new RoomClosed("the room was left"));
     }
     this.#sending.clear();
+    this.#arrivals.breakOff("the room was left");
     this.#readers.end(error);
     for (const { channel } of this.#channels.values()) channel.end(error);
     this.#over();

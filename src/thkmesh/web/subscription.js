@@ -3,6 +3,7 @@
  * @module
  */
 
+import { ByteStream } from "./bytestream.js";
 import { Queue } from "./queue.js";
 
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
@@ -19,13 +20,13 @@ const OVERHEAD_BYTES = 64;
 
 /**
  * Return about how many bytes a message takes.
- * @param {import("./events.js").Data} data
+ * @param {import("./events.js").Content} data
  * @returns {number}
  */
 function sizeOf(data) {
   let total = 0;
   // Not recursive: how deep a peer nests its JSON is up to the peer.
-  const parts = [data];
+  const parts = /** @type {any[]} */ ([data]);
   while (parts.length > 0) {
     const part = parts.pop();
     total += OVERHEAD_BYTES;
@@ -37,6 +38,25 @@ function sizeOf(data) {
     }
   }
   return total;
+}
+
+/**
+ * Return the stream that an event is about; null if it is about none.
+ * @param {MeshEvent} event
+ */
+function streamOf(event) {
+  return event.type === "message" && event.data instanceof ByteStream ? event.data : null;
+}
+
+/**
+ * Return an event for another reader: of a stream each has its own.
+ * @template {MeshEvent} T
+ * @param {T} event
+ * @returns {T}
+ */
+function shared(event) {
+  const stream = streamOf(event);
+  return stream === null ? event : { ...event, data: stream.share() };
 }
 
 /**
@@ -78,7 +98,8 @@ export class Subscription {
     this.begun = begun;
     if (other === null) return;
     for (const { receipt } of other.#events) if (receipt !== null) receipt.readers += 1;
-    this.#events = new Queue(other.#events);
+    const events = [...other.#events];
+    this.#events = new Queue(events.map((each) => ({ ...each, event: shared(each.event) })));
     this.#bytes = other.#bytes;
     this.#dropped = new Map(other.#dropped);
   }
@@ -127,7 +148,10 @@ export class Subscription {
   /** Give the receipts for all that waits: it may never be taken. */
   letGo() {
     const events = [...this.#events];
-    for (const { receipt } of events) if (receipt !== null) this.#ledger.read(receipt);
+    for (const { event, receipt } of events) {
+      if (receipt !== null) this.#ledger.read(receipt);
+      streamOf(event)?.letGo("nobody was reading here");
+    }
     this.#events = new Queue(events.map((each) => ({ ...each, receipt: null })));
   }
 
