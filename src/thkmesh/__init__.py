@@ -76,6 +76,7 @@ from thkmesh.peer import Peer
 from thkmesh.room import Room
 from thkmesh.runner import LinkView
 from thkmesh.subscription import Subscription
+from thkmesh.transfer import Source
 
 __version__ = "0.1.0.dev0"
 
@@ -124,6 +125,7 @@ __all__ = [
     "ServerChanged",
     "ServerState",
     "ServerUnreachable",
+    "Source",
     "StreamBroken",
     "Subscription",
     "Unauthorized",

@@ -260,8 +260,7 @@ class Session:
             case AbortTransfer(transfer=transfer):
                 self._abort(transfer, now, out)
             case Cancel(token=token):
-                self._waiting = deque(each for each in self._waiting if each.token != token)
-                self._flushing = [each for each in self._flushing if each.token != token]
+                self._cancel(token)
             case Introduced(peer=peer, sealed=sealed):
                 key = SessionKey(peer.id, peer.sid)
                 (self._sealed.add if sealed else self._sealed.discard)(key)
@@ -295,6 +294,10 @@ class Session:
             case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
+
+    def _cancel(self, token: int) -> None:
+        self._waiting = deque(each for each in self._waiting if each.token != token)
+        self._flushing = [each for each in self._flushing if each.token != token]
 
     def _socket_lost(self, event: SocketLost, now: float, out: list[SessionOutput]) -> None:
         if self._leave_by is not None:
