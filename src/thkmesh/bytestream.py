@@ -41,7 +41,7 @@ class Tap:
         self._reason: str | None = None
         self._closed = False
         self._wakes: list[Callable[[], None]] = []
-        self.group = [self]
+        self.group: list[Tap] = [self]
         """The taps of all readers of this transfer."""
 
     @property
@@ -126,7 +126,7 @@ class Tap:
 
     def abandon(self) -> None:
         """Close it soon; takes no lock, so it can be called wherever garbage is collected."""
-        if not self._closed:
+        if not self.over:
             self._ledger.later(self.close)
 
 

@@ -8,7 +8,7 @@ back for want of more, and a thousand lines cost no thousand pieces.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from thkmesh.core.pieces import PIECE_BYTES
 from thkmesh.errors import InvalidArgument
@@ -27,6 +27,8 @@ class Readable(Protocol):
         """Return so many bytes, or fewer; none at the end."""
         ...
 
+
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 _Bytes: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -128,11 +130,12 @@ class Transfer:
             InvalidArgument: it is not bytes.
             MeshError: what was put before could not be sent.
         """
-        if not isinstance(chunk, bytes | bytearray | memoryview):
+        if not isinstance(chunk, _BYTES):
             raise InvalidArgument(f"a stream is made of bytes, not {type(chunk).__name__}")
-        if chunk:
-            self._chunks.append(bytes(chunk))
-            self._waiting_bytes += len(self._chunks[-1])
+        copy = bytes(cast("bytes", chunk))
+        if copy:
+            self._chunks.append(copy)
+            self._waiting_bytes += len(copy)
             self._news.set()
         while self._waiting_bytes >= _AHEAD_BYTES and not self._pump.done():
             self._room.clear()
@@ -152,10 +155,14 @@ class Transfer:
 
     async def abort(self) -> None:
         """Send nothing more, and say so."""
+        # Not before the last piece has been withdrawn, whatever becomes of who waits for that.
+        self._pump.add_done_callback(self._aborted)
         self._pump.cancel()
         await asyncio.wait([self._pump])
-        if not self._pump.cancelled():
-            self._pump.exception()  # whoever aborts knows of it, or has another reason
+
+    def _aborted(self, pump: "asyncio.Task[None]") -> None:
+        if not pump.cancelled():
+            pump.exception()  # whoever aborts knows of it, or has another reason
         self._give_up()
 
     async def _run(self) -> None:

@@ -171,6 +171,7 @@ export class Subscription {
     if (this.#bytes + size > (receipt === null ? BUFFER_BYTES / 4 : BUFFER_BYTES)) {
       if (event.type === "message") {
         if (receipt !== null) this.#ledger.read(receipt);
+        streamOf(event)?.cancel();
         this.#drop(event);
         return;
       }
