@@ -7,7 +7,7 @@ from tests.core.session_stories import ADA, CAT, START, Story, acked, key
 from tests.core.session_traces import Recorder
 from thkmesh.core import engine, frames
 from thkmesh.core import link_events as link
-from thkmesh.core.pieces import TRANSFER_LIMIT, Ending, Piece, write
+from thkmesh.core.pieces import PIECE_BYTES, TRANSFER_LIMIT, Ending, Piece, write
 from thkmesh.core.session import PATIENCE
 from thkmesh.core.session_events import AbortTransfer, Cancel, CloseChannel, Flush, Leave, SendPiece
 from thkmesh.core.streams import PIECES_BYTES
@@ -55,6 +55,8 @@ def _outward(recorder: Recorder) -> None:
     story.send(3)
     _sent(story, 4, 1, b"more")
     _sent(story, 5, 3, b"at once", last=True)
+    _sent(story, 5, 4, bytes(PIECE_BYTES), to=CAT)
+    _sent(story, 5, 4, bytes(PIECE_BYTES), to=CAT, last=True)
     _sent(story, 6, 2, b"", last=True, to=ADA)
     story.tell(Flush(7, ""))
     story.tell(AbortTransfer(1))

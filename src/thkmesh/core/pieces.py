@@ -32,6 +32,7 @@ from thkmesh.core.frames import FRAGMENT_BYTES, Fragment
 from thkmesh.errors import InvalidMessage
 
 __all__ = [
+    "HEAD_BYTES",
     "PIECE_BYTES",
     "TRANSFER_LIMIT",
     "Ending",
@@ -41,10 +42,10 @@ __all__ = [
     "write",
 ]
 
-_HEAD_BYTES: Final = 8 + 1 + 8
+HEAD_BYTES: Final = 8 + 1 + 8
 """What stands before the bytes of a piece, at most."""
 
-PIECE_BYTES: Final = FRAGMENT_BYTES - _HEAD_BYTES
+PIECE_BYTES: Final = FRAGMENT_BYTES - HEAD_BYTES
 """What a piece carries, at most."""
 
 TRANSFER_LIMIT: Final = 64

@@ -596,7 +596,8 @@ class Session:
         log, _ = self._place(send)
         if not log.has_room_for_piece:
             return False
-        self._transfers.append(send, log)
+        finely = self._fragment_bytes if send.to is None else self._links[send.to].fragment_bytes
+        self._transfers.append(send, log, finely)
         self._appended(send.to, now, out)
         out.append(Accepted(send.token))
         return True

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.pieces import TRANSFER_LIMIT, Ending, Piece, write
+from thkmesh.core.pieces import HEAD_BYTES, TRANSFER_LIMIT, Ending, Piece, write
 from thkmesh.core.session_events import SendPiece
 from thkmesh.core.streams import Log
 from thkmesh.errors import MeshError, UnknownPeer, WouldWait
@@ -44,17 +44,21 @@ class OutgoingTransfers:
             return UnknownPeer("the addressee was away, and has missed a part of the stream")
         return None
 
-    def append(self, send: SendPiece, log: Log) -> None:
-        """Put a piece into a log; the first one begins a transfer."""
+    def append(self, send: SendPiece, log: Log, fragment_bytes: int) -> None:
+        """Put a piece into a log, or several that are no larger; the first begins a transfer."""
         begun = self._begun.get(send.transfer)
         if begun is None:
             begun = self._begun[send.transfer] = Begun(log, send.to, log.next)
-        begun.size += len(send.payload)
         if send.last:
             del self._begun[send.transfer]
-        ending = Ending.WHOLE if send.last else Ending.GOES_ON
-        piece = Piece(begun.number, ending, begun.size, send.payload)
-        log.append_piece(begun.number, write(piece), last=send.last)
+        most = fragment_bytes - HEAD_BYTES
+        starts = range(0, len(send.payload), most) or range(1)
+        for start in starts:
+            part = send.payload[start : start + most]
+            begun.size += len(part)
+            last = send.last and start == starts[-1]
+            piece = Piece(begun.number, Ending.WHOLE if last else Ending.GOES_ON, begun.size, part)
+            log.append_piece(begun.number, write(piece), last=last)
 
     def abort(self, transfer: int) -> Begun | None:
         """Give a transfer up; return what was begun of it, None if nothing was."""

@@ -9,7 +9,7 @@ import { FRAGMENT_BYTES } from "./frames.js";
 import { Reader, write as writeNumber } from "./varint.js";
 
 /** What stands before the bytes of a piece, at most. */
-const HEAD_BYTES = 8 + 1 + 8;
+export const HEAD_BYTES = 8 + 1 + 8;
 /** What a piece carries, at most. */
 export const PIECE_BYTES = FRAGMENT_BYTES - HEAD_BYTES;
 /** So many transfers of one stream may be under way at once. */

@@ -759,7 +759,10 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #acceptPiece(send, now, out) {
-    this.#transfers.append(send, this.#logOf(send));
+    const { to } = send;
+    const finely = to === null
+      ? this.#fragmentBytes : /** @type {Link} */ (this.#links.get(to)).fragmentBytes;
+    this.#transfers.append(send, this.#logOf(send), finely);
     this.#appended(send.to, now, out);
     out.push({ type: "accepted", token: send.token });
   }

@@ -4,7 +4,7 @@
  */
 
 import { UnknownPeer, WouldWait } from "../errors.js";
-import { Ending, TRANSFER_LIMIT, write } from "./pieces.js";
+import { Ending, HEAD_BYTES, TRANSFER_LIMIT, write } from "./pieces.js";
 
 /** @typedef {import("./streams.js").Log} Log */
 /**
@@ -34,18 +34,26 @@ export class OutgoingTransfers {
   }
 
   /**
-   * Put a piece into a log; the first one begins a transfer.
+   * Put a piece into a log, or several that are no larger; the first begins a transfer.
    * @param {{ transfer: number, to: string | null, payload: Uint8Array, last: boolean }} send
    * @param {Log} log
+   * @param {number} fragmentBytes
    */
-  append({ transfer, to, payload, last }, log) {
+  append({ transfer, to, payload, last }, log, fragmentBytes) {
     const begun = this.#begun.get(transfer) ?? { log, to, number: log.end.number, size: 0 };
-    begun.size += payload.length;
     if (last) this.#begun.delete(transfer);
     else this.#begun.set(transfer, begun);
-    const { number, size } = begun;
-    const ending = last ? Ending.WHOLE : Ending.GOES_ON;
-    log.appendPiece(number, write({ transfer: number, ending, size, payload }), last);
+    const { number } = begun;
+    let start = 0;
+    do {
+      const part = payload.subarray(start, start + fragmentBytes - HEAD_BYTES);
+      start += fragmentBytes - HEAD_BYTES;
+      begun.size += part.length;
+      const ends = last && start >= payload.length;
+      const ending = ends ? Ending.WHOLE : Ending.GOES_ON;
+      const piece = write({ transfer: number, ending, size: begun.size, payload: part });
+      log.appendPiece(number, piece, ends);
+    } while (start < payload.length);
   }
 
   /**
