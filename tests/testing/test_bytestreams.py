@@ -325,6 +325,7 @@ def test_who_wants_no_more_is_not_waited_for(how: str) -> None:
         else:
             stream = await next_stream(bob)
             assert await anext(stream)
+            await asyncio.sleep(10.0)  # until its sender waits
             if how == "closed":
                 await stream.aclose()
                 assert [chunk async for chunk in stream] == []
