@@ -197,7 +197,7 @@ def test_streams_and_messages_interleave() -> None:
     assert order == ["between", "whole", "whole"]
 
 
-def storm(seed: int, *, transfers: int, kills: int) -> None:
+def storm(seed: int, *, transfers: int, kills: int, lull: float) -> None:
     """Send streams both ways and to all, while paths die under them."""
     world = World(seed, jitter=0.01, loss=0.01)
     dice = world.dice("transfers")
@@ -249,12 +249,17 @@ def storm(seed: int, *, transfers: int, kills: int) -> None:
             for number in range(2)
         ]
         for kill in range(kills):
-            await asyncio.sleep(dice.uniform(0.1, 1.0))
+            await asyncio.sleep(dice.uniform(0.1, 2.0) * lull)
             one, other = dice.sample(hosts, 2)
             world.kill_path(one, other, silently=kill % 2 == 0)
-        await asyncio.gather(*sending)
-        for room in rooms:
-            await room.flush()
+        everything = [asyncio.gather(*sending), *reading]
+        done, _ = await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:  # whoever stops reading stops who sends to it
+            each.result()
+        flushing = asyncio.gather(*(room.flush() for room in rooms))
+        done, _ = await asyncio.wait([flushing, *reading], return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            each.result()
         await asyncio.sleep(30.0)
         assert {key: sorted(each) for key, each in got.items()} == {
             key: sorted(each) for key, each in sent.items()
@@ -268,14 +273,14 @@ def storm(seed: int, *, transfers: int, kills: int) -> None:
 
 def test_streams_survive_path_kills() -> None:
     """Hash for hash, whatever becomes of connections."""
-    storm(7, transfers=8, kills=12)
+    storm(7, transfers=8, kills=12, lull=0.5)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("seed", range(100, 130))
+@pytest.mark.parametrize("seed", range(100, 120))
 def test_streams_survive_many_path_kills(seed: int) -> None:
     """The same with other seeds, and longer."""
-    storm(seed, transfers=25, kills=60)
+    storm(seed, transfers=25, kills=20, lull=6.0)
 
 
 def test_who_does_not_read_stops_the_sender_and_that_channel_alone() -> None:
