@@ -252,14 +252,16 @@ def storm(seed: int, *, transfers: int, kills: int, lull: float) -> None:
             await asyncio.sleep(dice.uniform(0.1, 2.0) * lull)
             one, other = dice.sample(hosts, 2)
             world.kill_path(one, other, silently=kill % 2 == 0)
-        everything = [asyncio.gather(*sending), *reading]
-        done, _ = await asyncio.wait(everything, return_when=asyncio.FIRST_COMPLETED)
+
+        async def delivered() -> None:
+            await asyncio.gather(*sending)
+            for room in rooms:
+                await room.flush()
+
+        delivering = asyncio.create_task(delivered())
+        done, _ = await asyncio.wait([delivering, *reading], return_when=asyncio.FIRST_COMPLETED)
         for each in done:  # whoever stops reading stops who sends to it
-            each.result()
-        flushing = asyncio.gather(*(room.flush() for room in rooms))
-        done, _ = await asyncio.wait([flushing, *reading], return_when=asyncio.FIRST_COMPLETED)
-        for each in done:
-            each.result()
+            await each
         await asyncio.sleep(30.0)
         assert {key: sorted(each) for key, each in got.items()} == {
             key: sorted(each) for key, each in sent.items()
