@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, chdir
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,24 @@ async def test_notebook(url: str) -> None:
         assert (ended.code, ended.err) == (0, "")
         assert ended.out.splitlines()[1:] == ["2 answers", "average 21.5"]
         assert (await heard(warm, "average"))["value"] == 21.5
+
+
+async def test_files(url: str, tmp_path: Path) -> None:
+    """What one sends the other saves, byte for byte."""
+    example = str(ROOT / "examples/files.py")
+    film = tmp_path / "film"
+    film.write_bytes(bytes(range(256)) * 8_000)
+    async with AsyncExitStack() as stack:
+        with chdir(tmp_path):
+            saving = await stack.enter_async_context(launched(example, url))
+        assert await saving.line() == "waiting"
+        sending = await stack.enter_async_context(launched(example, url, str(film)))
+        assert (await sending.end()).code == 0
+        said = await saving.line()
+        assert said.startswith("2048000 bytes in from-")
+        assert (tmp_path / said.split()[-1]).read_bytes() == film.read_bytes()
+        ended = await saving.end(signal.SIGINT)
+    assert (ended.code, ended.err) == (0, "")
 
 
 async def test_robot(url: str) -> None:

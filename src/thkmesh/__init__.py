@@ -41,12 +41,15 @@ from thkmesh.errors import (
     RoomClosed,
     RoomFull,
     ServerUnreachable,
+    StreamBroken,
     Unauthorized,
     UnknownPeer,
     WouldWait,
     WrongContext,
 )
 from thkmesh.events import (
+    ByteStream,
+    Content,
     Data,
     Event,
     Grade,
@@ -74,13 +77,16 @@ from thkmesh.peer import Peer
 from thkmesh.room import Room
 from thkmesh.runner import LinkView
 from thkmesh.subscription import Subscription
+from thkmesh.transfer import Source
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "ByteStream",
     "Channel",
     "ChannelClosed",
     "ChannelFull",
+    "Content",
     "Data",
     "EngineError",
     "Event",
@@ -121,6 +127,8 @@ __all__ = [
     "ServerChanged",
     "ServerState",
     "ServerUnreachable",
+    "Source",
+    "StreamBroken",
     "Subscription",
     "Unauthorized",
     "Undelivered",

@@ -9,9 +9,10 @@ from concurrent.futures import CancelledError
 from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from thkmesh.bytestream import Tap, joined
 from thkmesh.crossing import EventBuffer, Ledger, Receipt
 from thkmesh.errors import MeshError, RoomClosed, WrongContext
-from thkmesh.events import Event
+from thkmesh.events import READ_ALL_BYTES, Event, PlainByteStream
 from thkmesh.host import require_context
 from thkmesh.subscription import Reader
 
@@ -42,6 +43,54 @@ class Source(Protocol):
         """Tell a reader no more."""
 
 
+class _TappedStream(PlainByteStream):
+    """A stream for programs without an event loop."""
+
+    def __init__(self, tap: Tap) -> None:
+        """Read from a tap."""
+        self._tap = tap
+
+    def __next__(self) -> bytes:
+        """Return the next chunk, waiting for it."""
+        while True:
+            piece = self._tap.take()
+            if piece is not None:
+                return piece
+            if self._tap.over:
+                raise StopIteration
+            require_no_loop()
+            news = threading.Event()
+            if self._tap.expect(news.set):
+                news.wait()
+
+    def read_all(self, limit: int = READ_ALL_BYTES) -> bytes:
+        """Return all that is still to come."""
+        taken: list[bytes] = []
+        size = 0
+        for chunk in self:
+            taken.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                self.close()
+        return joined(taken, size, limit)
+
+    def close(self) -> None:
+        """Want nothing more of it."""
+        self._tap.close()
+
+    def let_go(self, reason: str) -> None:
+        """Throw it away, as nobody may ever read it."""
+        self._tap.close(reason)
+
+    def share(self) -> "_TappedStream":
+        """Return another of which as much has been read."""
+        return _TappedStream(self._tap.share())
+
+    def __del__(self) -> None:
+        """Close it: nobody can read it any more."""
+        self._tap.abandon()
+
+
 class Inbox:
     """What one reader has not taken yet; a ``thkmesh.subscription.Reader``."""
 
@@ -62,6 +111,10 @@ class Inbox:
         """Add a message that need not arrive; called on the session's thread."""
         if self.keeps:
             self.events.put_passing(event)
+
+    def stream(self, tap: Tap) -> PlainByteStream:
+        """Return what a message that is streamed is read by."""
+        return _TappedStream(tap)
 
     def let_go(self) -> None:
         """Give the receipts for all that is here."""

@@ -15,16 +15,18 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
+from thkmesh.bytestream import Tap
 from thkmesh.core.channels import Delivery, Priority
 from thkmesh.core.frames import CHANNEL_NAME
 from thkmesh.core.packing import Packing
 from thkmesh.core.realtime import Limits
-from thkmesh.core.session_events import Deliver
+from thkmesh.core.session_events import Deliver, DeliverPiece
 from thkmesh.crossing import Ledger
 from thkmesh.errors import ChannelClosed, InvalidArgument, MeshError
 from thkmesh.events import Data, Message
 from thkmesh.peer import Peer
-from thkmesh.subscription import Reader, Subscription, count_out, hand_out
+from thkmesh.subscription import Reader, Subscription, count_out, hand_out, hand_out_stream
+from thkmesh.transfer import Source, is_stream
 
 if TYPE_CHECKING:  # the room makes its channels
     from thkmesh.room import Room
@@ -56,8 +58,12 @@ class ChannelOptions:
     @property
     def packing(self) -> Packing:
         """How messages become what travels."""
-        lossy = self.limits is not None
-        return Packing(latest=self.delivery is Delivery.LATEST, lossy=lossy, compress=self.compress)
+        return Packing(
+            reliable=self.delivery is Delivery.RELIABLE,
+            latest=self.delivery is Delivery.LATEST,
+            lossy=self.limits is not None,
+            compress=self.compress,
+        )
 
 
 LIFE_TIME_LIMIT: Final = 65.535
@@ -183,7 +189,7 @@ class Channel:
     # --- sending --------------------------------------------------------------------
 
     async def send(
-        self, data: Data, *, to: Peer | str | None = None, key: str | None = None
+        self, data: "Data | Source", *, to: Peer | str | None = None, key: str | None = None
     ) -> None:
         """Send a message to everybody who has opened the channel, or to one of them.
 
@@ -191,8 +197,9 @@ class Channel:
         with a rule that says otherwise. Where messages may be lost, it returns at once.
 
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded, or 1,100 bytes
-                where messages may be lost.
+            data: ``str``, ``bytes``, or a JSON value, up to 8 MiB encoded, or 1,100 bytes
+                where messages may be lost; or, where they are reliable, a stream of any
+                size.
             to: a peer or a peer's id; None means everybody.
             key: with ``delivery="latest"``, what the data is the latest value of: 1 to 64
                 characters, or None if the channel has one value.
@@ -204,12 +211,20 @@ class Channel:
             MeshError: see ``Room.send``.
         """
         self.check_open()
-        await self._room.send_on(self.name, self.packing.pack(data, key), to)
+        try:
+            packed = self.packing.pack(data, key)
+        except InvalidArgument:
+            if not is_stream(data):
+                raise
+            self.packing.check_stream(key)
+            await self._room.stream_on(self.name, data, to)
+            return
+        await self._room.send_on(self.name, packed, to)
 
     def send_nowait(
         self, data: Data, *, to: Peer | str | None = None, key: str | None = None
     ) -> None:
-        """Send a message if that can be done without waiting; see ``send``.
+        """Send a message, no stream, if that can be done without waiting; see ``send``.
 
         If it turns out later that it cannot reach ``to``, an ``Undelivered`` says so.
 
@@ -259,6 +274,11 @@ class Channel:
         """Take a message; called on the session's thread."""
         with self._telling:
             hand_out(self.readers, output, self.ledger)
+
+    def begin_stream(self, output: DeliverPiece) -> list[Tap]:
+        """Take a message that begins; called on the session's thread."""
+        with self._telling:
+            return hand_out_stream(self.readers, output, self.ledger)
 
     @property
     def ledger(self) -> Ledger:

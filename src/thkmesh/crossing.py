@@ -21,7 +21,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import Garbled, Read
 from thkmesh.core.session_events import FromLink, SessionEvent
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import Data, Event, Lost, Message, Refused
+from thkmesh.events import ByteStream, Content, Event, Lost, Message, PlainByteStream, Refused
 from thkmesh.peer import Peer
 
 __all__ = [
@@ -106,7 +106,7 @@ def _size(event: Event) -> int:
         return _OVERHEAD_BYTES + len(unexpanded.payload)
     total = _OVERHEAD_BYTES
     # Not recursive: how deep a peer nests its JSON is up to the peer.
-    parts: list[Data] = [event.data]
+    parts: list[Content] = [event.data]
     while parts:
         part = parts.pop()
         total += getsizeof(part)
@@ -116,6 +116,16 @@ def _size(event: Event) -> int:
             parts += part.keys()
             parts += part.values()
     return total
+
+
+_STREAMS: Final = (ByteStream, PlainByteStream)
+
+
+def _shared(event: Event) -> Event:
+    """Return an event for another reader: of a stream each has its own."""
+    if isinstance(event, Message) and isinstance(event.data, _STREAMS):
+        return Message(event.peer, event.data.share(), event.direct, event.channel)
+    return event
 
 
 class Receipt(Struct):
@@ -137,9 +147,19 @@ class Ledger:
     They are told of many messages at once: the way to their thread is what costs.
     """
 
-    def __init__(self, tell: Callable[[SessionEvent], object]) -> None:
-        """Report with ``tell``."""
+    def __init__(
+        self,
+        tell: Callable[[SessionEvent], object],
+        later: Callable[[Callable[[], None]], object] = lambda call: call(),
+    ) -> None:
+        """Report with ``tell``.
+
+        Args:
+            tell: hands an event to the session.
+            later: makes a call on the session's thread, soon; it takes no lock.
+        """
         self._tell = tell
+        self.later = later
         self._lock = threading.Lock()
         self._read: dict[tuple[SessionKey, int], int] = {}
         self._bytes = 0
@@ -325,7 +345,11 @@ class EventBuffer:
         with self._lock:
             self._ledger.share(each.receipt for each in self._events if each.receipt is not None)
             other._bytes = self._bytes
-            copies = {id(each): replace(each) for each in self._events if each.event is not None}
+            copies = {
+                id(each): replace(each, event=_shared(each.event))
+                for each in self._events
+                if each.event is not None
+            }
             other._events.extend(copies.values())
             other._values = {slot: copies[id(each)] for slot, each in self._values.items()}
             other._dropped.update(self._dropped)
@@ -339,6 +363,8 @@ class EventBuffer:
             for each in self._events:
                 self._give(each.receipt)
                 each.receipt = None
+                if isinstance(each.event, Message) and isinstance(each.event.data, _STREAMS):
+                    each.event.data.let_go("nobody was reading here")
 
     def _give(self, receipt: "Receipt | None") -> None:
         if receipt is not None:

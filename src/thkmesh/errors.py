@@ -16,6 +16,7 @@
     ├── ChannelClosed          the channel was closed
     ├── ChannelFull            a channel of latest values holds as many as it may
     ├── WouldWait              send_nowait() would have to wait
+    ├── StreamBroken           a streamed message ended before it was whole
     ├── InvalidArgument        an argument has the wrong form (also a ValueError)
     ├── WrongContext           called after fork, or the plain face inside a loop
     ├── EngineError            the WebRTC engine could not do what it must
@@ -47,6 +48,7 @@ __all__ = [
     "RoomClosed",
     "RoomFull",
     "ServerUnreachable",
+    "StreamBroken",
     "Unauthorized",
     "UnknownPeer",
     "WouldWait",
@@ -108,6 +110,10 @@ class ChannelFull(MeshError):
 
 class WouldWait(MeshError):
     """Too much is waiting already; ``send`` would wait until some of it has gone."""
+
+
+class StreamBroken(MeshError):
+    """A streamed message ended before it was whole; the text says why."""
 
 
 class InvalidArgument(MeshError, ValueError):

@@ -4,9 +4,11 @@ Iterating a room yields these; ``match`` on their types. They are the same words
 in Python, in JavaScript (``event.type`` is the name in kebab case) and in logs.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -14,6 +16,9 @@ from thkmesh.errors import MeshError, PeerError
 from thkmesh.peer import Peer
 
 __all__ = [
+    "READ_ALL_BYTES",
+    "ByteStream",
+    "Content",
     "Data",
     "Event",
     "Grade",
@@ -28,6 +33,7 @@ __all__ = [
     "PeerJoined",
     "PeerLagging",
     "PeerLeft",
+    "PlainByteStream",
     "Quality",
     "QualityChanged",
     "Refused",
@@ -158,8 +164,95 @@ class PeerLeft:
     reason: LeaveReason
 
 
+READ_ALL_BYTES: Final = 64 * 1024 * 1024
+"""What ``read_all`` of a stream returns at most, unless it is told otherwise."""
+
+
+class ByteStream(AsyncIterator[bytes], ABC):
+    """A streamed message, as it comes: iterate over it with ``async for``.
+
+    It ends when it is whole. Else iterating raises ``StreamBroken``, after what came:
+    its sender gave it up or is gone, we could not keep up, or the room or channel was left.
+    What is not read waits, and so does its sender, and what else it sends on that channel.
+    """
+
+    @abstractmethod
+    def __aiter__(self) -> Self:
+        """Return itself; chunks are taken once."""
+
+    @abstractmethod
+    async def __anext__(self) -> bytes:
+        """Return the next chunk; cancelling loses none.
+
+        Raises:
+            StopAsyncIteration: it is whole, or was closed.
+            StreamBroken: it is not whole, and no more will come.
+        """
+
+    @abstractmethod
+    async def read_all(self, limit: int = READ_ALL_BYTES) -> bytes:
+        """Return all that is still to come.
+
+        Raises:
+            MessageTooLarge: that is more than ``limit`` bytes; the rest is not wanted then.
+            StreamBroken: it is not whole, and no more will come.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Want nothing more of it: what comes is thrown away, and nobody waits."""
+
+    @abstractmethod
+    def let_go(self, reason: str) -> None:
+        """Throw it away, as nobody may ever read it; called by the room."""
+
+    @abstractmethod
+    def share(self) -> Self:
+        """Return another of which as much has been read; called by the room."""
+
+
+class PlainByteStream(Iterator[bytes], ABC):
+    """A streamed message in ``thkmesh.sync``: iterate over it; see ``ByteStream``."""
+
+    @abstractmethod
+    def __next__(self) -> bytes:
+        """Return the next chunk, waiting for it.
+
+        Raises:
+            StopIteration: it is whole, or was closed.
+            StreamBroken: it is not whole, and no more will come.
+            WrongContext: inside a running event loop.
+        """
+
+    @abstractmethod
+    def read_all(self, limit: int = READ_ALL_BYTES) -> bytes:
+        """Return all that is still to come.
+
+        Raises:
+            MessageTooLarge: that is more than ``limit`` bytes; the rest is not wanted then.
+            StreamBroken: it is not whole, and no more will come.
+            WrongContext: inside a running event loop.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Want nothing more of it: what comes is thrown away, and nobody waits."""
+
+    @abstractmethod
+    def let_go(self, reason: str) -> None:
+        """Throw it away, as nobody may ever read it; called by the room."""
+
+    @abstractmethod
+    def share(self) -> Self:
+        """Return another of which as much has been read; called by the room."""
+
+
+Content: TypeAlias = "Data | ByteStream | PlainByteStream"
+"""What a message carries when it arrives."""
+
+
 class Message(Struct, frozen=True):
-    """A message from a peer: ``str``, ``bytes``, or a JSON value.
+    """A message from a peer: ``str``, ``bytes``, a JSON value, or a stream of bytes.
 
     ``direct`` is True when it was sent to us alone, False for the whole room.
     ``channel`` is the name of its channel, empty for that of the room itself. ``key`` says
@@ -167,7 +260,7 @@ class Message(Struct, frozen=True):
     """
 
     peer: Peer
-    data: Data
+    data: Content
     direct: bool = False
     channel: str = ""
     key: str | None = None

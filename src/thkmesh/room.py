@@ -17,27 +17,33 @@ import itertools
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
+from thkmesh.bytestream import Arrivals
 from thkmesh.channel import Asked, Channel, options
 from thkmesh.core import frames
 from thkmesh.core.channels import ROOM, Delivery
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.link_events import Renew
+from thkmesh.core.link_events import Renew, TransfersBroken
 from thkmesh.core.packing import PLAIN, Packed
 from thkmesh.core.realtime import Limits
 from thkmesh.core.session_events import (
+    AbortTransfer,
     Cancel,
     CloseChannel,
     Deliver,
+    DeliverPiece,
     Flush,
     FromLink,
     Leave,
     OpenChannel,
     Send,
+    SendPiece,
     SessionEvent,
 )
 from thkmesh.crossing import Ledger, Mailbox
 from thkmesh.errors import (
+    ChannelClosed,
     EngineError,
     InvalidArgument,
     JoinError,
@@ -48,13 +54,14 @@ from thkmesh.errors import (
     WouldWait,
     WrongContext,
 )
-from thkmesh.events import Data, Event, ServerChanged, ServerState, Undelivered
+from thkmesh.events import Data, Event, PeerLeft, ServerChanged, ServerState, Undelivered
 from thkmesh.host import Host, require_context
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView, Runner
 from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings, check_patience
 from thkmesh.signaling.transport import Transport
-from thkmesh.subscription import Reader, Subscription, count_out, hand_out
+from thkmesh.subscription import Reader, Subscription, count_out, hand_out, hand_out_stream
+from thkmesh.transfer import Source, Transfer, chunks, is_stream
 
 __all__ = ["Room"]
 
@@ -132,8 +139,9 @@ class Room:
         self._told = False
         self._nudged = False
         # What was read overtakes nothing and may be overtaken: sending does not wait for it.
-        receipts: Mailbox[SessionEvent] = Mailbox(host.loop, self._command)
-        self.ledger = Ledger(receipts.put)
+        receipts: Mailbox[SessionEvent | Callable[[], None]] = Mailbox(host.loop, self._command)
+        self.ledger = Ledger(receipts.put, receipts.put)
+        self._arrivals = Arrivals(self.ledger)
         self._channels: dict[str, Channel] = {}
         # How each channel that there ever was delivers: that holds for ever.
         self._rules: dict[str, tuple[Delivery, Limits | None]] = {ROOM: (Delivery.RELIABLE, None)}
@@ -168,7 +176,7 @@ class Room:
 
     # --- sending --------------------------------------------------------------------
 
-    async def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    async def send(self, data: "Data | Source", *, to: Peer | str | None = None) -> None:
         """Send a message to everybody in the room, or to one peer.
 
         It is delivered to those who are in the room now, in the order of sending,
@@ -176,21 +184,35 @@ class Room:
         takes as long as too much is waiting already. Cancelled before that, the
         message is not sent; while the answer is on its way, it may have been.
 
+        A stream is sent as it comes, in memory that does not grow with it, and arrives
+        as a ``ByteStream``. If its source raises, or this is cancelled, it is given up:
+        it breaks wherever it is read. A channel of its own lets nothing wait behind it.
+
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
+            data: ``str``, ``bytes``, or a JSON value, up to 8 MiB encoded; or a stream of
+                any size: an async iterable or an iterator of bytes, or a binary file. The
+                latter two are read on the event loop.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
             InvalidArgument: the data is none of these.
+            WouldWait: 64 streams are being sent there already.
             MessageTooLarge: it is over the limit.
             UnknownPeer: ``to`` is not in the room.
             RoomClosed: the room was left, or has ended.
             WrongContext: called on another event loop, or after fork.
         """
-        await self.send_on(ROOM, PLAIN.pack(data), to)
+        try:
+            packed = PLAIN.pack(data)
+        except InvalidArgument:
+            if not is_stream(data):
+                raise
+            await self.stream_on(ROOM, data, to)
+            return
+        await self.send_on(ROOM, packed, to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
-        """Send a message if that can be done without waiting; see ``send``.
+        """Send a message, no stream, if that can be done without waiting; see ``send``.
 
         If it turns out later that ``to`` is gone, an ``Undelivered`` says so.
 
@@ -297,6 +319,39 @@ class Room:
         if not self._send_here(*post, channel):
             self.post_nowait(*post, channel)
 
+    async def stream_on(self, channel: str, source: object, to: Peer | str | None) -> None:
+        """Send a stream on a channel; see ``send``."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongContext("a room is used on the event loop it was joined on")
+        transfer = self.transfer(channel, to)
+        try:
+            await transfer.feed(chunks(source))
+        except BaseException:
+            await transfer.abort()
+            raise
+
+    def transfer(self, channel: str, to: Peer | str | None) -> Transfer:
+        """Begin to send a stream on a channel; on the room's loop.
+
+        Raises:
+            MeshError: see ``send``.
+        """
+        if self.closed:
+            raise self.why_closed()
+        key = None if to is None else self._find(to)
+        number = next(self._tokens)
+
+        async def send(payload: bytes, *, last: bool = False) -> None:
+            if self.closed:
+                raise self.why_closed()
+            if channel != ROOM and channel not in self._channels:
+                raise ChannelClosed(f"the channel {channel} was closed")
+            await self.settle(lambda token: SendPiece(token, key, number, payload, last, channel))
+
+        return Transfer(
+            send, partial(send, last=True), lambda: self._commands.put(AbortTransfer(number))
+        )
+
     async def flush_channel(self, channel: str) -> None:
         """Wait until all that was sent on a channel has arrived; see ``flush``."""
         require_context()
@@ -310,6 +365,7 @@ class Room:
         """Hear of a channel no longer."""
         if self._channels.get(channel.name) is channel:
             del self._channels[channel.name]
+            self._arrivals.break_off("the channel was closed", channel=channel.name)
             self._commands.put(CloseChannel(channel.name))
 
     def prepare(
@@ -476,6 +532,9 @@ class Room:
             for reader in self._readers:
                 reader.put(event)
         self._told = True
+        if isinstance(event, PeerLeft):
+            source = SessionKey(event.peer.id, event.peer.sid)
+            self._arrivals.break_off("its sender is gone", source=source)
 
     def deliver(self, output: Deliver) -> None:
         """Take a message."""
@@ -488,6 +547,29 @@ class Room:
         else:
             hand_out((), output, self.ledger)
         self._told = True
+
+    def deliver_piece(self, output: DeliverPiece) -> None:
+        """Take a piece of a streamed message."""
+        with self._telling:
+            if output.piece.begins:
+                self._begin_stream(output)
+            self._arrivals.put(output)
+
+    def _begin_stream(self, output: DeliverPiece) -> None:
+        name = output.piece.channel
+        if name == ROOM:
+            taps = hand_out_stream(self._readers, output, self.ledger)
+        elif (channel := self._channels.get(name)) is not None:
+            taps = channel.begin_stream(output)
+        else:
+            taps = hand_out_stream((), output, self.ledger)
+        self._arrivals.begin(output, taps)
+        self._told = True
+
+    def broken(self, output: TransfersBroken) -> None:
+        """Take note that the streamed messages that were under way will not be whole."""
+        reason = "a part of it was lost"
+        self._arrivals.break_off(reason, source=output.sender, stream=output.stream)
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
@@ -513,6 +595,7 @@ class Room:
     def ended(self, error: MeshError | None) -> None:
         """Take note that the session is over."""
         self.error = error
+        self._arrivals.break_off("the room was left")
         if self._runner is not None:
             self._host.release(self._runner)
         if self._release is not None:

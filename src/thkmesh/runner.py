@@ -41,6 +41,7 @@ from thkmesh.core.link_events import (
     SendFrame,
     SendRelayed,
     StatsArrived,
+    TransfersBroken,
     TransmitSignal,
 )
 from thkmesh.core.retry import SETTLE_TIMEOUT
@@ -50,6 +51,7 @@ from thkmesh.core.session_events import (
     Accepted,
     Cancel,
     Deliver,
+    DeliverPiece,
     Emit,
     Ended,
     FromLink,
@@ -90,7 +92,10 @@ _ENTRY_BYTES: Final = 8
 _NOW: Final = 0
 """The token of a message that is accepted at once or not at all."""
 
-_ANYWHERE: Final = (SendFrame, MarkLow, MeasureBuffer, Emit, Deliver, Accepted, Unsendable)
+_ANYWHERE: Final = (
+    *(SendFrame, MarkLow, MeasureBuffer, Emit, Deliver, Accepted, Unsendable),
+    *(DeliverPiece, TransfersBroken),
+)
 """What can be performed on any thread."""
 
 _PRESENCE: Final = (PeerJoined, PeerLeft)
@@ -160,6 +165,12 @@ class Face(Protocol):
 
     def deliver(self, output: Deliver) -> None:
         """Take a message; what was read of it is reported as ``Deliver`` says."""
+
+    def deliver_piece(self, output: DeliverPiece) -> None:
+        """Take a piece of a streamed message; what was read of it is reported likewise."""
+
+    def broken(self, output: TransfersBroken) -> None:
+        """Take note that the streamed messages that were under way will not be whole."""
 
     def accepted(self, token: int) -> None:
         """Take note that a message was accepted."""
@@ -390,6 +401,10 @@ class Runner:
                 self._verdict = error
             case Deliver():
                 self._face.deliver(output)
+            case DeliverPiece():
+                self._face.deliver_piece(output)
+            case TransfersBroken():
+                self._face.broken(output)
             case Accepted(token=token):
                 self._face.accepted(token)
             case Unsendable(token=token, error=error):

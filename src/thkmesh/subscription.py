@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Iterable
 from typing import Generic, Protocol, Self, TypeVar, cast
 
-from thkmesh.core.session_events import Deliver
+from thkmesh.bytestream import Tap, TappedStream
+from thkmesh.core.frames import OVERHEAD_BYTES
+from thkmesh.core.session_events import Deliver, DeliverPiece
 from thkmesh.crossing import EventBuffer, Ledger, Receipt
 from thkmesh.errors import MeshError
-from thkmesh.events import Event
+from thkmesh.events import ByteStream, Event, Message, PlainByteStream
 from thkmesh.host import require_context
 
-__all__ = ["Reader", "Source", "Subscription", "count_out", "hand_out"]
+__all__ = ["Reader", "Source", "Subscription", "count_out", "hand_out", "hand_out_stream"]
 
 
 _Taken = TypeVar("_Taken", bound=Event, covariant=True)
@@ -38,6 +40,10 @@ class Reader(Protocol):
     def put_passing(self, event: Event) -> None:
         """Take a message that need not arrive; called on the session's thread."""
 
+    def stream(self, tap: Tap) -> ByteStream | PlainByteStream:
+        """Return what a message that is streamed is read by."""
+        ...
+
     def let_go(self) -> None:
         """Give the receipts for all that is here: it may never be taken."""
 
@@ -63,6 +69,31 @@ def hand_out(readers: Iterable[Reader], output: Deliver, ledger: Ledger) -> None
     for reader in takers:
         given = receipt if reader in counting else None
         reader.put(output.message, given, latest=output.latest)
+
+
+def hand_out_stream(readers: Iterable[Reader], output: DeliverPiece, ledger: Ledger) -> list[Tap]:
+    """Give a message that begins to all readers; return where its pieces are to be put.
+
+    Who does not count (see ``hand_out``) is not waited for, and so cannot read it.
+    """
+    piece = output.piece
+    takers = [each for each in readers if each.keeps]
+    counting = [each for each in takers if each.begun] or takers
+    receipt = Receipt(output.source, piece.stream, OVERHEAD_BYTES, len(counting))
+    if not counting:
+        ledger.read(receipt)
+    taps: list[Tap] = []
+    for reader in takers:
+        tap = Tap(ledger)
+        if reader in counting:
+            tap.group = taps
+            taps.append(tap)
+        else:
+            tap.close("nobody was reading here")
+        data = reader.stream(tap)
+        message = Message(output.peer, data, bool(piece.stream & 1), piece.channel)
+        reader.put(message, receipt if reader in counting else None)
+    return taps
 
 
 def count_out(readers: Iterable[Reader]) -> None:
@@ -177,6 +208,10 @@ class Subscription(Generic[_Taken]):
     def skipped(self) -> int:
         """How many messages that may be lost were dropped here, as newer ones came."""
         return self._buffer.skipped
+
+    def stream(self, tap: Tap) -> ByteStream:
+        """Return what a message that is streamed is read by."""
+        return TappedStream(tap)
 
     def let_go(self) -> None:
         """Give the receipts for all that is here."""

@@ -38,10 +38,11 @@ from thkmesh.core.channels import ROOM
 from thkmesh.core.engine import IceServer
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.packing import PLAIN, Packed
+from thkmesh.core.packing import PLAIN, Packed, Packing
 from thkmesh.core.retry import SETTLE_TIMEOUT
-from thkmesh.errors import MeshError
+from thkmesh.errors import InvalidArgument, MeshError
 from thkmesh.events import Data, Event, Message, ServerState
+from thkmesh.events import PlainByteStream as ByteStream
 from thkmesh.host import Lease, forked, require_context
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
@@ -53,8 +54,9 @@ from thkmesh.settings import (
     RoomSettings,
     check_patience,
 )
+from thkmesh.transfer import Source, Transfer, is_stream, plain_chunks
 
-__all__ = ["Channel", "Room", "Subscription", "join"]
+__all__ = ["ByteStream", "Channel", "Room", "Subscription", "join"]
 
 _T = TypeVar("_T")
 
@@ -129,12 +131,51 @@ class _Work:
         require_no_loop()
         self.call(work)
 
+    def send_all(
+        self, channel: str, packing: Packing, data: object, key: str | None, to: Peer | str | None
+    ) -> None:
+        """Send a message or a stream on a channel; see ``Room.send``."""
+        require_no_loop()
+        try:
+            packed = packing.pack(data, key)
+        except InvalidArgument:
+            if not is_stream(data):
+                raise
+            packing.check_stream(key)
+            self.stream(channel, data, to)
+            return
+        self.send(channel, packed, to)
+
     def send(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel; see ``Room.send``."""
         require_no_loop()
         post = self._inner.prepare(packed, to)
         if not self._send_here(*post, channel):
             self.call(self._inner.post(*post, channel))
+
+    def stream(self, channel: str, source: object, to: Peer | str | None) -> None:
+        """Send a stream on a channel; see ``Room.send``."""
+        require_no_loop()
+
+        async def begin() -> Transfer:
+            return self._inner.transfer(channel, to)
+
+        transfer = self.call(begin())
+        try:
+            for chunk in plain_chunks(source):
+                self.call(transfer.put(chunk))
+            self.call(transfer.finish())
+        except BaseException:
+            self._abort(transfer)
+            raise
+
+    def _abort(self, transfer: Transfer) -> None:
+        """Give up a stream; whoever is interrupted does not wait for that."""
+        abort = transfer.abort()
+        try:
+            asyncio.run_coroutine_threadsafe(abort, self._loop)
+        except RuntimeError:  # the loop has closed meanwhile
+            abort.close()
 
     def send_nowait(self, channel: str, packed: Packed, to: Peer | str | None) -> None:
         """Send a message on a channel if that can be done at once; see ``Room.send_nowait``."""
@@ -248,7 +289,7 @@ class Room:
 
     # --- sending --------------------------------------------------------------------
 
-    def send(self, data: Data, *, to: Peer | str | None = None) -> None:
+    def send(self, data: "Data | Source", *, to: Peer | str | None = None) -> None:
         """Send a message to everybody in the room, or to one peer.
 
         It is delivered to those who are in the room now, in the order of sending,
@@ -256,18 +297,24 @@ class Room:
         takes as long as too much is waiting already. Interrupted before that, the
         message is not sent; while the answer is on its way, it may have been.
 
+        A stream is sent as it comes, in memory that does not grow with it, and arrives
+        as a ``ByteStream``. If its source raises, or this is interrupted, it is given up:
+        it breaks wherever it is read. A channel of its own lets nothing wait behind it.
+
         Args:
-            data: ``str``, ``bytes``, or a JSON value; up to 8 MiB encoded.
+            data: ``str``, ``bytes``, or a JSON value, up to 8 MiB encoded; or a stream of
+                any size: an iterator of bytes, best some KiB each, or a binary file.
             to: a peer or a peer's id; None means everybody.
 
         Raises:
             InvalidArgument: the data is none of these.
+            WouldWait: 64 streams are being sent there already.
             MessageTooLarge: it is over the limit.
             UnknownPeer: ``to`` is not in the room.
             RoomClosed: the room was left, or has ended.
             WrongContext: inside a running event loop, or after fork.
         """
-        self._work.send(ROOM, PLAIN.pack(data), to)
+        self._work.send_all(ROOM, PLAIN, data, None, to)
 
     def send_nowait(self, data: Data, *, to: Peer | str | None = None) -> None:
         """Send a message if that can be done without waiting; see ``thkmesh.Room``.
@@ -411,14 +458,16 @@ class Channel:
         if not forked():
             self.close()
 
-    def send(self, data: Data, *, to: Peer | str | None = None, key: str | None = None) -> None:
+    def send(
+        self, data: "Data | Source", *, to: Peer | str | None = None, key: str | None = None
+    ) -> None:
         """Send a message; see ``thkmesh.Channel.send`` and, for waiting, ``Room.send``.
 
         Raises:
             MeshError: see there.
         """
         self.inner.check_open()
-        self._work.send(self.name, self.inner.packing.pack(data, key), to)
+        self._work.send_all(self.name, self.inner.packing, data, key, to)
 
     def send_nowait(
         self, data: Data, *, to: Peer | str | None = None, key: str | None = None

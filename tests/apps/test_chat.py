@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import io
 import json
 import re
 from collections.abc import Callable, Coroutine
@@ -164,6 +165,23 @@ async def test_everybody_hears_what_is_said_in_its_order(ada: Room, bob: Room, c
         heard = [await said(reader) for _ in texts]
         assert [each.content for each in heard] == texts
         assert {(each.author, each.direct) for each in heard} == {(ada.me, False)}
+
+
+@meeting("Ada", "Bob")
+async def test_a_stream_is_not_said_and_waits_for_no_chat(ada: Room, bob: Room) -> None:
+    """It is thrown away by a chat that nobody else reads beside."""
+    chat = Chat(bob)
+
+    async def send() -> None:
+        await ada.send(io.BytesIO(bytes(30 * 2**20)), to=bob.me)
+        await ada.send("said", to=bob.me)
+
+    sending = asyncio.create_task(send())
+    async for entry in chat:
+        if isinstance(entry, ChatMessage):
+            assert entry.content == "said"
+            break
+    await sending
 
 
 @meeting("Ada", "Bob", "Cem")

@@ -58,7 +58,7 @@ async def converse(ada: thkmesh.Room, state: thkmesh.Channel, page: PageMember) 
 
     await within("the current values", knows)
     await page.page.evaluate(_CHANGE)
-    found: dict[str | None, thkmesh.Data] = {}
+    found: dict[str | None, thkmesh.Content] = {}
     async with asyncio.timeout(PATIENCE):
         async for message in state:
             if message.peer.id == page.id:
@@ -79,7 +79,7 @@ async def converse(ada: thkmesh.Room, state: thkmesh.Channel, page: PageMember) 
         len(json.dumps(each, ensure_ascii=False, separators=(",", ":"))) for each in said
     ]
     await page.page.evaluate(_TALK.replace("TEXT", json.dumps(TEXT)))
-    got: list[thkmesh.Data] = []
+    got: list[thkmesh.Content] = []
     async with asyncio.timeout(PATIENCE):
         async for event in ada:
             assert not isinstance(event, thkmesh.Refused | thkmesh.Lost)

@@ -22,6 +22,7 @@ from tests.core import (
     session_channel_tales,
     session_latest_tales,
     session_link_tales,
+    session_piece_tales,
     session_relay_tales,
     session_rule_tales,
     session_tales,
@@ -110,6 +111,7 @@ def traces() -> list[Trace]:
         *session_relay_tales.TALES,
         *session_rule_tales.TALES,
         *session_latest_tales.TALES,
+        *session_piece_tales.TALES,
     ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
@@ -276,7 +278,8 @@ def branches(recorded: Iterable[Trace]) -> str:
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
     *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
-    *("allowance", "latest", "realtime", "relay", "streams", "traffic", "unordered", "window"),
+    *("allowance", "latest", "pieces", "realtime", "relay", "streams", "traffic", "transfers"),
+    *("unordered", "window"),
 )
 
 

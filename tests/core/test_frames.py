@@ -154,7 +154,7 @@ def test_frames_come_out_as_they_went_in(sent: list[Frame]) -> None:
     [
         b"",
         b"\x02",
-        b"\x01\x03\x00\x00\x00",
+        b"\x01\x0b\x00\x00\x00",
         b"\x01\x04\x80\x04\x00\x00",
         b"\x01\x04\x00",
         b"\x01\x04\x00\x00",

@@ -179,7 +179,7 @@ def test_who_was_given_up_goes_on_where_it_was() -> None:
     made.close()
     made.again()
     whole = made.receive(text(0, 2, b"of it"), 1.0)
-    assert whole is not None
+    assert isinstance(whole, ContentArrived)
     assert whole.data == "half of it"
     made.read(0, whole.cost, 2.0)
     assert made.begin()[0].number == 3

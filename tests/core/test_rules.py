@@ -20,7 +20,18 @@ from thkmesh.core.engine import (
     ChannelOpened,
     FrameReceived,
 )
-from thkmesh.core.frames import Begin, Fragment, Frame, Listen, Lossy, Name, Report, Want, parse
+from thkmesh.core.frames import (
+    Begin,
+    Fragment,
+    Frame,
+    Kind,
+    Listen,
+    Lossy,
+    Name,
+    Report,
+    Want,
+    parse,
+)
 from thkmesh.core.realtime import LEAST_TIMEOUT, Limits
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER
@@ -285,7 +296,7 @@ def _named(rule: int, name: str = "x") -> Name:
 
 def test_a_rule_is_known_and_holds() -> None:
     """No other is taken, and a channel keeps its own."""
-    for rule in (2, 5):
+    for rule in (5, 6):
         with pytest.raises(InvalidMessage, match="unknown"):
             Inbox(Channels(), Budget()).name(_named(rule), 0.0)
     inbox = Inbox(Channels(), Budget())
@@ -297,11 +308,16 @@ def test_a_rule_is_known_and_holds() -> None:
 
 def test_each_rule_has_its_frames() -> None:
     """Fragments for what must arrive, and none of them for what may be lost."""
-    for rule in (Rule.RELIABLE, Rule.UNORDERED):
+    for rule in (Rule.RELIABLE, Rule.UNORDERED, Rule.LATEST):
         inbox = Inbox(Channels(), Budget())
         inbox.name(_named(rule), 0.0)
         with pytest.raises(InvalidMessage, match="may not lose"):
             inbox.lossy(2)
+    for rule in (Rule.UNORDERED, Rule.LATEST):
+        inbox = Inbox(Channels(), Budget())
+        inbox.name(_named(rule), 0.0)
+        with pytest.raises(InvalidMessage, match="not reliable"):
+            inbox.receive(Fragment(2, 0, Kind.PIECE, last=True, payload=b"\0\1\0"), 0.0)
     inbox = Inbox(Channels(), Budget())
     inbox.name(_named(Rule.LOSSY), 0.0)
     assert inbox.lossy(2) is None

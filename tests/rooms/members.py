@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from tests.rooms.processes import PATIENCE
 from tests.rooms.watching import WatchingHost
-from thkmesh import Data, Event, LinkChanged, LinkState, Message, Peer, Room
+from thkmesh import Content, Event, LinkChanged, LinkState, Message, Peer, Room
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import LinkEvent
 from thkmesh.core.session_events import FromLink
@@ -65,7 +65,7 @@ class Member:
         """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
-    def heard(self, sender: "Member") -> list[Data]:
+    def heard(self, sender: "Member") -> list[Content]:
         """Return the messages of another member, in order."""
         return [event.data for event in self.of(Message) if event.peer.id == sender.me.id]
 

@@ -9,6 +9,7 @@ from thkmesh.core import frames, varint, wire
 from thkmesh.core.channels import Channels
 from thkmesh.core.credit import Budget
 from thkmesh.core.deflate import Deflated
+from thkmesh.core.link_events import ContentArrived
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.wire import SeedDescription
 from thkmesh.errors import InvalidMessage
@@ -66,10 +67,11 @@ class Victim:
                 match frame:
                     case frames.Fragment():
                         message = self.inbox.receive(frame, 0.0)
-                        if message is not None:
+                        if isinstance(message, ContentArrived):
                             data = message.data
                             said = data.expand() if isinstance(data, Deflated) else data
                             self.heard.append((said, bool(message.stream)))
+                        if message is not None:
                             self.inbox.read(message.stream, message.cost, 0.0)
                             self.inbox.begin()
                     case frames.Skip():

@@ -45,6 +45,7 @@ def describe(event: thkmesh.Event) -> dict[str, Any]:
         line["peer"] = peer.id
     match event:
         case thkmesh.Message(data=data, direct=direct):
+            assert not isinstance(data, thkmesh.ByteStream | thkmesh.sync.ByteStream)
             line |= {"data": pack(data), "direct": direct}
         case thkmesh.PeerJoined(peer=peer):
             line |= {"name": peer.name, "sid": peer.sid}

@@ -29,7 +29,7 @@ from thkmesh.crossing import (
     Receipt,
 )
 from thkmesh.errors import InvalidMessage
-from thkmesh.events import Data, Event, Lost, Message, PeerJoined, Refused
+from thkmesh.events import Content, Data, Event, Lost, Message, PeerJoined, Refused
 from thkmesh.peer import Peer
 
 PATIENCE = 20.0
@@ -367,7 +367,7 @@ def value(key: str | None, number: int, peer: Peer = ADA, *, direct: bool = Fals
     return Message(peer, number, direct, "x", key)
 
 
-def said(buffer: EventBuffer) -> list[Data]:
+def said(buffer: EventBuffer) -> list[Content]:
     """Take everything out; return what it says."""
     return [each.data for each in drained(buffer) if isinstance(each, Message)]
 

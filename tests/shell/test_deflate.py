@@ -19,9 +19,9 @@ TEXT = "so it goes, line after line. " * 50_000
 MIB = 1024 * 1024
 
 
-async def taken(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thkmesh.Data]:
+async def taken(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thkmesh.Content]:
     """Return what the next messages say, but for those that only tell of readiness."""
-    got: list[thkmesh.Data] = []
+    got: list[thkmesh.Content] = []
     while len(got) < count:
         message = await heard(reader, Message)
         got += [message.data] if message.data != "ready" else []

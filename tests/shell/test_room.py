@@ -254,7 +254,7 @@ async def test_cancelled_reading_loses_nothing(two: tuple[Room, Room]) -> None:
     """Whoever waits with a time-out, again and again, gets every event once."""
     ada, bob = two
     sending = asyncio.create_task(send_all(ada, 300))
-    got: list[thkmesh.Data] = []
+    got: list[thkmesh.Content] = []
     events = aiter(bob)
     while len(got) < 300:
         with suppress(TimeoutError):

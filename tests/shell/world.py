@@ -114,7 +114,7 @@ async def heard(
     raise AssertionError(f"the room was left before any {kind.__name__}")
 
 
-async def messages(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thkmesh.Data]:
+async def messages(reader: AsyncIterable[thkmesh.Event], count: int) -> list[thkmesh.Content]:
     """Return what the next messages say."""
     return [(await heard(reader, thkmesh.Message)).data for _ in range(count)]
 

@@ -20,7 +20,7 @@ from thkmesh.core.engine import (
     StateChanged,
 )
 from thkmesh.errors import ServerUnreachable
-from thkmesh.events import Data, LinkState, Message
+from thkmesh.events import Content, LinkState, Message
 from thkmesh.room import Room
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.testing import Behaviour, World
@@ -120,8 +120,8 @@ def conversation(seed: int) -> World:
     """Let three rooms talk through an outage and a restart of the server."""
     world = World(seed, loss=0.02)
 
-    async def read(room: Room, count: int) -> list[Data]:
-        heard: list[Data] = []
+    async def read(room: Room, count: int) -> list[Content]:
+        heard: list[Content] = []
         async for event in room:
             if isinstance(event, Message):
                 heard.append(event.data)

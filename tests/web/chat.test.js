@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
+import { ByteStream } from "../../src/thkmesh/web/bytestream.js";
 import {
   Chat, displayed, HISTORY_LENGTH, TYPING_EXPIRY, TYPING_INTERVAL,
 } from "../../src/thkmesh/web/chat.js";
@@ -162,6 +163,21 @@ test("each reader gets every message once, in order, as it was written", async (
       assert.deepEqual([content, author, direct], [text, ada.me, false]);
     }
   }
+});
+
+test("a stream is not said, and waits for no chat", async () => {
+  let cancelled = 0;
+  const tap = { close: () => { cancelled += 1; } };
+  const table = [];
+  const [ada, bob] = ["Ada", "Bob"].map((name, index) => (
+    new TableRoom("lobby", { id: String(index), sid: "s", name, metadata: {} }, table)));
+  const chat = new Chat(bob);
+  const data = new ByteStream(/** @type {any} */ (tap));
+  bob.put({ type: "message", peer: ada.me, data, direct: false, channel: "" });
+  await ada.send("said");
+  const { value } = await chat[Symbol.asyncIterator]().next();
+  assert.equal(value.content, "said");
+  assert.equal(cancelled, 1);
 });
 
 test("something can be said to one alone", async () => {

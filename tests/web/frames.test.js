@@ -33,6 +33,8 @@ test("frames come out of a datagram as they went in", () => {
       payload: new Uint8Array(200), first: false },
     { type: "fragment", stream: 0, number: 2 ** 40, kind: 2, last: false,
       payload: new Uint8Array(), first: true },
+    { type: "fragment", stream: 1, number: 7, kind: 3, last: true,
+      payload: new Uint8Array(3), first: false },
     { type: "lossy", stream: 2, number: 2 ** 40, floor: 2 ** 40 - 3, kind: 0,
       payload: new Uint8Array(1100), report: true },
     { type: "lossy", stream: 511, number: 7, floor: 7, kind: 3, payload: new Uint8Array(),
@@ -67,6 +69,15 @@ test("nesting is bounded, a scalar inside the deepest list is not", () => {
 test("the limit is exact", () => {
   encode("x".repeat(MESSAGE_LIMIT_BYTES));
   assert.throws(() => encode("x".repeat(MESSAGE_LIMIT_BYTES + 1)), MessageTooLarge);
+});
+
+test("a fragment has a kind that there is, and no piece of a stream is deflated", () => {
+  for (const head of [0x0b, 0x0f, 0x1b, 0x20, 0x23, 0x28, 0x3f]) {
+    assert.throws(() => [...parse(new Uint8Array([1, head, 0, 0, 0]))], InvalidMessage);
+  }
+  const kinds = [0x00, 0x03, 0x07, 0x0a, 0x1e].flatMap((head) => (
+    [...parse(new Uint8Array([1, head, 0, 0, 0]))].map((frame) => frame.kind)));
+  assert.deepEqual(kinds, [0, 3, 3, 10, 10]);
 });
 
 test("names that are none, and channels beyond the limit, are refused", () => {

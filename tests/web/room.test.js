@@ -399,6 +399,34 @@ test("what is deflated is not overtaken on its channel, and waits for no other",
   assert.ok(told.lastIndexOf("send") < told.indexOf("leave"));
 });
 
+test("a stream goes where everything arrives in order, and waits for nothing deflated", async () => {
+  const room = await inside();
+  let begun = 0;
+  async function* source() {
+    begun += 1;
+    yield new Uint8Array([1]);
+  }
+  const options = [
+    { delivery: "unordered" }, { delivery: "latest" }, { delivery: "realtime" },
+  ];
+  for (const [index, each] of options.entries()) {
+    const channel = room.channel(`x${index}`, each);
+    await assert.rejects(channel.send(source()), InvalidArgument);
+    assert.throws(() => channel.sendNow(source()), InvalidArgument);
+  }
+  const channel = room.channel("x");
+  await assert.rejects(channel.send(source(), { key: "k" }), InvalidArgument);
+  assert.throws(() => channel.sendNow(source()), /use send/);
+  assert.throws(() => room.sendNow(source()), /use send/);
+  assert.equal(begun, 0);
+  told.length = 0;
+  const large = "so it goes, line after line. ".repeat(10_000);
+  await Promise.all([channel.send(large), channel.send(source()), room.send(source())]);
+  assert.equal(begun, 2);
+  assert.equal(told.filter((type) => type === "send-piece").length, 2);
+  await room.leave({ patience: 0 });
+});
+
 test("flushing waits for what was sent before, and can be given up", async () => {
   const room = await inside();
   const channel = room.channel("x");

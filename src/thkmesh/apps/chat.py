@@ -41,6 +41,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from thkmesh import (
+    ByteStream,
     Event,
     InvalidArgument,
     LinkChanged,
@@ -376,6 +377,9 @@ class Chat:
                 return self._remembered(self._said(peer, data, direct=direct))
             case Message(peer=peer, data={"type": "chat-typing"} as data):
                 return self._typed(peer, data)
+            case Message(data=ByteStream() as stream):
+                stream.let_go("a chat has no use for it")  # or its sender would wait for us
+                return None
             case Message():
                 return None
             case PeerJoined() | Lost() | PeerLagging() | Undelivered():

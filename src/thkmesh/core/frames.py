@@ -7,9 +7,10 @@ varint (see ``varint``).
 first byte   the frame
 ===========  ====================================================================
 0x00 - 0x1f  a fragment of a message: stream, number, length, payload. Bits 0 and
-             1 are the message's kind, 0 text, 1 bytes, 2 JSON; bit 2 is set on
-             its last fragment, bit 3 if the message is deflated (see ``deflate``), bit 4 on
-             its first where they come in any order
+             1 are the message's kind, 0 text, 1 bytes, 2 JSON, 3 a piece of a
+             streamed message (see ``pieces``); bit 2 is set on its last fragment, bit 3
+             if the message is deflated (see ``deflate``), bit 4 on its first where they
+             come in any order
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
              ``signal``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
@@ -147,6 +148,8 @@ class Kind(IntEnum):
     TEXT = 0
     BYTES = 1
     JSON = 2
+    PIECE = 3
+    """A part of a message that is handed on as it comes."""
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -444,7 +447,7 @@ def parse(data: bytes) -> Iterator[Frame]:
             number, at = varint.read(data, at)
             payload, at = _sized(data, at)
             kind = head & ~_LAST & ~_FIRST
-            if kind & ~DEFLATED > Kind.JSON:
+            if kind > Kind.PIECE and kind & ~DEFLATED > Kind.JSON:
                 raise InvalidMessage(f"a fragment of unknown kind {kind}")
             last, first = head & _LAST != 0, head & _FIRST != 0
             yield Fragment(stream, number, kind, last, payload, first)

@@ -204,6 +204,7 @@ class LatestOutgoing:
         owed: whether it is owed anything at all.
         last: never: the log lets go of nothing when it has more.
         undelivered: none: what is superseded was not lost, and a leaver needs no value.
+        unfinished: none: values are no streams.
         free: never: what came late would be dropped.
         named_at: see there; it does not matter here.
     """
@@ -212,6 +213,7 @@ class LatestOutgoing:
     missed: Final = None
     last: Final = False
     undelivered: Final = 0
+    unfinished: Final = 0
     free: Final = False
 
     def __init__(self, stream: int, log: CompactedLog) -> None:
@@ -223,7 +225,7 @@ class LatestOutgoing:
         self.acked = self.sent = self.acked_bytes = 0
         self.limit = WINDOW_BYTES
         self._log = log
-        self._base = self._most = 0
+        self._base = self._most = self._counted = 0
         self._flight: deque[tuple[int, int]] = deque()
         """Number and size of all that was ever sent and may be on its way."""
         self._flight_bytes = 0
@@ -271,7 +273,7 @@ class LatestOutgoing:
 
     def _fits(self, value: _Value) -> bool:
         """Tell whether a value is within the limit: what was sent before counts already."""
-        new = value.number + self._base >= self._most
+        new = value.number + self._base >= self._counted
         return not new or self.acked_bytes + self._flight_bytes + value.cost <= self.limit
 
     def next_size(self) -> int:
@@ -322,8 +324,9 @@ class LatestOutgoing:
             payload = varint.write(number - self.sent) + value.payload
             frame = frames.fragment(self.stream, number, value.kind, payload, last=True)
             self.sent = number + 1
-            if self.sent > self._most:
-                self._most = self.sent
+            self._most = max(self._most, self.sent)
+            if self.sent > self._counted:
+                self._counted = self.sent
                 self._flight.append((number, value.cost))
                 self._flight_bytes += value.cost
             parts.append(frame)
@@ -361,6 +364,8 @@ class LatestOutgoing:
         """
         if want is not None:
             self.acknowledge(want)
+        self._flight.clear()
+        self._flight_bytes, self._counted = 0, self.acked
         self.rewind()
 
     def rewind(self) -> None:
@@ -404,6 +409,8 @@ class LatestIncoming:
             raise InvalidMessage("a value in several fragments")
         cost = len(fragment.payload) - at + OVERHEAD_BYTES
         if not self.credit.take(cost):
+            if lossy:
+                return None  # sent before what the other path carries, which counts alone
             raise InvalidMessage(f"more of stream {fragment.stream} than was granted")
         self.expected = fragment.number + 1
         return Whole(fragment.kind, fragment.payload[at:], cost)

@@ -302,7 +302,7 @@ class Link:
 
     @property
     def undelivered(self) -> dict[str, int]:
-        """How many messages are lost if the other session is gone, by channel."""
+        """How many messages do not arrive if nothing more does, by channel; none is left out."""
         return self._outbox.undelivered
 
     @property
@@ -848,7 +848,7 @@ class Link:
         if self._outbox.must_measure:
             if measure:
                 out.append(MeasureBuffer(self.to, self._number))
-        elif self._leaving and not self._outbox.waiting:
+        elif self._leaving and not self._outbox.waiting and not self._outbox.scattered:
             self._part(out)
 
     def _hasten(

@@ -13,6 +13,7 @@ from thkmesh.core import engine, wire
 from thkmesh.core.deflate import Deflated
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.negotiation import Begin, Change
+from thkmesh.core.pieces import Ending
 from thkmesh.errors import PeerError
 from thkmesh.events import Data, LinkState, Path, Quality
 
@@ -47,6 +48,7 @@ __all__ = [
     "Opened",
     "Passing",
     "Perform",
+    "PieceArrived",
     "Read",
     "Relayed",
     "Renew",
@@ -56,6 +58,7 @@ __all__ = [
     "SendRelayed",
     "SignalArrived",
     "StatsArrived",
+    "TransfersBroken",
     "TransmitSignal",
 ]
 
@@ -326,6 +329,34 @@ class ContentArrived(Struct, frozen=True):
     key: str | None = None
 
 
+class PieceArrived(Struct, frozen=True):
+    """A piece of a transfer came in, or is missed (see ``pieces``).
+
+    Attributes:
+        channel: the name of its channel.
+        stream: what it came on; the odd ones are for us alone.
+        transfer: which one, of that stream.
+        begins: whether it is the first of it.
+        ending: how it stands with the transfer now.
+        cost: what must be ``Read`` of the stream for its sender to send more.
+    """
+
+    channel: str
+    stream: int
+    transfer: int
+    begins: bool
+    payload: bytes
+    ending: Ending
+    cost: int
+
+
+class TransfersBroken(Struct, frozen=True):
+    """All transfers that were under way on a stream of the other session are broken."""
+
+    sender: SessionKey
+    stream: int
+
+
 @dataclass(frozen=True, slots=True)
 class MessagesLost:
     """So many messages of the other session will not come: it could not wait for us."""
@@ -403,6 +434,8 @@ LinkOutput: TypeAlias = (
     | AskStats
     | TransmitSignal
     | ContentArrived
+    | PieceArrived
+    | TransfersBroken
     | MessagesLost
     | Lagged
     | Dropped

@@ -1,7 +1,7 @@
 """How what an application sends becomes what travels: by the rules of its channel."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from thkmesh.core import frames
 from thkmesh.core.deflate import deflate
@@ -21,23 +21,37 @@ class Packing:
     """The rules of one channel.
 
     Attributes:
+        reliable: everything arrives, in order.
         latest: messages are values, each under a key, maybe the empty one.
         lossy: messages need not arrive: each is small, and is not deflated.
         compress: whether to deflate: True bytes too, False nothing; None text and JSON alone.
     """
 
+    reliable: bool = True
     latest: bool = False
     lossy: bool = False
     compress: bool | None = None
 
-    def pack(self, data: "Data | bytearray | memoryview", key: object = None) -> Packed:
+    def check_stream(self, key: object = None) -> None:
+        """See that a stream may be sent.
+
+        Raises:
+            InvalidArgument: not on such a channel.
+        """
+        if key is not None or not self.reliable:
+            raise InvalidArgument(
+                "a stream needs a channel that delivers everything in order: open one for it "
+                'with delivery="reliable", and give no key'
+            )
+
+    def pack(self, data: object, key: object = None) -> Packed:
         """Return the kind and the payload of a message.
 
         Raises:
             InvalidArgument: the data or the key is none.
             MessageTooLarge: the data is over the limit.
         """
-        kind, payload = frames.encode(data)
+        kind, payload = frames.encode(cast("Data", data))
         if not self.latest:
             if key is not None:
                 raise InvalidArgument('only a channel with delivery="latest" has keys')

@@ -350,7 +350,7 @@ class _Arrivals:
         if self._expected is None:
             self._expected = self._floor
         if frame.number >= self._expected and frame.number not in self._waiting:
-            self._newest = max(self._newest, frame.number)
+            self._newest = max(self._newest, frame.number - (frame.kind == FORWARD))
             if frame.kind != FORWARD:
                 self._waiting[frame.number] = (frame.kind, frame.payload)
                 self.held_bytes += len(frame.payload) + OVERHEAD_BYTES
@@ -371,6 +371,11 @@ class _Arrivals:
             expected = number + 1
         self._expected = max(expected, floor)
         return released
+
+    def rest(self) -> None:
+        """Let go of what waits; of what is put in no order nothing does."""
+        if self._ordered:
+            self.release()
 
     def _at_once(self, frame: Lossy) -> list[tuple[int, bytes]]:
         number = frame.number
@@ -437,7 +442,7 @@ class Receiver:
     def close(self) -> None:
         """Hold nothing; the numbers go on, should the session come back."""
         for arrivals in self._streams.values():
-            arrivals.release()
+            arrivals.rest()
         self._held_bytes = 0
         self._news.clear()
         self.deadline = None

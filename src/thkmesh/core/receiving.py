@@ -6,10 +6,11 @@ from typing import Final, TypeAlias
 from thkmesh.core.channels import RULES, Channels, Rule
 from thkmesh.core.credit import Budget
 from thkmesh.core.deflate import Deflated
-from thkmesh.core.frames import DEFLATED, Ack, Begin, Fragment, Name, Skip, Wants, content
+from thkmesh.core.frames import DEFLATED, Ack, Begin, Fragment, Kind, Name, Skip, Wants, content
 from thkmesh.core.latest import LatestIncoming, unwrap
-from thkmesh.core.link_events import ContentArrived
-from thkmesh.core.streams import ACK_DELAY, Incoming
+from thkmesh.core.link_events import ContentArrived, PieceArrived
+from thkmesh.core.pieces import Ending, IncomingTransfers
+from thkmesh.core.streams import ACK_DELAY, Incoming, Whole
 from thkmesh.core.unordered import Scattered
 from thkmesh.errors import InvalidMessage
 
@@ -39,6 +40,8 @@ class Inbox:
         self._names: dict[int, str] = {}
         self._rules: dict[int, Rule] = {}
         self._news: set[int] = set()
+        self._transfers: dict[int, IncomingTransfers] = {}
+        self._broken: list[int] = []
         self.begun = False
         """Whether the other side has ever sent anything, or could have."""
         self.ack_due: float | None = None
@@ -92,12 +95,13 @@ class Inbox:
         if incoming is None:
             self._streams[stream] = kind(begin, self._budget)
         elif incoming.pass_to(begin):
+            self._break_off(stream)
             self._tell(stream, now)
 
     def receive(
         self, fragment: Fragment, now: float, *, lossy: bool = False
-    ) -> ContentArrived | None:
-        """Take a fragment; return the message that it completes, if we want to hear it.
+    ) -> ContentArrived | PieceArrived | None:
+        """Take a fragment; return what it completes, if we want to hear it.
 
         Args:
             fragment: what came.
@@ -113,17 +117,22 @@ class Inbox:
             if lossy:
                 return None
             raise InvalidMessage(f"stream {stream} has not begun")
+        if fragment.kind == Kind.PIECE and not isinstance(incoming, Incoming):
+            raise InvalidMessage(f"a piece on stream {stream}, which is not reliable")
         whole = incoming.receive(fragment, lossy=lossy)
         self._tell(stream, now + ACK_DELAY)
         name = self._names[stream >> 1]
         heard = self._channels.listens(name)
         if not heard:
             incoming.discard()
+            self._transfers.pop(stream, None)
         credit = incoming.credit
         if credit.position >= credit.due:
             self._tell(stream, now)
         if whole is None or not heard:
             return None
+        if whole.kind == Kind.PIECE and isinstance(incoming, Incoming):
+            return self._piece(fragment, name, incoming, whole)
         try:
             key, payload = None, whole.payload
             if isinstance(incoming, LatestIncoming):
@@ -134,6 +143,37 @@ class Inbox:
             credit.read(whole.cost)
             raise
         return ContentArrived(name, data, stream, whole.cost, key)
+
+    def _piece(
+        self, fragment: Fragment, name: str, incoming: Incoming, whole: Whole
+    ) -> PieceArrived | None:
+        stream = fragment.stream
+        transfers = self._transfers.get(stream)
+        if transfers is None:
+            transfers = self._transfers[stream] = IncomingTransfers()
+        try:
+            piece = transfers.take(fragment)
+        except InvalidMessage:
+            incoming.credit.read(whole.cost)
+            raise
+        if piece is None or piece.ending is Ending.MISSED:
+            incoming.credit.read(whole.cost)
+        if piece is None:
+            return None
+        transfer, begins = piece.transfer, piece.transfer == fragment.number
+        return PieceArrived(name, stream, transfer, begins, piece.payload, piece.ending, whole.cost)
+
+    def broken(self) -> list[int]:
+        """Return the streams whose transfers have broken since this was last asked."""
+        broken, self._broken = self._broken, []
+        return broken
+
+    def _break_off(self, stream: int, gap: range = range(0)) -> None:
+        transfers = self._transfers.get(stream)
+        if transfers is None and gap:
+            transfers = self._transfers[stream] = IncomingTransfers()
+        if transfers is not None and transfers.break_off(gap):
+            self._broken.append(stream)
 
     def read(self, stream: int, size: int, now: float) -> None:
         """Take note that the application has read so much of a stream."""
@@ -153,7 +193,10 @@ class Inbox:
             return "", 0
         self._tell(skip.stream, now)
         name = self._names[skip.stream >> 1]
+        gap = range(incoming.expected, skip.to.number)
         lost = incoming.skip(skip.to)
+        if gap:
+            self._break_off(skip.stream, gap)
         return name, lost if self._channels.listens(name) else 0
 
     def acknowledge(self) -> Ack | None:
@@ -190,6 +233,7 @@ class Inbox:
 
     def close(self) -> None:
         """Hold no message that is whole; what is known of the streams remains, for ``again``."""
+        self._transfers.clear()
         for incoming in self._streams.values():
             incoming.credit.close(incoming.assembling)
 

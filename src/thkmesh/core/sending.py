@@ -225,6 +225,13 @@ class Outbox:
         return any(each.waiting for lane in self._lanes for each in lane.both)
 
     @property
+    def scattered(self) -> bool:
+        """Tell whether something is on its way that what follows may overtake."""
+        return any(
+            lane.channel.rule is Rule.UNORDERED and lane.unacknowledged for lane in self._lanes
+        )
+
+    @property
     def waiting_bytes(self) -> int:
         """Return how much is queued and not yet with the engine."""
         return sum(each.waiting_bytes for lane in self._lanes for each in lane.both)
@@ -257,8 +264,13 @@ class Outbox:
 
     @property
     def undelivered(self) -> dict[str, int]:
-        """How many of them are lost if the other side is gone, by channel."""
-        counts = {lane.channel.name: lane.undelivered for lane in self._lanes}
+        """How many messages do not arrive if nothing more does; none is left out.
+
+        Of transfers that are under way, those to everybody: who sends the others is told.
+        """
+        counts = {
+            lane.channel.name: lane.undelivered + lane.everybody.unfinished for lane in self._lanes
+        }
         return {name: count for name, count in counts.items() if count}
 
     # --- connections ------------------------------------------------------------------
@@ -443,4 +455,7 @@ class Outbox:
             self._lanes.append(Lane(channel, self._channels.order))
         for lane in self._lanes:
             for each in lane.both:
-                each.again()
+                if lane.lossy:  # nothing is numbered there, so nothing was missed
+                    each.attach()
+                else:
+                    each.again()

@@ -21,12 +21,12 @@ taken in something. Nobody halts a room.
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from thkmesh.core import link_events as link
 from thkmesh.core import wire
 from thkmesh.core.allowance import Allowance
-from thkmesh.core.channels import Channel, Channels
+from thkmesh.core.channels import Channel, Channels, Delivery
 from thkmesh.core.contact import Contact
 from thkmesh.core.credit import Budget
 from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES
@@ -35,11 +35,14 @@ from thkmesh.core.latest import CompactedLog
 from thkmesh.core.link import Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
+from thkmesh.core.pieces import Ending
 from thkmesh.core.session_events import (
+    AbortTransfer,
     Accepted,
     Cancel,
     CloseChannel,
     Deliver,
+    DeliverPiece,
     Emit,
     Ended,
     Flush,
@@ -51,6 +54,7 @@ from thkmesh.core.session_events import (
     OpenChannel,
     Send,
     SendAll,
+    SendPiece,
     SessionEvent,
     SessionOutput,
     SignalVerified,
@@ -60,9 +64,12 @@ from thkmesh.core.session_events import (
     Unsendable,
     Welcomed,
 )
+from thkmesh.core.streams import Log, Outgoing
 from thkmesh.core.topology import Topology, links_wanted
 from thkmesh.core.traffic import Traffic
+from thkmesh.core.transfers import OutgoingTransfers
 from thkmesh.errors import (
+    InvalidArgument,
     MeshError,
     MessageTooLarge,
     NotListening,
@@ -95,8 +102,13 @@ __all__ = ["LONG_SLEEP", "PATIENCE", "RELAY_BURST", "RELAY_SHARE", "Session"]
 PATIENCE: Final = 5.0
 """Seconds that everybody waits for the slowest."""
 
-_FREQUENT: Final = (FromLink, Send, SendAll)
+_FREQUENT: Final = (FromLink, Send, SendAll, SendPiece)
 """Messages and datagrams are most of what happens."""
+
+_Waiting: TypeAlias = Send | SendPiece | Flush
+
+_Place: TypeAlias = tuple[str, SessionKey | None, bool]
+"""A stream that has no room: a channel, to whom, and whether that is so for pieces alone."""
 
 _BEGINS: Final = (link.OpenConnection, link.Perform)
 
@@ -165,7 +177,8 @@ class Session:
         self._allowance = Allowance(0, 0)
         self._channels = Channels()
         self._budget = Budget()
-        self._waiting: deque[Send | Flush] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._transfers = OutgoingTransfers()
         self._flushing: list[_Flushing] = []
         # By channel, since when a message to everybody has waited for somebody.
         self._stuck_since: dict[str, float] = {}
@@ -243,14 +256,15 @@ class Session:
                 self._to_link(to, inner, now, out)
             case SignalVerified(source=source, signal=signal):
                 self._to_link(source, signal, now, out)
-            case Send() | Flush():
+            case Send() | SendPiece() | Flush():
                 if self._waiting or not self._admitted(event, now, out):
                     self._waiting.append(event)
             case SendAll(messages=messages):
                 self._append(messages, now, out)
+            case AbortTransfer(transfer=transfer):
+                self._abort(transfer, now, out)
             case Cancel(token=token):
-                self._waiting = deque(each for each in self._waiting if each.token != token)
-                self._flushing = [each for each in self._flushing if each.token != token]
+                self._cancel(token)
             case Introduced(peer=peer, sealed=sealed):
                 key = SessionKey(peer.id, peer.sid)
                 (self._sealed.add if sealed else self._sealed.discard)(key)
@@ -284,6 +298,10 @@ class Session:
             case Tick():  # pragma: no branch - the last
                 pass
         self._report_server(now, out)
+
+    def _cancel(self, token: int) -> None:
+        self._waiting = deque(each for each in self._waiting if each.token != token)
+        self._flushing = [each for each in self._flushing if each.token != token]
 
     def _socket_lost(self, event: SocketLost, now: float, out: list[SessionOutput]) -> None:
         if self._leave_by is not None:
@@ -391,6 +409,11 @@ class Session:
                     said = cast("Data", data)  # what is deflated is expanded when it is taken
                     message = Message(peer, said, bool(stream & 1), channel, key or None)
                     out.append(Deliver(message, source.to, stream, cost, key is not None))
+            case link.PieceArrived(ending=ending, channel=channel):
+                if peer is not None:
+                    missed = ending is Ending.MISSED
+                    lost = Emit(Lost(peer, 1, channel)) if missed else None
+                    out.append(lost or DeliverPiece(peer, source.to, output))
             case link.MessagesLost(channel=channel, count=count):
                 if peer is not None:
                     out.append(Emit(Lost(peer, count, channel)))
@@ -500,17 +523,17 @@ class Session:
 
     def _admit(self, now: float, out: list[SessionOutput]) -> None:
         """Accept the messages whose logs have room, in order for each stream."""
-        full: set[tuple[str, SessionKey | None]] = set()
-        still: deque[Send | Flush] = deque()
+        full: set[_Place] = set()
+        still: deque[_Waiting] = deque()
         for each in self._waiting:
             if _is_behind(each, full):
                 still.append(each)
             elif not self._admitted(each, now, out):
-                assert isinstance(each, Send), "a flush waits for messages alone"
-                full.add((each.channel, each.to))
+                assert not isinstance(each, Flush), "a flush waits for messages alone"
+                full.add((each.channel, each.to, isinstance(each, SendPiece)))
                 still.append(each)
         self._waiting = still
-        stuck = {channel for channel, to in full if to is None}
+        stuck = {channel for channel, to, _ in full if to is None}
         self._stuck_since = {each: self._stuck_since.get(each, now) for each in sorted(stuck)}
         vain = [channel for channel in self._stuck_since if self._is_vain(channel)]
         for channel in vain:
@@ -518,15 +541,17 @@ class Session:
         if vain:
             self._admit(now, out)
 
-    def _admitted(self, each: Send | Flush, now: float, out: list[SessionOutput]) -> bool:
+    def _admitted(self, each: _Waiting, now: float, out: list[SessionOutput]) -> bool:
         """Do what is asked, or refuse it for good; False when it has to wait for room."""
         if isinstance(each, Flush):
             self._flush(each)
             return True
-        refusal = self._refusal(each)
+        refusal = self._refusal_of(each)
         if refusal is not None:
             out.append(Unsendable(each.token, refusal))
             return True
+        if isinstance(each, SendPiece):
+            return self._accepted_piece(each, now, out)
         if not self.room_for(each.channel, each.to):
             return False
         self._accept(each, now, out)
@@ -543,23 +568,33 @@ class Session:
         slowest = self._slowest(channel)
         return bool(slowest) and all(each.lane(found).adrift for each in slowest)
 
-    def _refusal(self, send: Send) -> MeshError | None:
+    def _refusal(self, to: SessionKey | None, channel: str) -> MeshError | None:
         """Return why a message cannot be sent at all, None if it can."""
-        to = send.to
         if self._leave_by is not None:
             return RoomClosed("the room is being left")
-        channel = self._channels[send.channel]
-        if channel.limits is not None and len(send.payload) > LOSSY_LIMIT_BYTES:
-            text = f"{len(send.payload)} bytes; a message that may be lost has {LOSSY_LIMIT_BYTES}"
+        if to is None:
+            return None
+        if to not in self._links:
+            return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
+        if self._links[to].listens(self._channels[channel]) is False:
+            return NotListening(f"{to.id} does not listen to the channel {channel}")
+        return None
+
+    def _refusal_of(self, each: Send | SendPiece) -> MeshError | None:
+        """Return why that message, or piece, cannot be sent, None if it can."""
+        refusal = self._refusal(each.to, each.channel)
+        if refusal is not None:
+            return refusal
+        channel = self._channels[each.channel]
+        log = channel.log if each.to is None else self._links[each.to].lane(channel).log
+        if isinstance(each, SendPiece):
+            if channel.delivery is not Delivery.RELIABLE or isinstance(log, CompactedLog):
+                return InvalidArgument("streams need a channel that is reliable")
+            return self._transfers.refusal(each.transfer, *self._place(each))
+        if channel.limits is not None and len(each.payload) > LOSSY_LIMIT_BYTES:
+            text = f"{len(each.payload)} bytes; a message that may be lost has {LOSSY_LIMIT_BYTES}"
             return MessageTooLarge(text)
-        log = channel.log
-        if to is not None:
-            if to not in self._links:
-                return UnknownPeer(f"no session {to.sid} of {to.id} is in the room")
-            if self._links[to].listens(channel) is False:
-                return NotListening(f"{to.id} does not listen to the channel {send.channel}")
-            log = self._links[to].lane(channel).log
-        return log.refusal(send.payload) if isinstance(log, CompactedLog) else None
+        return log.refusal(each.payload) if isinstance(log, CompactedLog) else None
 
     def _accept(self, send: Send, now: float, out: list[SessionOutput]) -> None:
         if send.to is None:
@@ -571,6 +606,37 @@ class Session:
             enqueue = link.Enqueue(send.channel, send.kind, send.payload)
             self._to_link(send.to, enqueue, now, out)
         out.append(Accepted(send.token))
+
+    def _place(self, send: SendPiece) -> tuple[Log, int]:
+        """Return the log of a transfer, and from where on one arrives there as a whole."""
+        channel = self._channels[send.channel]
+        lane = None if send.to is None else self._links[send.to].lane(channel)
+        log = channel.log if lane is None else lane.log
+        assert isinstance(log, Log), "others were refused"
+        alone = None if lane is None else lane.alone
+        return log, alone.whole_from if isinstance(alone, Outgoing) else 0
+
+    def _accepted_piece(self, send: SendPiece, now: float, out: list[SessionOutput]) -> bool:
+        log, _ = self._place(send)
+        if not log.has_room_for_piece:
+            return False
+        finely = self._fragment_bytes if send.to is None else self._links[send.to].fragment_bytes
+        self._transfers.append(send, log, finely)
+        self._appended(send.to, now, out)
+        out.append(Accepted(send.token))
+        return True
+
+    def _abort(self, transfer: int, now: float, out: list[SessionOutput]) -> None:
+        """Give up a transfer, whatever else waits: it is said in a few bytes."""
+        begun = self._transfers.abort(transfer) if self._leave_by is None else None
+        if begun is not None:
+            self._appended(begun.to, now, out)
+
+    def _appended(self, to: SessionKey | None, now: float, out: list[SessionOutput]) -> None:
+        if to is None:
+            self._to_all(link.Appended(), now, out)
+        else:
+            self._to_link(to, link.Appended(), now, out)
 
     def _append(
         self, messages: Sequence[tuple[str, int, bytes]], now: float, out: list[SessionOutput]
@@ -641,16 +707,20 @@ class Session:
         out.append(Ended(error))
 
     def _after_end(self, event: SessionEvent | Tick | Slept) -> list[SessionOutput]:
-        if isinstance(event, Send | Flush):
+        if isinstance(event, Send | SendPiece | Flush):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
 
 
-def _is_behind(each: Send | Flush, full: set[tuple[str, SessionKey | None]]) -> bool:
-    """Tell whether it has to wait for messages before it, whose streams have no room."""
+def _is_behind(each: _Waiting, full: set[_Place]) -> bool:
+    """Tell whether it has to wait for those before it, whose streams have no room.
+
+    Nothing but pieces waits for pieces.
+    """
     if isinstance(each, Flush):
-        return any(channel == each.channel for channel, _ in full)
-    return (each.channel, each.to) in full
+        return any(channel == each.channel and not pieces for channel, _, pieces in full)
+    before = (each.channel, each.to, False) in full
+    return before or (isinstance(each, SendPiece) and (each.channel, each.to, True) in full)
 
 
 def _refused(error: PeerError, peer: Peer | None) -> Emit:

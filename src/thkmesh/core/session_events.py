@@ -21,10 +21,12 @@ from thkmesh.events import Event, Message
 from thkmesh.peer import Peer
 
 __all__ = [
+    "AbortTransfer",
     "Accepted",
     "Cancel",
     "CloseChannel",
     "Deliver",
+    "DeliverPiece",
     "Emit",
     "Ended",
     "Flush",
@@ -36,6 +38,7 @@ __all__ = [
     "OpenChannel",
     "Send",
     "SendAll",
+    "SendPiece",
     "SessionEvent",
     "SessionOutput",
     "SignalVerified",
@@ -125,6 +128,26 @@ class Send(Struct, frozen=True):
     channel: str = ROOM
 
 
+class SendPiece(Struct, frozen=True):
+    """A piece of a transfer, as ``Send``.
+
+    ``transfer``: the sender's own number for it; a new one begins one.
+    """
+
+    token: int
+    to: SessionKey | None
+    transfer: int
+    payload: bytes
+    last: bool
+    channel: str = ROOM
+
+
+class AbortTransfer(Struct, frozen=True):
+    """Give up a transfer of that number, if it has begun and not ended."""
+
+    transfer: int
+
+
 @dataclass(frozen=True, slots=True)
 class OpenChannel:
     """Have a channel; ``listen`` tells whether we want to hear of it, too.
@@ -189,6 +212,8 @@ SessionEvent: TypeAlias = (
     | FromLink
     | Send
     | SendAll
+    | SendPiece
+    | AbortTransfer
     | Cancel
     | NetworkChanged
     | OpenChannel
@@ -220,6 +245,14 @@ class Deliver(Struct, frozen=True):
     stream: int
     cost: int
     latest: bool = False
+
+
+class DeliverPiece(Struct, frozen=True):
+    """Tell the application of a piece of a transfer; what it has read is reported likewise."""
+
+    peer: Peer
+    source: SessionKey
+    piece: link.PieceArrived
 
 
 class Accepted(Struct, frozen=True):
@@ -255,4 +288,14 @@ _Inner: TypeAlias = (
     | link.TransmitSignal
 )
 
-SessionOutput: TypeAlias = _Inner | ContactOutput | Emit | Deliver | Accepted | Unsendable | Ended
+SessionOutput: TypeAlias = (
+    _Inner
+    | ContactOutput
+    | Emit
+    | Deliver
+    | DeliverPiece
+    | link.TransfersBroken
+    | Accepted
+    | Unsendable
+    | Ended
+)

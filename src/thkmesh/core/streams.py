@@ -46,10 +46,13 @@ from thkmesh.core.frames import (
 )
 from thkmesh.errors import InvalidMessage
 
-__all__ = ["ACK_DELAY", "LOG_BYTES", "Incoming", "Log", "Outgoing", "Whole"]
+__all__ = ["ACK_DELAY", "LOG_BYTES", "PIECES_BYTES", "Incoming", "Log", "Outgoing", "Whole"]
 
 LOG_BYTES: Final = 16 * 1024 * 1024
 """A sender waits while a log holds more than this."""
+
+PIECES_BYTES: Final = LOG_BYTES // 4
+"""A transfer waits while a log holds more than this: messages wait behind what it holds."""
 
 ACK_DELAY: Final = 0.025
 """Seconds after which what arrived is acknowledged, if nothing carries it before."""
@@ -91,6 +94,8 @@ class Log:
         self._messages = 0
         self._written = self._freed = 0
         self._outgoing: list[Outgoing] = []
+        self.transfers: set[int] = set()
+        """Those that have begun here and not ended; see ``pieces``."""
 
     @property
     def first(self) -> int:
@@ -112,6 +117,11 @@ class Log:
         """Tell whether another message may be accepted."""
         return self._written - self._freed < LOG_BYTES
 
+    @property
+    def has_room_for_piece(self) -> bool:
+        """Tell whether another piece of a transfer may be accepted."""
+        return self._written - self._freed < PIECES_BYTES
+
     def bytes_from(self, number: int) -> int:
         """Return how much there is from a place that is still held to the end."""
         return self._written - self.position(number)
@@ -131,6 +141,17 @@ class Log:
             self._written += len(part) + OVERHEAD_BYTES
         self.next += len(starts)
         self._messages += 1
+        if not self._outgoing:
+            self.trim()
+
+    def append_piece(self, transfer: int, payload: bytes, *, last: bool) -> None:
+        """Add a piece of a transfer; the last one ends a message."""
+        (self.transfers.discard if last else self.transfers.add)(transfer)
+        entry = _Entry(next(self._order), self._written, frames.Kind.PIECE, last, payload)
+        self._entries.append(entry)
+        self._written += len(payload) + OVERHEAD_BYTES
+        self.next += 1
+        self._messages += last
         if not self._outgoing:
             self.trim()
 
@@ -183,6 +204,7 @@ class Outgoing:
         begin: where what it is owed begins.
         skip: where it was moved to when it was cut loose; None if it was not.
         missed: where it goes on if it never knew that it was owed nothing for a while; else None.
+        whole_from: transfers that began before this fragment do not arrive as a whole.
         owed: whether it is owed anything at all.
         named_at: the number of the first fragment behind the name of its channel.
     """
@@ -196,7 +218,7 @@ class Outgoing:
         self.begin = log.end
         self.skip: Begin | None = None
         self.missed: Begin | None = None
-        self.acked = self.sent = self._most = log.next
+        self.acked = self.sent = self._most = self.whole_from = log.next
         self.limit = 0
         self.acked_bytes = 0
         self._log = log
@@ -209,7 +231,7 @@ class Outgoing:
         self.owed = True
         self.begin = self._log.end
         self.skip = self.missed = None
-        self.acked = self.sent = self._most = self._log.next
+        self.acked = self.sent = self._most = self.whole_from = self._log.next
         self.limit = self.begin.position + WINDOW_BYTES
         self._log.add(self)
 
@@ -298,6 +320,11 @@ class Outgoing:
         """Tell whether all before a number of the log has arrived, or is not owed."""
         return not self.owed or self.acked >= number
 
+    @property
+    def unfinished(self) -> int:
+        """How many transfers that it is owed as a whole have not ended."""
+        return sum(each >= self.whole_from for each in self._log.transfers) if self.owed else 0
+
     def take(self, parts: list[bytes], room: int, before: int | None) -> int:
         """Add the frames of fragments that may be sent; they count as sent.
 
@@ -376,16 +403,19 @@ class Outgoing:
         self.sent = self.acked
 
     def cut_loose(self) -> int:
-        """Move to the end of the log; return how many messages are not known to have arrived."""
-        count = self.unacknowledged
+        """Move to the end of the log; return how many messages it does not get, for all we know.
+
+        Those are not known to have arrived, or are transfers that are under way.
+        """
+        count = self.unacknowledged + self.unfinished
         self.skip = self._log.end
-        self.acked = self.sent = self._most = self._log.next
+        self.acked = self.sent = self._most = self.whole_from = self._log.next
         self._log.trim()
         return count
 
 
 class Whole(Struct, frozen=True, gc=False):
-    """A message with all its fragments.
+    """A message with all its fragments, or a piece of a transfer.
 
     Attributes:
         cost: the bytes of the stream that it took.
@@ -439,6 +469,8 @@ class Incoming:
             self._messages += fragment.last
             return None
         if self._parts or not fragment.last:
+            if fragment.kind == frames.Kind.PIECE:
+                return Whole(fragment.kind, payload, cost)
             self._parts.append(payload)
             self._bytes += len(payload)
             self._kind = fragment.kind
@@ -480,7 +512,7 @@ class Incoming:
         ahead = begin.number > self.expected
         if ahead:
             self._go(begin)
-        self.credit.begin(begin.position)
+        self.credit.begin(min(begin.position, self.credit.position))
         return ahead
 
     def skip(self, to: Begin) -> int:

@@ -19,6 +19,7 @@ from thkmesh.core.link_events import (
     LinkOutput,
     MessagesLost,
     Passing,
+    TransfersBroken,
 )
 from thkmesh.core.realtime import Receiver, Sender, pack
 from thkmesh.core.receiving import Inbox
@@ -144,8 +145,10 @@ class Traffic:
                         self.sender.forget(2 * each.number + 1)
             case frames.Name():
                 self.inbox.name(frame, now)
+                out += (TransfersBroken(self.to, each) for each in self.inbox.broken())
             case frames.Skip():
                 channel, lost = self.inbox.skip(frame, now)
+                out += (TransfersBroken(self.to, each) for each in self.inbox.broken())
                 if lost:
                     out.append(MessagesLost(self.to, channel, lost))
             case _:  # pragma: no cover - the link keeps the others

@@ -21,7 +21,7 @@ number; and as each fragment costs ``OVERHEAD_BYTES`` of credit at least, that i
 
 from msgspec import Struct
 
-from thkmesh.core.credit import Budget, Credit
+from thkmesh.core.credit import WINDOW_LIMIT_BYTES, Budget, Credit
 from thkmesh.core.frames import MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES, Begin, Fragment, Want
 from thkmesh.core.streams import Whole
 from thkmesh.errors import InvalidMessage
@@ -71,6 +71,7 @@ class Scattered:
         self.assembling = 0
         """What the messages that are not whole yet have cost so far."""
         self._messages = begin.messages
+        self._early_bytes = 0
         self._early: dict[int, int] = {}
         """What each fragment behind ``expected`` has cost."""
         self._done: set[int] = set()
@@ -98,6 +99,7 @@ class Scattered:
         if not self.credit.take(cost):
             raise InvalidMessage(f"more of stream {fragment.stream} than was granted")
         self._early[number] = cost
+        self._early_bytes += cost
         self._parts[number] = payload
         self.assembling += cost
         if run.start < number:
@@ -148,7 +150,7 @@ class Scattered:
     def _advance(self) -> None:
         """Expect what has not come."""
         while self.expected in self._early:
-            del self._early[self.expected]
+            self._early_bytes -= self._early.pop(self.expected)
             if self.expected in self._done:
                 self._done.remove(self.expected)
                 self._messages += 1
@@ -156,6 +158,8 @@ class Scattered:
 
     def want(self) -> Want:
         """Return what is wanted; that counts as told."""
+        if self._early_bytes > WINDOW_LIMIT_BYTES:  # no more before what is missing has come
+            return Want(self.expected, self.credit.limit)
         return Want(self.expected, self.credit.grant(self.assembling))
 
     def discard(self) -> None:
@@ -176,7 +180,7 @@ class Scattered:
         ahead = begin.number > self.expected
         if ahead:
             self._go(begin)
-        self.credit.begin(begin.position)
+        self.credit.begin(min(begin.position, self.credit.position))
         return ahead
 
     def skip(self, to: Begin) -> int:
@@ -207,7 +211,7 @@ class Scattered:
                     cost = len(payload) + OVERHEAD_BYTES
                     self.assembling -= cost
                     self.credit.read(cost)
-        self._early = early
+        self._early, self._early_bytes = early, behind
         self._done = {each for each in self._done if each >= to.number}
         self.credit.jump(to.position + behind)
         self.expected, self._messages = to.number, to.messages

@@ -3,7 +3,16 @@
 import asyncio
 
 from thkmesh.errors import MeshError
-from thkmesh.events import Data, Event, Lost, Message, PeerLagging, Undelivered
+from thkmesh.events import (
+    ByteStream,
+    Data,
+    Event,
+    Lost,
+    Message,
+    PeerLagging,
+    PlainByteStream,
+    Undelivered,
+)
 from thkmesh.peer import Peer
 from thkmesh.room import Room
 
@@ -36,11 +45,12 @@ class Witness:
             self.error = error
 
     def said_by(self, peer: Peer, *, direct: bool = False) -> list[Data]:
-        """Return what a peer has said to everybody, or to us alone."""
+        """Return what a peer has said to everybody, or to us alone; without streams."""
         return [
             event.data
             for event in self.events
             if isinstance(event, Message) and event.peer == peer and event.direct is direct
+            if not isinstance(event.data, ByteStream | PlainByteStream)
         ]
 
     def lost(self, peer: Peer) -> int:

@@ -9,12 +9,14 @@
 
 import { DELIVERIES, Priority } from "./core/channels.js";
 import { CHANNEL_NAME } from "./core/frames.js";
-import { pack } from "./core/packing.js";
+import { checkStream, pack } from "./core/packing.js";
 import { ChannelClosed, InvalidArgument } from "./errors.js";
 import { Readers } from "./readers.js";
+import { checkNoStream, isStream } from "./transfer.js";
 
 /** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Peer} Peer */
+/** @typedef {import("./transfer.js").Source} Source */
 /**
  * @typedef {object} ChannelOptions
  * @property {import("./core/channels.js").Delivery} [delivery] what is promised of what we
@@ -42,6 +44,8 @@ import { Readers } from "./readers.js";
  * @property {import("./readers.js").Ledger} ledger
  * @property {(channel: string, packed: import("./core/packing.js").Packed,
  *   options: { to?: Peer | string, signal?: AbortSignal }) => Promise<void>} send
+ * @property {(channel: string, source: Source,
+ *   options: { to?: Peer | string, signal?: AbortSignal }) => Promise<void>} sendStream
  * @property {(channel: string, packed: import("./core/packing.js").Packed,
  *   to: Peer | string | undefined) => void} sendNow
  * @property {(channel: string, signal?: AbortSignal) => Promise<void>} flush
@@ -66,7 +70,8 @@ export function checkedChannel(name, options) {
   if (![true, false, null].includes(compress)) {
     throw new InvalidArgument("compress is true, false, or absent");
   }
-  const packing = { latest: delivery === "latest", lossy: limits !== null, compress };
+  const [reliable, latest] = [delivery === "reliable", delivery === "latest"];
+  const packing = { reliable, latest, lossy: limits !== null, compress };
   return { delivery, limits, priority, receive: Boolean(receive), keep: Boolean(keep), packing };
 }
 
@@ -161,9 +166,9 @@ export class Channel {
    * `Room.send`; the order of sending holds within the channel, unless it was opened with a
    * rule that says otherwise. Where messages may be lost, it resolves at once.
    * @template T
-   * @param {T & import("./events.js").Sendable<T>} data
-   *   a string, bytes, or a JSON value; up to 8 MiB encoded, or 1,100 bytes where messages
-   *   may be lost
+   * @param {(T & import("./events.js").Sendable<T>) | Source} data a string, bytes, or a JSON
+   *   value, up to 8 MiB encoded, or 1,100 bytes where messages may be lost; or, with delivery
+   *   "reliable", a stream of any size
    * @param {{ to?: Peer | string, key?: string | null, signal?: AbortSignal }} [options]
    *   `to`: a peer or its id, else everybody; `key`: with delivery "latest", what the data is
    *   the latest value of, 1 to 64 characters, absent if the channel has one value
@@ -174,11 +179,16 @@ export class Channel {
    */
   async send(data, options = {}) {
     this.#check();
-    await this.#room.send(this.name, this.#pack(data, options.key), options);
+    if (isStream(data)) {
+      checkStream(this.#packing, options.key);
+      await this.#room.sendStream(this.name, data, options);
+    } else {
+      await this.#room.send(this.name, this.#pack(data, options.key), options);
+    }
   }
 
   /**
-   * Send a message if that can be done without waiting; see `send`.
+   * Send a message, no stream, if that can be done without waiting; see `send`.
    * @template T
    * @param {T & import("./events.js").Sendable<T>} data
    * @param {{ to?: Peer | string, key?: string | null }} [options]
@@ -186,6 +196,7 @@ export class Channel {
    */
   sendNow(data, { to, key } = {}) {
     this.#check();
+    checkNoStream(data);
     this.#room.sendNow(this.name, this.#pack(data, key), to);
   }
 
@@ -227,6 +238,16 @@ export class Channel {
    */
   deliver(message, source, latest) {
     this.#readers.deliver(message, source, latest);
+  }
+
+  /**
+   * Take a message that begins; called by the room.
+   * @param {Peer} peer
+   * @param {string} source
+   * @param {import("./core/receiving.js").PieceArrived} piece
+   */
+  deliverStream(peer, source, piece) {
+    return this.#readers.deliverStream(peer, source, piece);
   }
 
   /**

@@ -29,6 +29,7 @@
  * @module
  */
 
+import { ByteStream } from "./bytestream.js";
 import { sessionKey } from "./core/identity.js";
 import { now } from "./driver.js";
 import { InvalidArgument, MessageTooLarge } from "./errors.js";
@@ -291,6 +292,10 @@ export class Chat {
   #heard(peer, data, direct) {
     if (typeof data === "string") return this.#remembered(saidPlainly(peer, data, direct));
     if (typeof data !== "object" || data === null || Array.isArray(data)) return null;
+    if (data instanceof ByteStream) {
+      data.cancel(); // or its sender would wait for us
+      return null;
+    }
     if (data.type === "chat-typing") return this.#typed(peer, data.typing);
     if (data.type !== "chat-message") return null;
     return this.#remembered(this.#said(peer, data, direct));

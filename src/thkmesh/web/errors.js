@@ -11,6 +11,11 @@
  *     ├── RoomClosed             the room was left, or the server closed it for good
  *     ├── MessageTooLarge        a message is over the limit
  *     ├── UnknownPeer            the addressee is not in the room
+ *     ├── NotListening           the addressee does not listen to that channel
+ *     ├── ChannelClosed          the channel was closed
+ *     ├── ChannelFull            a channel of latest values holds as much as it may
+ *     ├── WouldWait              sendNow() would have to wait
+ *     ├── StreamBroken           a streamed message ended before it was whole
  *     ├── InvalidArgument        an argument has the wrong form
  *     ├── WrongContext           the page cannot do this; the text says why
  *     ├── EngineError            the browser's WebRTC could not do what it must
@@ -102,6 +107,11 @@ export class ChannelFull extends MeshError {
 /** Too much is waiting already; `send` would wait until some of it has gone. */
 export class WouldWait extends MeshError {
   static label = "WouldWait";
+}
+
+/** A streamed message ended before it was whole; the text says why. */
+export class StreamBroken extends MeshError {
+  static label = "StreamBroken";
 }
 
 /** An argument has the wrong type or form; the text says what to pass. */

@@ -14,6 +14,8 @@
 
 /** @typedef {string | number | boolean | null | Json[] | { [key: string]: Json }} Json */
 /** What one message carries: text, bytes, or any other JSON value. @typedef {Uint8Array | Json} Data */
+/** What a message carries when it arrives.
+ * @typedef {Data | import("./bytestream.js").ByteStream} Content */
 /**
  * A value of this type as JSON has it, read only; `never` where JSON has none.
  * @template T
@@ -65,7 +67,7 @@
 /**
  * @typedef {{ type: "peer-joined", peer: Peer }} PeerJoined a peer is in the room
  * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
- * @typedef {{ type: "message", peer: Peer, data: Data, direct: boolean, channel: string,
+ * @typedef {{ type: "message", peer: Peer, data: Content, direct: boolean, channel: string,
  *   key: string | null }} Message `direct`: sent to us alone, not to the whole room; `channel`:
  *   the name of its channel, here and below, empty for that of the room itself; `key`: what it
  *   is the latest value of, on a channel of such values

@@ -18,12 +18,13 @@ import { unlessAborted } from "./patience.js";
 import { Room } from "./room.js";
 import { checked } from "./settings.js";
 
+export { ByteStream } from "./bytestream.js";
 export { Channel } from "./channel.js";
 export {
   ChannelClosed, ChannelFull, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument,
   InvalidMessage, InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
-  ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, Unauthorized, UnknownPeer,
-  UnknownType, Unsigned, WouldWait, WrongContext,
+  ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, StreamBroken, Unauthorized,
+  UnknownPeer, UnknownType, Unsigned, WouldWait, WrongContext,
 } from "./errors.js";
 export { Identity } from "./keys.js";
 export { Room } from "./room.js";
@@ -43,6 +44,8 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").Refused} Refused */
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").Data} Data */
+/** @typedef {import("./events.js").Content} Content */
+/** @typedef {import("./transfer.js").Source} Source */
 /** @typedef {import("./events.js").Json} Json */
 /** @template T @typedef {import("./events.js").Sendable<T>} Sendable */
 /** @typedef {import("./settings.js").JoinOptions} JoinOptions */

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { ByteStream, Tap } from "./bytestream.js";
 import { READ_BYTES } from "./core/credit.js";
 import { Deflated } from "./core/deflate.js";
+import { OVERHEAD_BYTES } from "./core/frames.js";
 import { InvalidMessage } from "./errors.js";
 import { Subscription } from "./subscription.js";
 
@@ -161,6 +163,37 @@ export class Readers {
       each.put(message, counting.includes(each) ? receipt : null, latest);
     }
     return receipt;
+  }
+
+  /**
+   * Give a message that begins to all readers; return where its pieces are to be put, and the
+   * message for others who take each at once, null if there are none. Who does not count is
+   * not waited for, and so cannot read it.
+   * @param {import("./events.js").Peer} peer
+   * @param {string} to its session
+   * @param {import("./core/receiving.js").PieceArrived} piece
+   */
+  deliverStream(peer, to, { stream, channel }) {
+    const begun = [...this.#all].filter((each) => each.begun);
+    const counting = begun.length > 0 || this.taken ? begun : [...this.#all];
+    const receipt = { to, stream, cost: OVERHEAD_BYTES, readers: counting.length };
+    if (counting.length === 0) this.#ledger.read(receipt);
+    /** @type {Tap[]} */
+    const taps = [];
+    const message = (/** @type {boolean} */ counts) => {
+      const tap = new Tap(this.#ledger);
+      tap.group = taps;
+      if (counts) taps.push(tap);
+      else tap.close("nobody was reading here");
+      const data = new ByteStream(tap);
+      return /** @type {T & import("./events.js").Message} */ (
+        { type: "message", peer, data, direct: (stream & 1) === 1, channel, key: null });
+    };
+    for (const each of this.#all) {
+      const counts = counting.includes(each);
+      each.put(message(counts), counts ? receipt : null);
+    }
+    return { taps, message: this.taken ? message(true) : null };
   }
 
   /** Give all receipts: what waits may never be taken. */

@@ -9,10 +9,11 @@
  * @module
  */
 
+import { Arrivals } from "./bytestream.js";
 import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
 import { Deflated } from "./core/deflate.js";
-import { CHANNEL_LIMIT } from "./core/frames.js";
+import { CHANNEL_LIMIT, OVERHEAD_BYTES } from "./core/frames.js";
 import { sessionKey } from "./core/identity.js";
 import { pack, PLAIN } from "./core/packing.js";
 import { Session } from "./core/session.js";
@@ -20,16 +21,19 @@ import { SendWindow } from "./core/window.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
 import {
-  EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer, WouldWait,
+  ChannelClosed, EngineError, InvalidArgument, RoomClosed, ServerUnreachable, UnknownPeer,
+  WouldWait,
 } from "./errors.js";
 import { frozenPeer } from "./events.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
+import { checkNoStream, isStream, sendStream } from "./transfer.js";
 import { Turns } from "./turns.js";
 
 /** @typedef {import("./events.js").Peer} Peer */
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
+/** @typedef {import("./transfer.js").Source} Source */
 /** @typedef {import("./core/session.js").SessionOutput} SessionOutput */
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
 /**
@@ -129,6 +133,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** @type {Promise<void>} */
   #ended;
   #ledger;
+  #arrivals;
   /** What is being deflated, by channel; and events that wait for one to be expanded. */
   #turns = new Turns();
   #dispatches = new Turns();
@@ -175,6 +180,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       const event = /** @type {const} */ ({ type: "garbled", reason });
       this.#driver.feed({ type: "from-link", to: sessionKey(id, sid), event });
     });
+    this.#arrivals = new Arrivals(this.#ledger);
     this.#readers = new Readers(this.#ledger, options.receive);
   }
 
@@ -224,20 +230,29 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * It is delivered to those who are in the room now, in the order of sending, as soon
    * as their links are up. Resolves when the message is accepted; that takes as long as
    * too much is waiting already. Aborted before that, the message is not sent.
+   *
+   * A stream is sent as it comes, in memory that does not grow with it, and arrives as a
+   * `ByteStream`. If its source throws, or the signal is aborted, it is given up: it breaks
+   * wherever it is read. A channel of its own lets nothing wait behind it.
    * @template T
-   * @param {T & import("./events.js").Sendable<T>} data
-   *   a string, bytes, or a JSON value; up to 8 MiB encoded
+   * @param {(T & import("./events.js").Sendable<T>) | Source} data a string, bytes, or a JSON
+   *   value, up to 8 MiB encoded; or a stream of any size: an async iterable or a
+   *   `ReadableStream` of bytes
    * @param {{ to?: Peer | string, signal?: AbortSignal }} [options] `to`: a peer or its
    *   id, else everybody
    * @returns {Promise<void>}
    */
   async send(data, options = {}) {
+    if (isStream(data)) {
+      await this.#streamOn(ROOM, data, options);
+      return;
+    }
     const packed = pack(PLAIN, /** @type {import("./events.js").Data} */ (data));
     await this.#sendOn(ROOM, packed, options);
   }
 
   /**
-   * Send a message if that can be done without waiting; see `send`.
+   * Send a message, no stream, if that can be done without waiting; see `send`.
    *
    * Called by a listener, it may turn out only later that `to` is gone; then an
    * `undelivered` says so.
@@ -247,6 +262,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * @throws {WouldWait} too much is waiting already; nothing was sent
    */
   sendNow(data, { to } = {}) {
+    checkNoStream(data);
     this.#sendOnNow(ROOM, pack(PLAIN, /** @type {import("./events.js").Data} */ (data)), to);
   }
 
@@ -307,12 +323,14 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       },
       ledger: this.#ledger,
       send: (channel, packed, options) => this.#sendOn(channel, packed, options),
+      sendStream: (channel, source, options) => this.#streamOn(channel, source, options),
       sendNow: (channel, packed, to) => this.#sendOnNow(channel, packed, to),
       flush: (channel, signal) => this.#flush(channel, signal),
       forget: (channel) => {
         const { name } = channel;
         if (this.#channels.get(name)?.channel !== channel) return; // it was opened again
         this.#channels.delete(name);
+        this.#arrivals.breakOff("the channel was closed", { channel: name });
         this.#driver.feed({ type: "close-channel", name });
       },
     };
@@ -349,6 +367,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const key = to === undefined ? null : this.#find(to);
     await this.#settle(signal, (token) => (
       { type: "send", token, to: key, kind, payload, channel }));
+  }
+
+  /**
+   * Send a stream. Its pieces do not wait for what is being deflated: nothing waits for them.
+   * @param {string} channel
+   * @param {Source} source
+   * @param {{ to?: Peer | string, signal?: AbortSignal }} options
+   */
+  async #streamOn(channel, source, { to, signal }) {
+    signal?.throwIfAborted();
+    const key = to === undefined ? null : this.#find(to);
+    this.#tokens += 1;
+    const transfer = this.#tokens;
+    /** @type {Parameters<typeof sendStream>[1]} */
+    const send = async (payload, last, stopped) => {
+      if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+      if (channel !== ROOM && !this.#channels.has(channel)) {
+        throw new ChannelClosed(`the channel ${channel} was closed`);
+      }
+      await this.#settle(stopped, (token) => (
+        { type: "send-piece", token, to: key, transfer, payload, last, channel }));
+    };
+    const giveUp = () => this.#driver.feed({ type: "abort-transfer", transfer });
+    await sendStream(source, send, giveUp, signal);
   }
 
   /**
@@ -612,6 +654,14 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "deliver":
         this.#deliver(output);
         break;
+      case "deliver-piece":
+        this.#deliverPiece(output);
+        break;
+      case "transfers-broken": {
+        const { sender: source, stream } = output;
+        this.#arrivals.breakOff("a part of it was lost", { source, stream });
+        break;
+      }
       case "accepted":
         this.#sending.get(output.token)?.resolve();
         this.#sending.delete(output.token);
@@ -761,6 +811,10 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       if (event.state === "connected") this.#joined();
     }
     this.#readers.put(event);
+    if (event.type === "peer-left") {
+      const source = sessionKey(event.peer.id, event.peer.sid);
+      this.#arrivals.breakOff("its sender is gone", { source });
+    }
     this.#dispatch(event);
   }
 
@@ -807,6 +861,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     });
   }
 
+  /** @param {Extract<SessionOutput, { type: "deliver-piece" }>} output */
+  #deliverPiece({ peer, source, piece }) {
+    const message = piece.begins ? this.#beginStream(peer, source, piece) : null;
+    this.#arrivals.put(source, piece);
+    if (message !== null) this.#dispatch(message);
+  }
+
+  /**
+   * @param {Peer} peer
+   * @param {string} to
+   * @param {import("./core/receiving.js").PieceArrived} piece
+   */
+  #beginStream(peer, to, piece) {
+    const { channel, stream } = piece;
+    const readers = channel === ROOM ? this.#readers : this.#channels.get(channel)?.channel;
+    if (readers === undefined) {
+      this.#ledger.read({ to, stream, cost: OVERHEAD_BYTES, readers: 0 });
+      return null;
+    }
+    const { taps, message } = readers.deliverStream(peer, to, piece);
+    this.#arrivals.begin(to, piece, taps);
+    return message;
+  }
+
   /** @param {string} line */
   #log(line) {
     try {
@@ -830,6 +908,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       reject(error ?? new RoomClosed("the room was left"));
     }
     this.#sending.clear();
+    this.#arrivals.breakOff("the room was left");
     this.#readers.end(error);
     for (const { channel } of this.#channels.values()) channel.end(error);
     this.#over();

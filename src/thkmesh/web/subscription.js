@@ -3,6 +3,7 @@
  * @module
  */
 
+import { ByteStream } from "./bytestream.js";
 import { Deflated } from "./core/deflate.js";
 import { Queue } from "./queue.js";
 
@@ -24,13 +25,13 @@ const OVERHEAD_BYTES = 64;
 
 /**
  * Return about how many bytes a message takes.
- * @param {import("./events.js").Data} data
+ * @param {import("./events.js").Content} data
  * @returns {number}
  */
 function sizeOf(data) {
   let total = 0;
   // Not recursive: how deep a peer nests its JSON is up to the peer.
-  const parts = [/** @type {import("./events.js").Data | Deflated | undefined} */ (data)];
+  const parts = /** @type {any[]} */ ([data]);
   while (parts.length > 0) {
     const part = parts.pop();
     total += OVERHEAD_BYTES;
@@ -59,6 +60,25 @@ function slotOf({ peer, channel, direct, key }) {
  * @returns {data is Deflated}
  */
 const isDeflated = (data) => data instanceof Deflated;
+
+/**
+ * Return the stream that an event is about; null if it is about none.
+ * @param {MeshEvent} event
+ */
+function streamOf(event) {
+  return event.type === "message" && event.data instanceof ByteStream ? event.data : null;
+}
+
+/**
+ * Return an event for another reader: of a stream each has its own.
+ * @template {MeshEvent} T
+ * @param {T} event
+ * @returns {T}
+ */
+function shared(event) {
+  const stream = streamOf(event);
+  return stream === null ? event : { ...event, data: stream.share() };
+}
 
 /**
  * @template T
@@ -119,7 +139,7 @@ export class Subscription {
     if (other === null) return;
     for (const each of other.#events) {
       if (each.receipt !== null) each.receipt.readers += 1;
-      if (each.event !== null) this.#events.push({ ...each });
+      if (each.event !== null) this.#events.push({ ...each, event: shared(each.event) });
     }
     for (const each of this.#events) {
       const { event } = each;
@@ -250,7 +270,7 @@ export class Subscription {
    * @param {T} event
    */
   putPassing(event) {
-    const reader = this.#readers.shift();
+    const reader = this.#passing.length === 0 ? this.#readers.shift() : undefined;
     if (reader !== undefined) {
       reader.resolve({ done: false, value: event });
       return;
@@ -281,6 +301,7 @@ export class Subscription {
     for (const each of this.#events) {
       if (each.receipt !== null) this.#ledger.read(each.receipt);
       each.receipt = null;
+      if (each.event !== null) streamOf(each.event)?.letGo("nobody was reading here");
     }
   }
 
@@ -303,6 +324,7 @@ export class Subscription {
     if (this.#bytes + size > (receipt === null ? BUFFER_BYTES / 4 : BUFFER_BYTES)) {
       if (event.type === "message") {
         if (receipt !== null) this.#ledger.read(receipt);
+        streamOf(event)?.cancel();
         this.#drop(event);
         return;
       }

@@ -1,12 +1,13 @@
 // What a TypeScript program may say, and what its compiler must not let it say.
 
 import {
-  Channel, ChannelClosed, Identity, InvalidArgument, join, JoinError, MeshError, NotListening,
-  PeerError, Room, RoomFull, Subscription, WouldWait,
+  ByteStream, Channel, ChannelClosed, Identity, InvalidArgument, join, JoinError, MeshError, NotListening,
+  PeerError, Room, RoomFull, StreamBroken, Subscription, WouldWait,
 } from "thkmesh";
 import type {
-  ChannelOptions, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
-  Message, PathChanged, Peer, PeerLagging, Quality, QualityChanged, ServerState, Undelivered,
+  ChannelOptions, Content, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
+  Message, PathChanged, Peer, PeerLagging, Quality, QualityChanged, ServerState, Source,
+  Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
 import type { ChatEntry, ChatMessage } from "thkmesh/chat";
@@ -128,10 +129,45 @@ export async function channels(
   must<Same<typeof channel.name, string>>();
   must<Same<typeof channel.closed, boolean>>();
   must<Same<ReturnType<Channel["close"]>, Promise<void>>>();
-  for (const Kind of [ChannelClosed, NotListening, WouldWait]) {
+  for (const Kind of [ChannelClosed, NotListening, StreamBroken, WouldWait]) {
     const above: MeshError = new Kind("text");
     console.log(above.name);
   }
+}
+
+// --- streams ------------------------------------------------------------------------
+
+export async function streaming(room: Room, peer: Peer, file: File): Promise<string> {
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(1);
+  }
+  async function* texts(): AsyncGenerator<string> {
+    yield "text";
+  }
+  await room.send(chunks());
+  await room.send(file.stream(), { to: peer });
+  await room.channel("files").send(chunks(), { signal: AbortSignal.timeout(1) });
+  const source: Source = chunks();
+  await room.send(source);
+  // @ts-expect-error a stream is made of bytes
+  await room.send(texts());
+  // @ts-expect-error a stream takes its time
+  room.sendNow(chunks());
+  for await (const event of room) {
+    if (event.type !== "message" || !(event.data instanceof ByteStream)) continue;
+    must<Same<typeof event.data, ByteStream>>();
+    for await (const chunk of event.data) {
+      must<Same<typeof chunk, Uint8Array<ArrayBuffer>>>();
+      if (chunk.length > 9) event.data.cancel();
+    }
+    const readable: ReadableStream<Uint8Array> = event.data.readable;
+    console.log(new Response(readable));
+    const all: Uint8Array = await event.data.readAll({ limit: 9 });
+    // @ts-expect-error a limit is a number
+    await event.data.readAll({ limit: "9" });
+    return String(all.length);
+  }
+  return "";
 }
 
 // --- receiving ----------------------------------------------------------------------
@@ -148,7 +184,8 @@ function told(event: MeshEvent): string {
       return event.reason === "abducted" ? "?" : event.peer.id;
     case "message":
       must<Same<typeof event, Message>>();
-      must<Same<typeof event.data, Data>>();
+      must<Same<typeof event.data, Content>>();
+      must<Same<Content, Data | ByteStream>>();
       must<Same<typeof event.direct, boolean>>();
       must<Same<typeof event.channel, string>>();
       // @ts-expect-error it may be bytes, or a number

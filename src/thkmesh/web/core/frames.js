@@ -50,7 +50,7 @@ const REPORT = 0x47;
 const SKIPPABLE = 0x80;
 
 /** The kinds of message. */
-export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2 });
+export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2, PIECE: 3 });
 
 /** @typedef {import("../events.js").Data} Data */
 /**
@@ -360,7 +360,9 @@ function fragmentOf(head, reader) {
   const number = reader.number();
   const payload = reader.sized();
   const kind = head & ~LAST & ~FIRST;
-  if ((kind & ~DEFLATED) > Kind.JSON) throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  if ((kind & ~DEFLATED) > Kind.PIECE || kind === (Kind.PIECE | DEFLATED)) {
+    throw new InvalidMessage(`a fragment of unknown kind ${kind}`);
+  }
   const [last, first] = [(head & LAST) !== 0, (head & FIRST) !== 0];
   return { type: "fragment", stream, number, kind, last, payload, first };
 }

@@ -172,6 +172,8 @@ export class LatestOutgoing {
   last = false;
   /** None: what is superseded was not lost, and a leaver needs no value. */
   undelivered = 0;
+  /** None: values are no streams. */
+  unfinished = 0;
   /** Never: what came late would be dropped. */
   free = false;
   /** As in `streams.js`; it does not matter here. */
@@ -192,6 +194,8 @@ export class LatestOutgoing {
   #log;
   #base = 0;
   #most = 0;
+  /** The number after the last that is in flight, or was. */
+  #counted = 0;
   /** All that was ever sent and may be on its way. @type {{ number: number, cost: number }[]} */
   #flight = [];
   #flightBytes = 0;
@@ -258,7 +262,7 @@ export class LatestOutgoing {
    * @param {Value} value
    */
   #fits({ number, cost }) {
-    const isNew = number + this.#base >= this.#most;
+    const isNew = number + this.#base >= this.#counted;
     return !isNew || this.ackedBytes + this.#flightBytes + cost <= this.limit;
   }
 
@@ -322,8 +326,9 @@ export class LatestOutgoing {
       payload.set(head);
       payload.set(value.payload, head.length);
       this.sent = number + 1;
-      if (this.sent > this.#most) {
-        this.#most = this.sent;
+      this.#most = Math.max(this.#most, this.sent);
+      if (this.sent > this.#counted) {
+        this.#counted = this.sent;
         this.#flight.push({ number, cost: value.cost });
         this.#flightBytes += value.cost;
       }
@@ -363,6 +368,9 @@ export class LatestOutgoing {
    */
   resume(want) {
     if (want !== undefined) this.acknowledge(want);
+    this.#flight = [];
+    this.#flightBytes = 0;
+    this.#counted = this.acked;
     this.rewind();
   }
 
@@ -407,6 +415,8 @@ export class LatestIncoming {
     if (!last) throw new InvalidMessage("a value in several fragments");
     const cost = payload.length - reader.at + OVERHEAD_BYTES;
     if (!this.credit.take(cost)) {
+      // Sent before what the other path carries, which counts alone.
+      if (lossy) return null;
       throw new InvalidMessage(`more of stream ${stream} than was granted`);
     }
     this.expected = number + 1;

@@ -92,6 +92,8 @@ const REALTIME = 2;
  *   | { type: "transmit-signal", to: string, envelope: string, seq: number, ack: number,
  *       body: string }
  *   | import("./receiving.js").ContentArrived
+ *   | import("./receiving.js").PieceArrived
+ *   | { type: "transfers-broken", sender: string, stream: number }
  *   | { type: "messages-lost", sender: string, channel: string, count: number }
  *   | { type: "lagged", to: string, channel: string, count: number }
  *   | { type: "dropped", to: string, channel: string, count: number }
@@ -258,7 +260,7 @@ export class Link {
     return this.#meter.quality;
   }
 
-  /** How many messages are not known to have arrived, by channel; none is left out. */
+  /** How many messages do not arrive if nothing more does, by channel; none is left out. */
   get undelivered() {
     return this.#outbox.undelivered;
   }
@@ -1062,7 +1064,7 @@ export class Link {
     }
     if (this.#outbox.mustMeasure) {
       if (measure) this.#measure(CONTROL, out);
-    } else if (this.#leaving && !this.#outbox.waiting) {
+    } else if (this.#leaving && !this.#outbox.waiting && !this.#outbox.scattered) {
       this.#part(out);
     }
   }

@@ -9,10 +9,11 @@ import { encode, LOSSY_LIMIT_BYTES } from "./frames.js";
 import { KEY_LENGTH, wrap } from "./latest.js";
 
 /**
- * The rules of one channel. `latest`: messages are values, each under a key; `lossy`: they need
- * not arrive, so each is small, and is not deflated; `compress`: true deflates bytes too, false
- * nothing; null text and JSON alone.
- * @typedef {{ latest: boolean, lossy: boolean, compress: boolean | null }} Packing
+ * The rules of one channel. `reliable`: everything arrives, in order; `latest`: messages are
+ * values, each under a key; `lossy`: they need not arrive, so each is small, and is not
+ * deflated; `compress`: true deflates bytes too, false nothing; null text and JSON alone.
+ * @typedef {{ reliable: boolean, latest: boolean, lossy: boolean,
+ *   compress: boolean | null }} Packing
  */
 /**
  * A message as it travels; `smaller` returns it deflated, where that pays, null if that is
@@ -20,7 +21,20 @@ import { KEY_LENGTH, wrap } from "./latest.js";
  * @typedef {{ kind: number, payload: Uint8Array, smaller: (() => Promise<Packed>) | null }} Packed
  */
 /** The rules of the room itself. @type {Packing} */
-export const PLAIN = Object.freeze({ latest: false, lossy: false, compress: null });
+export const PLAIN = Object.freeze(
+  { reliable: true, latest: false, lossy: false, compress: null });
+
+/**
+ * See that a stream may be sent.
+ * @param {Packing} packing
+ * @param {unknown} [key]
+ * @throws {InvalidArgument} not on such a channel
+ */
+export function checkStream({ reliable }, key) {
+  if (reliable && (key === undefined || key === null)) return;
+  throw new InvalidArgument("a stream needs a channel that delivers everything in order: open "
+    + 'one for it with delivery "reliable", and give no key');
+}
 
 /**
  * Return a message as it travels.

@@ -382,7 +382,7 @@ class Arrivals {
   #inOrder({ number, kind, payload }) {
     this.#expected ??= this.#floor;
     if (number >= this.#expected && !this.#waiting.has(number)) {
-      this.#newest = Math.max(this.#newest, number);
+      this.#newest = Math.max(this.#newest, kind === FORWARD ? number - 1 : number);
       if (kind !== FORWARD) {
         // A copy: a view would keep the whole datagram.
         this.#waiting.set(number, { kind, payload: payload.slice() });
@@ -409,6 +409,11 @@ class Arrivals {
     }
     this.#expected = Math.max(expected, floor);
     return released;
+  }
+
+  /** Let go of what waits; of what is put in no order nothing does. */
+  rest() {
+    if (this.#ordered) this.release();
   }
 
   /**
@@ -496,7 +501,7 @@ export class Receiver {
 
   /** Hold nothing; the numbers go on, should the session come back. */
   close() {
-    for (const arrivals of this.#streams.values()) arrivals.release();
+    for (const arrivals of this.#streams.values()) arrivals.rest();
     this.#heldBytes = 0;
     this.#news.clear();
     this.deadline = null;

@@ -7,8 +7,9 @@
 import { InvalidMessage } from "../errors.js";
 import { Rule } from "./channels.js";
 import { Deflated } from "./deflate.js";
-import { content, DEFLATED } from "./frames.js";
+import { content, DEFLATED, Kind } from "./frames.js";
 import { LatestIncoming, unwrap } from "./latest.js";
+import { Ending, IncomingTransfers } from "./pieces.js";
 import { ACK_DELAY, Incoming } from "./streams.js";
 import { Scattered } from "./unordered.js";
 
@@ -32,6 +33,13 @@ const RETRY = 0.1;
  *   data: import("../events.js").Data | Deflated, stream: number, cost: number,
  *   key: string | null }} ContentArrived
  */
+/**
+ * A piece of a transfer (see `pieces.js`), or that one is missed: the name of its channel,
+ * what it came on, which transfer of that it is, whether it is the first of it, how it stands
+ * with it now, and what must be read of the stream for its sender to send more.
+ * @typedef {{ type: "piece-arrived", channel: string, stream: number, transfer: number,
+ *   begins: boolean, payload: Uint8Array, ending: number, cost: number }} PieceArrived
+ */
 
 /** The receiving half of a link. */
 export class Inbox {
@@ -49,6 +57,10 @@ export class Inbox {
   #rules = new Map();
   /** @type {Set<number>} */
   #news = new Set();
+  /** @type {Map<number, IncomingTransfers>} */
+  #transfers = new Map();
+  /** @type {number[]} */
+  #broken = [];
 
   /**
    * @param {import("./channels.js").Channels} channels
@@ -112,21 +124,25 @@ export class Inbox {
   /**
    * @param {number} stream
    * @param {Begin} begin
-   * @param {new (begin: Begin, budget: import("./credit.js").Budget) => Arriving} Kind
+   * @param {new (begin: Begin, budget: import("./credit.js").Budget) => Arriving} Arrival
    * @param {number} now
    */
-  #begin(stream, begin, Kind, now) {
+  #begin(stream, begin, Arrival, now) {
     const incoming = this.#streams.get(stream);
-    if (incoming === undefined) this.#streams.set(stream, new Kind(begin, this.#budget));
-    else if (incoming.passTo(begin)) this.#tell(stream, now);
+    if (incoming === undefined) {
+      this.#streams.set(stream, new Arrival(begin, this.#budget));
+    } else if (incoming.passTo(begin)) {
+      this.#breakOff(stream);
+      this.#tell(stream, now);
+    }
   }
 
   /**
-   * Take a fragment; return the message that it completes, if we want to hear it.
+   * Take a fragment; return what it completes, if we want to hear it.
    * @param {import("./frames.js").Fragment} fragment
    * @param {number} now
    * @param {boolean} [lossy] it came over a path that may lose: what leaves a gap is ignored
-   * @returns {ContentArrived | null}
+   * @returns {ContentArrived | PieceArrived | null}
    * @throws {InvalidMessage} it makes no sense, here or at all
    */
   receive(fragment, now, lossy = false) {
@@ -136,25 +152,72 @@ export class Inbox {
       if (lossy) return null;
       throw new InvalidMessage(`stream ${stream} has not begun`);
     }
+    if (fragment.kind === Kind.PIECE && !(incoming instanceof Incoming)) {
+      throw new InvalidMessage(`a piece on stream ${stream}, which is not reliable`);
+    }
     const whole = incoming.receive(fragment, lossy);
     this.#tell(stream, now + ACK_DELAY);
     const channel = this.#nameOf(stream);
     const heard = this.#channels.listens(channel);
-    if (!heard) incoming.discard();
+    if (!heard) {
+      incoming.discard();
+      this.#transfers.delete(stream);
+    }
     const { credit } = incoming;
     if (credit.position >= credit.due) this.#tell(stream, now);
     if (whole === null || !heard) return null;
     const { cost } = whole;
-    const kind = whole.kind & ~DEFLATED;
     try {
+      if (whole.kind === Kind.PIECE) return this.#piece(fragment, channel, incoming, cost);
       const { key, payload } = incoming instanceof LatestIncoming
         ? unwrap(whole.payload) : { key: null, payload: whole.payload };
-      const data = kind === whole.kind ? content(kind, payload) : new Deflated(kind, payload);
+      const kind = whole.kind & ~DEFLATED;
+      const data = kind === whole.kind ? content(kind, payload) : new Deflated(kind, payload.slice());
       return { type: "content-arrived", channel, data, stream, cost, key };
     } catch (error) {
       credit.read(cost);
       throw error;
     }
+  }
+
+  /**
+   * @param {import("./frames.js").Fragment} fragment
+   * @param {string} channel
+   * @param {Arriving} incoming
+   * @param {number} cost
+   * @returns {PieceArrived | null}
+   */
+  #piece(fragment, channel, { credit }, cost) {
+    const { stream } = fragment;
+    const piece = this.#transfersOf(stream).take(fragment);
+    if (piece === null || piece.ending === Ending.MISSED) credit.read(cost);
+    if (piece === null) return null;
+    const { transfer, payload, ending } = piece;
+    const begins = transfer === fragment.number;
+    return { type: "piece-arrived", channel, stream, transfer, begins, payload, ending, cost };
+  }
+
+  /** Return the streams whose transfers have broken since this was last asked. */
+  broken() {
+    const broken = this.#broken;
+    this.#broken = [];
+    return broken;
+  }
+
+  /** @param {number} stream */
+  #transfersOf(stream) {
+    const transfers = this.#transfers.get(stream) ?? new IncomingTransfers();
+    this.#transfers.set(stream, transfers);
+    return transfers;
+  }
+
+  /**
+   * @param {number} stream
+   * @param {{ start: number, stop: number } | null} [gap]
+   */
+  #breakOff(stream, gap = null) {
+    const transfers = gap === null ? this.#transfers.get(stream) : this.#transfersOf(stream);
+    if (transfers?.breakOff(gap)) this.#broken.push(stream);
   }
 
   /**
@@ -183,7 +246,9 @@ export class Inbox {
     if (incoming === undefined) return { channel: "", lost: 0 };
     this.#tell(stream, now);
     const channel = this.#nameOf(stream);
+    const start = incoming.expected;
     const lost = incoming.skip(to);
+    if (to.number > start) this.#breakOff(stream, { start, stop: to.number });
     return { channel, lost: this.#channels.listens(channel) ? lost : 0 };
   }
 
@@ -237,6 +302,7 @@ export class Inbox {
 
   /** Hold no message that is whole; what is known of the streams remains, for `again`. */
   close() {
+    this.#transfers.clear();
     for (const { credit, assembling } of this.#streams.values()) credit.close(assembling);
   }
 

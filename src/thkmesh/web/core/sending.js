@@ -248,6 +248,12 @@ export class Outbox {
     return this.#outgoing.some(({ waiting }) => waiting);
   }
 
+  /** Whether something is on its way that what follows may overtake. */
+  get scattered() {
+    return this.#lanes.some(({ channel, unacknowledged }) => (
+      ruleOf(channel) === Rule.UNORDERED && unacknowledged > 0));
+  }
+
   /** How much is queued and not yet with the engine. */
   get waitingBytes() {
     return this.#outgoing.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0);
@@ -283,12 +289,16 @@ export class Outbox {
     return counts;
   }
 
-  /** How many of them are lost if the other side is gone, by channel. */
+  /**
+   * How many of them are lost if the other side is gone, by channel; none is left out. Of
+   * transfers that are under way, those to everybody: who sends the others is told.
+   */
   get undelivered() {
     /** @type {Map<string, number>} */
     const counts = new Map();
-    for (const { channel, undelivered } of this.#lanes) {
-      if (undelivered > 0) counts.set(channel.name, undelivered);
+    for (const { channel, undelivered, everybody } of this.#lanes) {
+      const count = undelivered + everybody.unfinished;
+      if (count > 0) counts.set(channel.name, count);
     }
     return counts;
   }
@@ -484,6 +494,11 @@ export class Outbox {
     for (const channel of [...this.#channels].slice(this.#lanes.length)) {
       this.#lanes.push(new Lane(channel, this.#channels.order));
     }
-    for (const each of this.#outgoing) each.again();
+    for (const { lossy, both } of this.#lanes) {
+      for (const each of both) {
+        if (lossy) each.attach(); // nothing is numbered there, so nothing was missed
+        else each.again();
+      }
+    }
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import {
-  MessageTooLarge, NotListening, RoomClosed, ServerUnreachable, UnknownPeer,
+  InvalidArgument, MessageTooLarge, NotListening, RoomClosed, ServerUnreachable, UnknownPeer,
 } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { Channels } from "./channels.js";
@@ -15,8 +15,11 @@ import { partsOf, sessionKey } from "./identity.js";
 import { CompactedLog } from "./latest.js";
 import { Link } from "./link.js";
 import { Membership } from "./membership.js";
+import { Ending } from "./pieces.js";
+import { Outgoing } from "./streams.js";
 import { linksWanted, Topology } from "./topology.js";
 import { Traffic } from "./traffic.js";
+import { OutgoingTransfers } from "./transfers.js";
 
 /** @typedef {import("../events.js").Peer} Peer */
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -35,6 +38,9 @@ import { Traffic } from "./traffic.js";
  *   | { type: "from-link", to: string, event: LinkEvent }
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
  *       channel: string }
+ *   | { type: "send-piece", token: number, to: string | null, transfer: number,
+ *       payload: Uint8Array, last: boolean, channel: string }
+ *   | { type: "abort-transfer", transfer: number }
  *   | { type: "send-all", messages: [channel: string, kind: number, payload: Uint8Array][] }
  *   | { type: "open-channel", name: string, delivery: import("./channels.js").Delivery,
  *       priority: number, listen: boolean, limits: import("./realtime.js").Limits | null }
@@ -48,12 +54,14 @@ import { Traffic } from "./traffic.js";
  */
 /**
  * @typedef {Exclude<LinkOutput,
- *     { type: "content-arrived" | "messages-lost" | "lagged" | "dropped" | "moved" | "rerouted"
- *       | "graded" | "said-goodbye" | "misbehaved" }>
+ *     { type: "content-arrived" | "piece-arrived" | "messages-lost" | "lagged" | "dropped"
+ *       | "moved" | "rerouted" | "graded" | "said-goodbye" | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
  *       stream: number, cost: number, latest: boolean }
+ *   | { type: "deliver-piece", peer: Peer, source: string,
+ *       piece: import("./receiving.js").PieceArrived }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -73,6 +81,7 @@ const REMEMBERED = 256;
 const REMEMBERED_BYTES = 8 * 1024 * 1024;
 
 /** @typedef {import("./channels.js").Channel} Channel */
+/** @typedef {import("./streams.js").Log} Log */
 /**
  * @typedef {{ token: number, channel: Channel,
  *   places: { link: Link, everybody: number, alone: number }[] }} Flushing
@@ -92,9 +101,11 @@ function settled(flush, leaving) {
   return flush.places.length === 0;
 }
 
+/** @typedef {Extract<SessionEvent, { type: "send" | "send-piece" | "flush" }>} Waiting */
+
 /**
  * Return what tells the streams of messages apart.
- * @param {Extract<SessionEvent, { type: "send" }>} send
+ * @param {Extract<SessionEvent, { type: "send" | "send-piece" }>} send
  */
 function streamOf({ channel, to }) {
   return `${to ?? ""} ${channel}`;
@@ -127,8 +138,9 @@ export class Session {
   #allowance = new Allowance(0, 0);
   #channels = new Channels();
   #budget = new Budget();
-  /** @type {Extract<SessionEvent, { type: "send" | "flush" }>[]} */
+  /** @type {Waiting[]} */
   #waiting = [];
+  #transfers = new OutgoingTransfers();
   /** Flushes that are not done: how far each link must have got. @type {Flushing[]} */
   #flushing = [];
   /**
@@ -190,7 +202,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send" || event.type === "flush") {
+      if (event.type === "send" || event.type === "send-piece" || event.type === "flush") {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -225,11 +237,15 @@ export class Session {
         this.#toLink(event.source, event.signal, now, out);
         break;
       case "send":
+      case "send-piece":
       case "flush":
         if (this.#waiting.length > 0 || !this.#admitted(event, now, out)) this.#waiting.push(event);
         break;
       case "send-all":
         this.#append(event.messages, now, out);
+        break;
+      case "abort-transfer":
+        this.#abort(event.transfer, now, out);
         break;
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
@@ -444,6 +460,14 @@ export class Session {
           out.push({ type: "deliver", message, source: source.to, stream, cost, latest });
         }
         break;
+      case "piece-arrived":
+        if (peer === null) break;
+        if (output.ending === Ending.MISSED) {
+          this.#tell("lost", peer, { channel: output.channel, count: 1 }, out);
+        } else {
+          out.push({ type: "deliver-piece", peer, source: source.to, piece: output });
+        }
+        break;
       case "messages-lost":
         this.#tell("lost", peer, output, out);
         break;
@@ -628,6 +652,8 @@ export class Session {
   #admit(now, out) {
     /** Streams that are full. @type {Set<string>} */
     const full = new Set();
+    /** Those that are so for pieces, for which nothing else waits. @type {Set<string>} */
+    const fullForPieces = new Set();
     /** Channels that are, and whose log of broadcasts is. @type {Set<string>} */
     const slow = new Set();
     /** @type {Set<string>} */
@@ -635,12 +661,13 @@ export class Session {
     const still = [];
     for (const each of this.#waiting) {
       const behind = each.type === "flush" ? slow.has(each.channel) : full.has(streamOf(each));
-      if (behind) {
+      const pieces = each.type === "send-piece";
+      if (behind || (pieces && fullForPieces.has(streamOf(each)))) {
         still.push(each);
       } else if (!this.#admitted(each, now, out)) {
-        if (each.type === "send") {
-          full.add(streamOf(each));
-          slow.add(each.channel);
+        if (each.type !== "flush") {
+          (pieces ? fullForPieces : full).add(streamOf(each));
+          if (!pieces) slow.add(each.channel);
           if (each.to === null) stuck.add(each.channel);
         }
         still.push(each);
@@ -656,7 +683,7 @@ export class Session {
 
   /**
    * Do what is asked, or refuse it for good; false when it has to wait for room.
-   * @param {Extract<SessionEvent, { type: "send" | "flush" }>} each
+   * @param {Waiting} each
    * @param {number} now
    * @param {SessionOutput[]} out
    */
@@ -665,12 +692,13 @@ export class Session {
       this.#flush(each);
       return true;
     }
-    const refusal = this.#refusal(each);
+    const refusal = this.#refusal(each) ?? this.#refusalOf(each);
     if (refusal !== null) {
       out.push({ type: "unsendable", token: each.token, error: refusal });
       return true;
     }
-    if (!this.#hasRoom(each)) return false;
+    if (each.type === "send-piece") return this.#acceptedPiece(each, now, out);
+    if (!this.#logOf(each).hasRoom) return false;
     this.#accept(each, now, out);
     return true;
   }
@@ -695,35 +723,103 @@ export class Session {
   }
 
   /**
-   * Return why a message cannot be sent at all, null if it can.
-   * @param {Extract<SessionEvent, { type: "send" }>} send
+   * Return why nothing can be sent to them on a channel, null if something can.
+   * @param {{ to: string | null, channel: string }} send
    * @returns {MeshError | null}
    */
-  #refusal({ to, channel: name, payload }) {
+  #refusal({ to, channel }) {
     if (this.#leaveBy !== null) return new RoomClosed("the room is being left");
-    const channel = this.#channels.get(name);
-    if (channel.limits !== null && payload.length > LOSSY_LIMIT_BYTES) {
+    if (to === null) return null;
+    const { id, sid } = partsOf(to);
+    const link = this.#links.get(to);
+    if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
+    if (link.listens(this.#channels.get(channel)) === false) {
+      return new NotListening(`${id} does not listen to the channel ${channel}`);
+    }
+    return null;
+  }
+
+  /**
+   * Return why that message, or piece of a transfer, cannot be sent, null if it can.
+   * @param {Extract<SessionEvent, { type: "send" | "send-piece" }>} each
+   * @returns {MeshError | null}
+   */
+  #refusalOf(each) {
+    const { delivery, limits } = this.#channels.get(each.channel);
+    if (each.type === "send-piece") {
+      if (delivery !== "reliable") {
+        return new InvalidArgument("streams need a channel that is reliable");
+      }
+      const { log, wholeFrom } = this.#place(each);
+      return this.#transfers.refusal(each.transfer, log, wholeFrom);
+    }
+    const { payload } = each;
+    if (limits !== null && payload.length > LOSSY_LIMIT_BYTES) {
       const limit = `a message that may be lost has ${LOSSY_LIMIT_BYTES}`;
       return new MessageTooLarge(`${payload.length} bytes; ${limit}`);
     }
-    let { log } = channel;
-    if (to !== null) {
-      const { id, sid } = partsOf(to);
-      const link = this.#links.get(to);
-      if (link === undefined) return new UnknownPeer(`no session ${sid} of ${id} is in the room`);
-      if (link.listens(channel) === false) {
-        return new NotListening(`${id} does not listen to the channel ${name}`);
-      }
-      log = link.lane(channel).log;
-    }
+    const log = this.#logOf(each);
     return log instanceof CompactedLog ? log.refusal(payload) : null;
   }
 
-  /** @param {Extract<SessionEvent, { type: "send" }>} send */
-  #hasRoom({ to, channel: name }) {
-    const channel = this.#channels.get(name);
-    if (to === null) return channel.log.hasRoom;
-    return /** @type {Link} */ (this.#links.get(to)).lane(channel).log.hasRoom;
+  /** @param {{ to: string | null, channel: string }} send */
+  #laneTo({ to, channel }) {
+    if (to === null) return null;
+    return /** @type {Link} */ (this.#links.get(to)).lane(this.#channels.get(channel));
+  }
+
+  /** @param {{ to: string | null, channel: string }} send */
+  #logOf(send) {
+    return (this.#laneTo(send) ?? this.#channels.get(send.channel)).log;
+  }
+
+  /**
+   * Return the log of a transfer, and from where on one arrives there as a whole.
+   * @param {{ to: string | null, channel: string }} send
+   */
+  #place(send) {
+    const log = /** @type {Log} */ (this.#logOf(send)); // others were refused
+    const alone = this.#laneTo(send)?.alone;
+    return { log, wholeFrom: alone instanceof Outgoing ? alone.wholeFrom : 0 };
+  }
+
+  /**
+   * Put a piece of a transfer into its log; false when it has to wait for room.
+   * @param {Extract<SessionEvent, { type: "send-piece" }>} send
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #acceptedPiece(send, now, out) {
+    const { to } = send;
+    const { log } = this.#place(send);
+    if (!log.hasRoomForPiece) return false;
+    const finely = to === null
+      ? this.#fragmentBytes : /** @type {Link} */ (this.#links.get(to)).fragmentBytes;
+    this.#transfers.append(send, log, finely);
+    this.#appended(to, now, out);
+    out.push({ type: "accepted", token: send.token });
+    return true;
+  }
+
+  /**
+   * Give up a transfer, whatever else waits: it is said in a few bytes.
+   * @param {number} transfer
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #abort(transfer, now, out) {
+    const begun = this.#leaveBy === null ? this.#transfers.abort(transfer) : null;
+    if (begun !== null) this.#appended(begun.to, now, out);
+  }
+
+  /**
+   * @param {string | null} to
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #appended(to, now, out) {
+    if (to === null) this.#toAll({ type: "appended" }, now, out);
+    else this.#toLink(to, { type: "appended" }, now, out);
   }
 
   /**

@@ -6,10 +6,12 @@
 
 import { InvalidMessage } from "../errors.js";
 import { Credit, WINDOW_BYTES } from "./credit.js";
-import { FRAGMENT_BYTES, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
+import { FRAGMENT_BYTES, Kind, MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
 
 /** A sender waits while a log holds more than this. */
 export const LOG_BYTES = 16 * 1024 * 1024;
+/** A transfer waits while a log holds more: messages wait behind what it holds. */
+export const PIECES_BYTES = LOG_BYTES / 4;
 /** Seconds after which what arrived is acknowledged, if nothing carries it before. */
 export const ACK_DELAY = 0.025;
 
@@ -41,6 +43,8 @@ export class Log {
   begin = { number: 0, messages: 0, position: 0 };
   /** Where the next message will begin. @type {Begin} */
   end = { number: 0, messages: 0, position: 0 };
+  /** The transfers that have begun here and not ended; see `pieces.js`. @type {Set<number>} */
+  transfers = new Set();
   #order;
   /** @type {Entry[]} */
   #entries = [];
@@ -57,6 +61,11 @@ export class Log {
   /** Whether another message may be accepted. */
   get hasRoom() {
     return this.end.position - this.begin.position < LOG_BYTES;
+  }
+
+  /** Whether another piece of a transfer may be accepted. */
+  get hasRoomForPiece() {
+    return this.end.position - this.begin.position < PIECES_BYTES;
   }
 
   /**
@@ -87,6 +96,27 @@ export class Log {
       number += 1;
     } while (start < payload.length);
     this.end = { number, messages: this.end.messages + 1, position };
+    if (this.#outgoing.size === 0) this.trim();
+  }
+
+  /**
+   * Add a piece of a transfer; the last one ends a message.
+   * @param {number} transfer
+   * @param {Uint8Array} payload
+   * @param {boolean} last
+   */
+  appendPiece(transfer, payload, last) {
+    if (last) this.transfers.delete(transfer);
+    else this.transfers.add(transfer);
+    const { number, messages, position } = this.end;
+    const order = this.#order();
+    const entry = { order, start: position, kind: Kind.PIECE, last, payload, first: false };
+    this.#entries.push(entry);
+    this.end = {
+      number: number + 1,
+      messages: messages + (last ? 1 : 0),
+      position: position + payload.length + OVERHEAD_BYTES,
+    };
     if (this.#outgoing.size === 0) this.trim();
   }
 
@@ -160,6 +190,8 @@ export class Outgoing {
    * @type {Begin | null}
    */
   missed = null;
+  /** Transfers that began before this fragment do not arrive as a whole. */
+  wholeFrom;
   /** Whether it is owed anything at all. */
   owed = false;
   /** The position up to which the recipient lets us go. */
@@ -192,6 +224,7 @@ export class Outgoing {
     this.acked = log.end.number;
     this.sent = log.end.number;
     this.#most = log.end.number;
+    this.wholeFrom = log.end.number;
     this.#log = log;
   }
 
@@ -205,6 +238,7 @@ export class Outgoing {
     this.acked = this.begin.number;
     this.sent = this.begin.number;
     this.#most = this.begin.number;
+    this.wholeFrom = this.begin.number;
     this.limit = this.begin.position + WINDOW_BYTES;
     this.#log.add(this);
   }
@@ -291,6 +325,12 @@ export class Outgoing {
     return this.unacknowledged;
   }
 
+  /** How many transfers that it is owed as a whole have not ended. */
+  get unfinished() {
+    if (!this.owed) return 0;
+    return [...this.#log.transfers].filter((each) => each >= this.wholeFrom).length;
+  }
+
   /**
    * Return whether all before a number of the log has arrived, or is not owed.
    * @param {number} number
@@ -372,9 +412,13 @@ export class Outgoing {
     this.sent = this.acked;
   }
 
-  /** Move to the end of the log; return how many messages are not known to have arrived. */
+  /**
+   * Move to the end of the log; return how many messages are not known to have arrived, or
+   * are transfers that are under way.
+   */
   cutLoose() {
-    const count = this.unacknowledged;
+    const count = this.unacknowledged + this.unfinished;
+    this.wholeFrom = this.#log.end.number;
     this.skip = this.#log.end;
     this.acked = this.#log.end.number;
     this.sent = this.#log.end.number;
@@ -435,8 +479,8 @@ export class Incoming {
       this.#torn = !last;
       return null;
     }
-    if (whole) return { kind, payload, cost };
-    this.#parts.push(payload);
+    if (whole || kind === Kind.PIECE) return { kind, payload, cost };
+    this.#parts.push(payload.slice()); // not the whole datagram
     this.#bytes += payload.length;
     this.#kind = kind;
     if (!last) return null;
@@ -499,7 +543,7 @@ export class Incoming {
   passTo(begin) {
     const ahead = begin.number > this.expected;
     if (ahead) this.#go(begin);
-    this.credit.begin(begin.position);
+    this.credit.begin(Math.min(begin.position, this.credit.position));
     return ahead;
   }
 

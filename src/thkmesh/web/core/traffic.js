@@ -177,9 +177,11 @@ export class Traffic {
         break;
       case "name":
         this.inbox.name(frame, now);
+        this.#tellBroken(out);
         break;
       case "skip": {
         const { channel, lost } = this.inbox.skip(frame, now);
+        this.#tellBroken(out);
         if (lost > 0) out.push({ type: "messages-lost", sender: this.to, channel, count: lost });
         break;
       }
@@ -200,6 +202,13 @@ export class Traffic {
     for (const { kind, payload } of this.receiver.receive(frame, now, known.ordered)) {
       const data = content(kind, payload);
       out.push({ type: "content-arrived", channel: known.name, data, stream, cost: 0, key: null });
+    }
+  }
+
+  /** @param {LinkOutput[]} out */
+  #tellBroken(out) {
+    for (const stream of this.inbox.broken()) {
+      out.push({ type: "transfers-broken", sender: this.to, stream });
     }
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import { InvalidMessage } from "../errors.js";
-import { Credit } from "./credit.js";
+import { Credit, WINDOW_LIMIT_BYTES } from "./credit.js";
 import { MESSAGE_LIMIT_BYTES, OVERHEAD_BYTES } from "./frames.js";
 
 /** @typedef {import("./frames.js").Begin} Begin */
@@ -45,6 +45,7 @@ export class Scattered {
   #messages;
   /** What each fragment behind `expected` has cost. @type {Map<number, number>} */
   #early = new Map();
+  #earlyBytes = 0;
   /** The last fragments behind `expected` of messages that were whole. @type {Set<number>} */
   #done = new Set();
   /** @type {Map<number, Run>} */
@@ -81,7 +82,8 @@ export class Scattered {
       throw new InvalidMessage(`more of stream ${fragment.stream} than was granted`);
     }
     this.#early.set(number, cost);
-    this.#parts.set(number, payload);
+    this.#earlyBytes += cost;
+    this.#parts.set(number, payload.slice()); // not the whole datagram
     this.assembling += cost;
     if (run.start < number) this.#ending.delete(number);
     if (run.end > number + 1) this.#starting.delete(number + 1);
@@ -153,7 +155,9 @@ export class Scattered {
 
   /** Expect what has not come. */
   #advance() {
-    while (this.#early.delete(this.expected)) {
+    while (this.#early.has(this.expected)) {
+      this.#earlyBytes -= this.#early.get(this.expected) ?? 0;
+      this.#early.delete(this.expected);
       if (this.#done.delete(this.expected)) this.#messages += 1;
       this.expected += 1;
     }
@@ -164,7 +168,10 @@ export class Scattered {
    * @returns {import("./frames.js").Want}
    */
   want() {
-    return { number: this.expected, limit: this.credit.grant(this.assembling) };
+    // No more before what is missing has come.
+    const limit = this.#earlyBytes > WINDOW_LIMIT_BYTES
+      ? this.credit.limit : this.credit.grant(this.assembling);
+    return { number: this.expected, limit };
   }
 
   /** Throw away what has come and was not read, parts of messages included. */
@@ -183,7 +190,7 @@ export class Scattered {
   passTo(begin) {
     const ahead = begin.number > this.expected;
     if (ahead) this.#go(begin);
-    this.credit.begin(begin.position);
+    this.credit.begin(Math.min(begin.position, this.credit.position));
     return ahead;
   }
 
@@ -219,6 +226,7 @@ export class Scattered {
       for (let number = run.start; number < run.end; number += 1) this.#drop(number);
     }
     this.#early = early;
+    this.#earlyBytes = behind;
     this.#done = new Set([...this.#done].filter((each) => each >= to.number));
     this.credit.jump(to.position + behind);
     this.expected = to.number;
