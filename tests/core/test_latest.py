@@ -247,6 +247,30 @@ def test_a_limit_counts_from_what_is_expected() -> None:
     assert incoming.want() == Want(4, WINDOW_BYTES)
 
 
+def test_what_was_lost_with_a_connection_takes_no_room_on_the_next() -> None:
+    """Though all of it was superseded, and will never be sent again."""
+    found = log()
+    outgoing = owing(found)
+    for _ in range(5):
+        found.append(TEXT, wrap("k", bytes(60_000)))
+        taken(outgoing)
+    assert not outgoing.sendable
+    outgoing.resume(Want(0, WINDOW_BYTES))
+    assert [each.number for each in taken(outgoing)] == [4]
+    outgoing.acknowledge(Want(5, WINDOW_BYTES))
+    assert not outgoing.waiting
+
+
+def test_a_copy_from_another_path_may_be_more_than_was_granted() -> None:
+    """It was counted once, over that path; so it is passed over, and no error."""
+    incoming = LatestIncoming(Begin(0, 0, 0), Budget(0))
+    for number in range(4):
+        assert incoming.receive(arriving(number, size=60_000)) is not None
+    assert incoming.receive(arriving(4, size=60_000), lossy=True) is None
+    with pytest.raises(InvalidMessage, match="than was granted"):
+        incoming.receive(arriving(4, size=60_000))
+
+
 def test_lanes_know_what_their_channel_promises() -> None:
     """To give nothing up costs nothing: superseded is not lost."""
     channels = Channels()

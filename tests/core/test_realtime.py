@@ -308,6 +308,24 @@ def test_a_report_has_bounds() -> None:
     assert max(report.later, default=report.expected) <= report.expected + REPORT_BITS
 
 
+def test_a_return_does_not_confuse_what_is_in_no_order() -> None:
+    """After it is reported what has come, as before."""
+    receiver = Receiver()
+    got(receiver, *(lossy(number, 0, report=True) for number in range(10)), ordered=False)
+    receiver.close()
+    assert got(receiver, lossy(10, 0, report=True), ordered=False) == [10]
+    assert reported(receiver) == Report(STREAM, 11, ())
+
+
+def test_what_is_given_up_is_no_message_that_came() -> None:
+    """The number of the next one is not had although it was named as the floor."""
+    receiver = Receiver()
+    forward = Lossy(STREAM, 3, 3, FORWARD, b"", report=True)
+    assert got(receiver, lossy(0), forward) == [0]
+    receiver.close()
+    assert got(receiver, lossy(3)) == [3]
+
+
 def test_after_the_end_nothing_waits_and_the_numbers_go_on() -> None:
     """Should the session come back."""
     receiver = Receiver()

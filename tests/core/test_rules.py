@@ -32,11 +32,13 @@ from thkmesh.core.frames import (
     Want,
     parse,
 )
+from thkmesh.core.identity import SessionKey
 from thkmesh.core.realtime import LEAST_TIMEOUT, Limits
 from thkmesh.core.receiving import Inbox
 from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER
 from thkmesh.core.session_events import Accepted, Deliver, Flush, OpenChannel, SendAll, Unsendable
 from thkmesh.core.streams import ACK_DELAY
+from thkmesh.core.traffic import Traffic
 from thkmesh.errors import InvalidMessage, MessageTooLarge
 from thkmesh.events import LinkState
 
@@ -384,3 +386,14 @@ def test_a_flush_waits_for_nothing_that_may_be_lost() -> None:
     [delivered] = [each for each in story.last if isinstance(each, Deliver)]
     assert (delivered.message.data, delivered.source, delivered.cost) == ("hello", key(ADA), 0)
     story.frames(ADA, acked({0: 0}))
+
+
+def test_who_returns_has_missed_nothing_of_what_may_be_lost() -> None:
+    """It is in no log, so there is nothing to skip, and nothing on its way."""
+    channels = Channels()
+    channels.open("x", Delivery.REALTIME, Priority.NORMAL, Limits())
+    traffic = Traffic(SessionKey("a" * 26, "0" * 16), channels, Budget())
+    traffic.outbox.listening(Listen(("x",), 1))
+    traffic.close()
+    traffic.again()
+    assert set(traffic.outbox.flight) == {0, 1}

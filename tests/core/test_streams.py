@@ -371,3 +371,11 @@ def test_a_long_log_is_cut_off_now_and_then() -> None:
             outgoing.acknowledge(want(outgoing.sent))
     assert outgoing.unacknowledged == found.end.messages - 334
     assert found.bytes_from(outgoing.sent) == found.held_bytes
+
+
+def test_a_beginning_that_is_named_again_grants_nothing() -> None:
+    """Whatever position it claims, of what is expected already."""
+    found = Incoming(Begin(0, 0, 0), Budget())
+    before = found.want().limit
+    assert not found.pass_to(Begin(0, 0, 2**40))
+    assert found.want().limit == before

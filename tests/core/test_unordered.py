@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thkmesh.core.credit import WINDOW_BYTES, Budget
+from thkmesh.core.credit import WINDOW_BYTES, WINDOW_LIMIT_BYTES, Budget
 from thkmesh.core.frames import (
     FRAGMENT_BYTES,
     MESSAGE_LIMIT_BYTES,
@@ -122,6 +122,29 @@ def test_no_more_is_taken_than_was_granted() -> None:
 
 
 # --- what does not come -----------------------------------------------------------------
+
+
+def test_who_withholds_a_fragment_is_granted_no_more() -> None:
+    """What came behind it is remembered, whether it was read or not: so that has a bound."""
+    scattered = coming()
+    limit, cost = FAR, 4000 + OVERHEAD_BYTES
+    for number in itertools.count(1):
+        if number * cost > limit:
+            break
+        whole(scattered, part(number, bytes(4000)))
+        scattered.credit.read(cost)
+        limit = scattered.want().limit
+    assert WINDOW_LIMIT_BYTES < limit < 3 * WINDOW_LIMIT_BYTES
+    whole(scattered, part(0))
+    assert scattered.want().limit > limit
+
+
+def test_a_beginning_that_is_named_again_grants_nothing() -> None:
+    """Whatever position it claims, of what is expected already."""
+    scattered = coming()
+    before = scattered.want().limit
+    assert not scattered.pass_to(Begin(0, 0, FAR))
+    assert scattered.want().limit == before
 
 
 def test_what_came_from_behind_a_skip_before_it_counts() -> None:

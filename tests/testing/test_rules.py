@@ -126,6 +126,29 @@ def test_unordered_arrives_once_through_loss_and_broken_connections(seed: int) -
     assert not _increases(arrived), seed
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_goodbye_overtakes_nothing(seed: int) -> None:
+    """Who leaves delivers what was sent in any order, too, over a path that loses."""
+    world = World(seed, delay=0.05, jitter=0.02, loss=0.2, reorder=0.05)
+    arrived: list[int] = []
+
+    async def main() -> None:
+        ada, bob = [await world.join(name, room="r") for name in ("ada", "bob")]
+        here = ada.channel("x", delivery="unordered")
+        reading = asyncio.create_task(_take(bob.channel("x"), arrived))
+        await world.linked(ada, bob)
+        await here.send(0)
+        await here.flush()
+        for number in range(1, 101):
+            await here.send(number)
+        await ada.leave()
+        await asyncio.sleep(5.0)
+        reading.cancel()
+
+    world.run(main())
+    assert sorted(arrived) == list(range(101))
+
+
 def test_unordered_messages_wait_for_no_other() -> None:
     """With one in ten packets lost most arrive at once, where in order most wait."""
     waits: dict[str, float] = {}

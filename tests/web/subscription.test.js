@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { Deflated } from "../../src/thkmesh/web/core/deflate.js";
 import { InvalidMessage } from "../../src/thkmesh/web/errors.js";
 import { BUFFER_BYTES, PASSING, Subscription } from "../../src/thkmesh/web/subscription.js";
 
@@ -55,6 +56,28 @@ test("who waits is given what need not arrive at once", async () => {
   assert.equal((await next).value.data, 7);
   assert.equal(subscription.takeNow(), null);
 });
+
+test("what need not arrive keeps its order while something else is being expanded", async () => {
+  const { promise: expanding, resolve: expand } = withResolvers();
+  const subscription = new Subscription(room, { ...ledger, expanded: () => expanding });
+  const said = (data) => ({ type: "message", peer: PEER, data, direct: false, channel: "x" });
+  for (const number of [1, 2]) subscription.putPassing(said(number));
+  const large = said(new Deflated(0, new Uint8Array()));
+  subscription.put(large);
+  assert.equal(subscription.takeNow().data, 1);
+  const next = subscription.next();
+  subscription.putPassing(said(3));
+  expand(said("expanded"));
+  const taken = [(await next).value.data];
+  for (let number = 0; number < 2; number += 1) taken.push((await subscription.next()).value.data);
+  assert.deepEqual(taken, ["expanded", 2, 3]);
+});
+
+function withResolvers() {
+  const found = {};
+  found.promise = new Promise((resolve) => { found.resolve = resolve; });
+  return found;
+}
 
 test("reading what waits takes no longer for each the more there is", () => {
   const subscription = new Subscription(room, ledger);
