@@ -199,7 +199,7 @@ def test_what_is_queued_before_the_link_is_up_arrives() -> None:
     world.connect()
     assert world.high.heard == [0, 1, 2]
     assert world.low.link.waiting_bytes == 0
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 @pytest.mark.parametrize(

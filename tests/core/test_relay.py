@@ -80,7 +80,7 @@ def test_it_is_asked_for_after_a_second_without_a_direct_path() -> None:
     assert world.low.link.path is RELAY
     assert world.low.link.state is LinkState.CONNECTING
     world.run(1.0)
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 def test_a_quick_direct_path_needs_no_relay() -> None:
@@ -135,7 +135,7 @@ def test_each_datagram_may_be_lost_whatever_the_channels(lost: int) -> None:
     assert world.low.heard == [*first, "wanted"]
     assert world.high.heard == first
     for end in (world.low, world.high):
-        assert end.link.unacknowledged == {}
+        assert end.link.undelivered == {}
         assert [*end.said(Misbehaved), *end.said(MessagesLost)] == []
 
 
@@ -185,7 +185,7 @@ def test_who_does_not_read_stops_its_sender_here_too(lost: bool) -> None:
     world.relay_loses = lambda _: False
     world.run(2 * KEEPALIVE)
     assert world.high.heard == said
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 @pytest.mark.parametrize("lost", range(8))
@@ -209,7 +209,7 @@ def test_who_was_given_up_and_returns_learns_here_what_it_missed(lost: int) -> N
     world.run(30.0)
     assert world.high.heard == ["had", "news"]
     assert world.high.said(MessagesLost) == [MessagesLost(LOW, "", 1)]
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -262,7 +262,7 @@ def test_whatever_the_paths_do_all_arrives_in_order_or_is_told_of(seed: int) -> 
             assert came == [text for text in ours if text in came]
             lost = sum(each.count for each in end.said(MessagesLost) if each.channel == channel)
             assert len(came) + lost == len(ours)
-        assert end.link.unacknowledged == {}
+        assert end.link.undelivered == {}
         assert end.said(Misbehaved) == []
 
 
@@ -282,7 +282,7 @@ def test_each_datagram_may_be_lost(lost: int) -> None:
     world.run(10.0)
     for end in (world.low, world.high):
         assert end.heard == [*said, "more", "and more"]
-        assert end.link.unacknowledged == {}
+        assert end.link.undelivered == {}
         assert end.said(Misbehaved) == []
 
 
@@ -414,7 +414,7 @@ def test_who_has_a_direct_path_answers_and_goes_on_over_that() -> None:
     world.send(world.low, "by relay")
     world.run(1.0)
     assert world.high.heard == ["by relay"]
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
     assert "Fragment" not in kinds(world.high)
     world.run(60.0)
     assert world.low.said(Misbehaved) == world.high.said(Misbehaved) == []
@@ -435,7 +435,7 @@ def test_an_answer_that_must_wait_is_waited_for() -> None:
     assert deadline is not None
     assert deadline > world.now
     world.run(15.0)
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 def test_a_silent_connection_that_is_heard_again_misses_nothing() -> None:
@@ -556,7 +556,7 @@ def test_who_leaves_says_what_it_has() -> None:
     world.tell(world.low, Depart())
     assert kinds(world.low)[-2:] == ["Ack", "Bye"]
     assert world.high.said(SaidGoodbye) == [SaidGoodbye(LOW)]
-    assert world.high.link.unacknowledged == {}
+    assert world.high.link.undelivered == {}
 
 
 def test_who_leaves_does_not_mind_a_failing_connection_while_it_is_relayed() -> None:
@@ -607,7 +607,7 @@ def test_what_is_lost_comes_again_while_another_channel_goes_on(*, cut_loose: bo
         assert world.high.said(MessagesLost) == [MessagesLost(LOW, "x", 1)]
     else:
         assert world.high.heard[:12].count("lost") == 1
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
 
 
 class Far:

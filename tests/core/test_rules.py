@@ -84,7 +84,7 @@ def test_what_may_be_lost_goes_at_once_over_the_lossy_channel() -> None:
         ("one", 3, 0),
     ]
     assert used(world.low, before) == [REALTIME] * 2
-    assert world.low.link.unacknowledged == {}
+    assert world.low.link.undelivered == {}
     assert world.low.link.waiting_bytes == 0
     lane = world.low.link.lane(world.low.channels["x"])
     assert lane.reached(0, 0)

@@ -56,7 +56,7 @@ class Rule(IntEnum):
 RULES: Final = frozenset(Rule)
 """Those that we know."""
 
-_RULES: Final = {
+_RULE_OF: Final = {
     Delivery.RELIABLE: Rule.RELIABLE,
     Delivery.UNORDERED: Rule.UNORDERED,
     Delivery.LATEST: Rule.LATEST,
@@ -98,7 +98,7 @@ class Channel:
         """What its receivers must know."""
         if self.limits is not None:
             return Rule.LOSSY if self.limits.ordered else Rule.LOSSY_UNORDERED
-        return _RULES[self.delivery]
+        return _RULE_OF[self.delivery]
 
 
 def log_of(delivery: Delivery, order: Iterator[int]) -> Log | CompactedLog:

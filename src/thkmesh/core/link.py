@@ -296,11 +296,6 @@ class Link:
         return self._meter.quality
 
     @property
-    def unacknowledged(self) -> dict[str, int]:
-        """How many messages are not known to have arrived, by channel; none is left out."""
-        return self._outbox.unacknowledged
-
-    @property
     def undelivered(self) -> dict[str, int]:
         """How many messages do not arrive if nothing more does, by channel; none is left out."""
         return self._outbox.undelivered

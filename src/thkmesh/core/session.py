@@ -588,7 +588,7 @@ class Session:
         channel = self._channels[each.channel]
         log = channel.log if each.to is None else self._links[each.to].lane(channel).log
         if isinstance(each, SendPiece):
-            if channel.delivery is not Delivery.RELIABLE or isinstance(log, CompactedLog):
+            if channel.delivery is not Delivery.RELIABLE:
                 return InvalidArgument("streams need a channel that is reliable")
             return self._transfers.refusal(each.transfer, *self._place(each))
         if channel.limits is not None and len(each.payload) > LOSSY_LIMIT_BYTES:
