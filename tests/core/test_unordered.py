@@ -127,7 +127,7 @@ def test_no_more_is_taken_than_was_granted() -> None:
 def test_who_withholds_a_fragment_is_granted_no_more() -> None:
     """What came behind it is remembered, whether it was read or not: so that has a bound."""
     scattered = coming()
-    limit, cost = FAR, 4000 + OVERHEAD_BYTES
+    limit, cost, number = FAR, 4000 + OVERHEAD_BYTES, 0
     for number in range(1, 3 * WINDOW_LIMIT_BYTES // cost):
         if number * cost > limit:
             break
