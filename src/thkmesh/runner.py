@@ -138,7 +138,7 @@ class LinkView:
         waiting_bytes: queued here, not yet with the engine.
         path: what carries messages now, None where nothing does; the relay only while
             there is no direct one.
-        quality: how good it is; None while it is not connected, and until the first
+        quality: how good that path is; None where there is none, and until the first
             round trip is known.
         dropped: how many messages of channels that may lose were not sent to the peer, as
             too much was queued, or nothing led to it.

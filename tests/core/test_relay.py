@@ -16,6 +16,7 @@ from thkmesh.core.link_events import (
     CutLoose,
     Depart,
     FromEngine,
+    Graded,
     Lagged,
     MessagesLost,
     Misbehaved,
@@ -28,9 +29,17 @@ from thkmesh.core.link_events import (
     SaidGoodbye,
 )
 from thkmesh.core.machine import Slept, Tick
-from thkmesh.core.relay import KEEPALIVE, RELAY_AFTER, TIMEOUT, TIMEOUT_MOST, TRIES, WINDOW_BYTES
+from thkmesh.core.relay import (
+    KEEPALIVE,
+    PING_INTERVAL,
+    RELAY_AFTER,
+    TIMEOUT,
+    TIMEOUT_MOST,
+    TRIES,
+    WINDOW_BYTES,
+)
 from thkmesh.core.streams import ACK_DELAY
-from thkmesh.events import LinkState, Path
+from thkmesh.events import Grade, LinkState, Path
 
 RELAY, DIRECT = Path.RELAY, Path.DIRECT
 START = Want(0, 0)
@@ -343,10 +352,49 @@ def test_who_does_not_answer_is_asked_less_often_and_is_not_there() -> None:
 def test_an_idle_relay_is_kept_alive() -> None:
     """Now and then each asks, and is answered."""
     world = cut_off().run(2.0)
-    said = len(world.low.relayed)
+    said = len(kinds(world.low))
     world.run(10 * KEEPALIVE)
-    assert 10 <= len(world.low.relayed) - said <= 45
+    asked = [kind for kind in kinds(world.low)[said:] if kind not in {"Ping", "Pong"}]
+    assert 10 <= len(asked) <= 45
     assert paths(world.low) == [RELAY]
+
+
+def test_its_quality_is_measured() -> None:
+    """Pings go through the server, too; the direct way, once there is one, is another matter."""
+    world = cut_off().run(RELAY_AFTER + 0.5)
+    assert world.low.link.quality is not None
+    assert [each.quality.grade for each in world.low.said(Graded)] == [Grade.EXCELLENT]
+    assert world.low.link.quality.path is None
+    world.relay_loses = lambda sent: b"ping" in sent
+    world.run(4 * PING_INTERVAL)
+    assert world.low.link.quality.loss > 0.05
+    world.engine = True
+    world.run(13.0)
+    assert paths(world.low) == [RELAY, DIRECT]
+    assert world.low.link.quality.loss == 0.0
+    world.tell(world.low, Relayed(frames.datagram(frames.Pong(1))))
+    assert world.low.link.quality.loss == 0.0
+
+
+def test_without_it_there_is_no_quality() -> None:
+    """It ends with the path."""
+    world = cut_off().run(RELAY_AFTER + 0.5)
+    world.tell(world.low, Offline())
+    assert world.low.link.quality is None
+
+
+def test_nobody_makes_us_spend_all_on_answers() -> None:
+    """One a second, and none while something waits."""
+    world = cut_off().run(2.0)
+    said = kinds(world.low).count("Pong")
+    for n in range(100):
+        world.tell(world.low, Relayed(frames.datagram(frames.Ping(n))))
+    assert kinds(world.low).count("Pong") <= said + 1
+    world.low.allowance.spend(1e12, world.now)
+    world.run(2 * PING_INTERVAL)
+    pings = kinds(world.low).count("Ping")
+    world.run(2 * PING_INTERVAL)
+    assert kinds(world.low).count("Ping") == pings
 
 
 def test_a_slow_answer_makes_patient() -> None:
@@ -501,11 +549,11 @@ def test_nonsense_is_refused_and_ends_nothing(datagram: bytes) -> None:
 
 
 def test_what_makes_no_sense_without_its_beginning_is_ignored() -> None:
-    """The frame that explained it was lost, and comes again; a ping has no meaning here."""
+    """The frame that explained it was lost, and comes again; a signal has no meaning here."""
     world = cut_off()
     skip = frames.Skip(BROADCAST, Begin(3, 3, 300))
     fragment = frames.Fragment(BROADCAST, 0, kind=Kind.TEXT, last=True, payload=b"early")
-    world.tell(world.low, Relayed(frames.datagram(skip, fragment, frames.Ping(1), frames.Pong(1))))
+    world.tell(world.low, Relayed(frames.datagram(skip, fragment, frames.Signal(1, 0, "{}"))))
     assert world.low.said(Misbehaved) == []
     assert world.low.heard == []
     world.run(1.0)
@@ -580,10 +628,10 @@ def test_our_sleep_is_no_time_out() -> None:
     world.run(2.0)
     world.relay_loses = lambda _: True
     world.send(world.low, "x")
-    said = len(world.low.relayed)
+    said = kinds(world.low)
     world.now += 100.0
     world.tell(world.low, Slept(100.0))
-    assert len(world.low.relayed) == said
+    assert kinds(world.low) == [*said, "Ping"]
 
 
 @pytest.mark.parametrize("cut_loose", [False, True])

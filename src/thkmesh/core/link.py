@@ -292,7 +292,7 @@ class Link:
 
     @property
     def quality(self) -> Quality | None:
-        """Return how good it is; None while it is not connected, or nothing is known."""
+        """Return how good the path is; None where there is none, or nothing is known."""
         return self._meter.quality
 
     @property
@@ -463,7 +463,7 @@ class Link:
         ping = self._heartbeat.ping(now)
         if ping is not None:
             self._say(frames.Ping(ping), out)
-            if self._meter.pinged(ping, self._counts, now):
+            if self._open and self._meter.pinged(ping, self._counts, now):
                 out.append(AskStats(self.to, self._number))
             self._tell_quality(out)
         due = self._inbox.ack_due
@@ -668,7 +668,8 @@ class Link:
         self._open = self._silent = self._revived = False
         self._mending = _Mending.NOTHING
         self._heartbeat.stop()
-        self._meter.stop()
+        if not self._by_relay:
+            self._meter.stop()
         if self.state is LinkState.CONNECTED:
             self._move(LinkState.RECONNECTING, out)
 
@@ -760,6 +761,7 @@ class Link:
         if not self._relay.usable:
             return
         self._heard_at = now
+        self._received_bytes += len(data)
         try:
             for frame in frames.parse(data):
                 self._relayed_frame(frame, now, out)
@@ -775,7 +777,14 @@ class Link:
                 self._relay.resumed(frame, now)
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
-            case frames.Ping() | frames.Pong() | frames.Signal():
+            case frames.Ping(n=n):
+                if self._relay.pongs(now):
+                    self._say_relayed(frames.Pong(n), out)
+            case frames.Pong(n=n):
+                if self._by_relay:
+                    self._meter.answered(n, now)
+                    self._tell_quality(out)
+            case frames.Signal():
                 pass
             case frames.Lossy() | frames.Report():
                 self._traffic.heard(frame, now, out)
@@ -793,6 +802,15 @@ class Link:
         if self._by_relay != (path is Path.RELAY):
             self._by_relay = not self._by_relay
             out.append(Rerouted(self.to, path))
+            if self._by_relay:
+                self._meter.start(now, self._counts)
+            elif not self._open:
+                self._meter.stop()
+        n = self._relay.ping(now)
+        if n is not None:
+            self._say_relayed(frames.Ping(n), out)
+            self._meter.pinged(n, self._counts, now)
+            self._tell_quality(out)
         if self._leaving and self._by_relay and not self._outbox.unacknowledged:
             # Not before: it could overtake what is to be sent again.
             # In one datagram: who hears us leave must know what we have.
@@ -800,6 +818,9 @@ class Link:
             said = frames.datagram(*([ack] if ack else []), frames.Bye())
             out.append(SendRelayed(self.to, said))
             self._close(out, drain=0.0)
+
+    def _say_relayed(self, frame: frames.Frame, out: list[LinkOutput]) -> None:
+        out.append(SendRelayed(self.to, frames.datagram(frame)))
 
     def _say(self, frame: frames.Frame, out: list[LinkOutput]) -> None:
         """Send a small frame past what is queued; it cannot wait."""
@@ -819,6 +840,8 @@ class Link:
     ) -> None:
         """Go on with what the engine holds; if that is much, it will say when it is little."""
         if isinstance(measured, StatsArrived):
+            if not self._open:
+                return  # It is the relay that is measured, if anything.
             self._meter.reported(measured.stats, now)
             self._outbox.window.crossed(measured.stats.rtt)
             self._tell_quality(out)

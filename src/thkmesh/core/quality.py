@@ -315,17 +315,17 @@ class Meter:
     """Measures one link.
 
     Attributes:
-        quality: how good it is; None while it is not connected, or nothing is known.
+        quality: how good it is; None while nothing carries messages, or nothing is known.
     """
 
     def __init__(self) -> None:
         """Begin stopped."""
-        self.quality: Quality | None = None
         self._running = False
-        self._told: Quality | None = None
         self._reset(0.0, Counts())
 
     def _reset(self, now: float, counts: Counts) -> None:
+        self.quality: Quality | None = None
+        self._told: Quality | None = None
         self._trips = RoundTrips()
         self._rates = _Rates(now, counts)
         self._checks = _Checks()
@@ -337,7 +337,7 @@ class Meter:
         self._slept = False
 
     def start(self, now: float, counts: Counts) -> None:
-        """Begin anew, with a connection that has just opened; the engine is to be asked."""
+        """Begin anew, with a path that has just opened; of a direct one ask the engine."""
         self._running = True
         self._reset(now, counts)
 

@@ -23,6 +23,9 @@ of fragments, names, skips and acknowledgements by the sender's time-out; of a g
 of the news that we listen to another channel, after ``KEEPALIVE`` at the latest.
 
 Who still has a direct path answers, but sends nothing of its own here.
+
+While in use it is pinged, as far as the allowance has something to spare, for its quality
+alone: what is lost here is no sign of an end.
 """
 
 from collections.abc import Iterable
@@ -36,6 +39,7 @@ from thkmesh.core.traffic import Traffic
 __all__ = [
     "KEEPALIVE",
     "OVERHEAD_BYTES",
+    "PING_INTERVAL",
     "RELAY_AFTER",
     "TIMEOUT",
     "TIMEOUT_MOST",
@@ -66,6 +70,15 @@ TRIES: Final = 3
 
 KEEPALIVE: Final = 10.0
 """Seconds after which it is asked whether it is still there."""
+
+PING_INTERVAL: Final = 5.0
+"""Seconds between two pings."""
+
+PING_BYTES: Final = 32
+"""What a ping or its answer takes."""
+
+PONG_INTERVAL: Final = 1.0
+"""Seconds between two answers, at least: each costs us what we may send."""
 
 
 class Relay:
@@ -102,6 +115,8 @@ class Relay:
         self._asking = False  # That is for want of an answer, not of anything to say.
         self._blocked = False  # There is something to say, and it is not our turn.
         self._answer_at = 0.0
+        self._ping_at = self._pong_at = 0.0
+        self._pings = 0
 
     @property
     def deadline(self) -> float | None:
@@ -115,6 +130,8 @@ class Relay:
             times.append(self._inbox.ack_due)
         if self._since is not None and not self.open:
             times.append(self._since + RELAY_AFTER)
+        if self.open and self.answered:
+            times.append(self._ping_at)
         return min((time for time in times if time is not None), default=None)
 
     def slept(self, duration: float) -> None:
@@ -198,9 +215,29 @@ class Relay:
 
     def spares(self, size: int, now: float) -> bool:
         """Tell whether there is something left for what need not arrive; if so, that is taken."""
-        if not (self.open and self.answered) or self._allowance.first is not None:
+        return self.open and self.answered and self._affords(size, now)
+
+    def _affords(self, size: int, now: float) -> bool:
+        if self._allowance.first is not None:
             return False
         return self._allowance.take(size + OVERHEAD_BYTES, now)
+
+    def ping(self, now: float) -> int | None:
+        """Return the number of a ping if it is time for one and there is room for it."""
+        if not (self.open and self.answered) or now < self._ping_at:
+            return None
+        self._ping_at = now + PING_INTERVAL
+        if not self._affords(PING_BYTES, now):
+            return None
+        self._pings += 1
+        return self._pings
+
+    def pongs(self, now: float) -> bool:
+        """Tell whether to answer a ping; if so, what that costs is taken."""
+        if now < self._pong_at or not self._affords(PING_BYTES, now):
+            return False
+        self._pong_at = now + PONG_INTERVAL
+        return True
 
     def resume_again(self) -> None:
         """Say anew what we want to hear."""

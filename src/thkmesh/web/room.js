@@ -46,8 +46,8 @@ import { Turns } from "./turns.js";
  * @property {number} waitingBytes queued here, not yet with the browser's WebRTC
  * @property {import("./events.js").Path | null} path what carries messages now, null where
  *   nothing does; the relay only while there is no direct one
- * @property {import("./events.js").Quality | null} quality how good it is; null while it is
- *   not connected, and until the first round trip is known
+ * @property {import("./events.js").Quality | null} quality how good that path is; null
+ *   where there is none, and until the first round trip is known
  * @property {number} dropped how many messages of channels that may lose were not sent to the
  *   peer, as too much was queued, or nothing led to it
  */

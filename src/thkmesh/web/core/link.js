@@ -255,7 +255,7 @@ export class Link {
     return this.#traffic.sender.dropped;
   }
 
-  /** How good it is; null while it is not connected, or nothing is known. */
+  /** How good the path is; null while there is none, or nothing is known. */
   get quality() {
     return this.#meter.quality;
   }
@@ -346,7 +346,8 @@ export class Link {
         if (event.number === this.#number) this.#measured(event, now, out);
         break;
       case "stats-arrived":
-        if (event.number === this.#number) {
+        // While nothing is open it is the relay that is measured, if anything.
+        if (event.number === this.#number && this.#open) {
           this.#meter.reported(event.stats, now);
           this.#outbox.window.crossed(event.stats.rtt);
           this.#tellQuality(out);
@@ -471,7 +472,7 @@ export class Link {
     const n = this.#heartbeat.ping(now);
     if (n !== null) {
       this.#say({ type: "ping", n }, out);
-      if (this.#meter.pinged(n, this.#counts, now)) this.#askStats(out);
+      if (this.#open && this.#meter.pinged(n, this.#counts, now)) this.#askStats(out);
       this.#tellQuality(out);
     }
     const { ackDue } = this.#inbox;
@@ -791,7 +792,7 @@ export class Link {
     this.#revived = false;
     this.#mending = "nothing";
     this.#heartbeat.stop();
-    this.#meter.stop();
+    if (!this.#byRelay) this.#meter.stop();
     if (this.state === "connected") this.#move("reconnecting", out);
   }
 
@@ -940,6 +941,7 @@ export class Link {
   #relayed(data, now, out) {
     if (!this.#relay.usable) return;
     this.#heardAt = now;
+    this.#receivedBytes += data.length;
     try {
       for (const frame of parse(data)) this.#relayedFrame(frame, now, out);
     } catch (error) {
@@ -966,7 +968,14 @@ export class Link {
         out.push({ type: "said-goodbye", sender: this.to });
         break;
       case "ping":
+        if (this.#relay.pongs(now)) this.#sayRelayed({ type: "pong", n: frame.n }, out);
+        break;
       case "pong":
+        if (this.#byRelay) {
+          this.#meter.answered(frame.n, now);
+          this.#tellQuality(out);
+        }
+        break;
       case "signal":
         break;
       case "lossy":
@@ -995,6 +1004,14 @@ export class Link {
     if (this.#byRelay !== (path === "relay")) {
       this.#byRelay = !this.#byRelay;
       out.push({ type: "rerouted", to: this.to, path });
+      if (this.#byRelay) this.#meter.start(now, this.#counts);
+      else if (!this.#open) this.#meter.stop();
+    }
+    const n = this.#relay.ping(now);
+    if (n !== null) {
+      this.#sayRelayed({ type: "ping", n }, out);
+      this.#meter.pinged(n, this.#counts, now);
+      this.#tellQuality(out);
     }
     if (this.#leaving && this.#byRelay && this.#outbox.unacknowledged.size === 0) {
       // Not before: it could overtake what is to be sent again.
@@ -1005,6 +1022,14 @@ export class Link {
       out.push({ type: "send-relayed", to: this.to, datagram: datagram(...said) });
       this.#close(out, 0);
     }
+  }
+
+  /**
+   * @param {import("./frames.js").Frame} frame
+   * @param {LinkOutput[]} out
+   */
+  #sayRelayed(frame, out) {
+    out.push({ type: "send-relayed", to: this.to, datagram: datagram(frame) });
   }
 
   /**

@@ -298,7 +298,7 @@ class Checks {
 
 /** Measures one link. */
 export class Meter {
-  /** How good it is; null while it is not connected, or nothing is known. */
+  /** How good it is; null while nothing carries messages, or nothing is known. */
   /** @type {Quality | null} */
   quality = null;
   #running = false;
@@ -323,6 +323,8 @@ export class Meter {
    */
   start(now, counts) {
     this.#running = true;
+    this.quality = null;
+    this.#told = null;
     this.#trips = new RoundTrips();
     this.#rates = new Rates(now, counts);
     this.#checks = new Checks();

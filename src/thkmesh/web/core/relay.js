@@ -22,6 +22,13 @@ export const TRIES = 3;
 /** Seconds after which it is asked whether it is still there. */
 export const KEEPALIVE = 10.0;
 
+/** Seconds between two pings, which measure its quality. */
+export const PING_INTERVAL = 5.0;
+/** What a ping or its answer takes. */
+const PING_BYTES = 32;
+/** Seconds between two answers, at least: each costs us what we may send. */
+const PONG_INTERVAL = 1.0;
+
 /** One link's path through the server. */
 export class Relay {
   /** The server passes frames on, the other session is listed, keys are agreed. */
@@ -58,6 +65,9 @@ export class Relay {
   /** There is something to say, and it is not our turn. */
   #blocked = false;
   #answerAt = 0;
+  #pingAt = 0;
+  #pongAt = 0;
+  #pings = 0;
 
   /**
    * Begin closed.
@@ -82,6 +92,7 @@ export class Relay {
       times.push(this.#inbox.ackDue);
     }
     if (this.#since !== null && !this.open) times.push(this.#since + RELAY_AFTER);
+    if (this.open && this.answered) times.push(this.#pingAt);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -193,8 +204,38 @@ export class Relay {
    * @param {number} now
    */
   spares(size, now) {
-    if (!this.open || !this.answered || this.#allowance.first !== null) return false;
+    return this.open && this.answered && this.#affords(size, now);
+  }
+
+  /**
+   * @param {number} size bytes
+   * @param {number} now
+   */
+  #affords(size, now) {
+    if (this.#allowance.first !== null) return false;
     return this.#allowance.take(size + OVERHEAD_BYTES, now);
+  }
+
+  /**
+   * Return the number of a ping if it is time for one and there is room for it.
+   * @param {number} now seconds
+   */
+  ping(now) {
+    if (!this.open || !this.answered || now < this.#pingAt) return null;
+    this.#pingAt = now + PING_INTERVAL;
+    if (!this.#affords(PING_BYTES, now)) return null;
+    this.#pings += 1;
+    return this.#pings;
+  }
+
+  /**
+   * Return whether to answer a ping; if so, what that costs is taken.
+   * @param {number} now seconds
+   */
+  pongs(now) {
+    if (now < this.#pongAt || !this.#affords(PING_BYTES, now)) return false;
+    this.#pongAt = now + PONG_INTERVAL;
+    return true;
   }
 
   /** Say anew what we want to hear. */
