@@ -5,7 +5,8 @@ import { test } from "node:test";
 
 import * as errors from "../../../src/thkmesh/web/errors.js";
 import {
-  attendance, connection, departure, explain, obstacle, pathFacts, suspicion, typists, unsent,
+  attendance, connection, departure, explain, obstacle, pathFacts, suspicion, throughServer,
+  typists, unsent,
 } from "../../../src/thkmesh/web/page/words.js";
 
 const peer = { id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} };
@@ -78,4 +79,6 @@ test("who types, who is here and how the ways are is told in short", () => {
   assert.equal(connection(quality), "good, 12 ms");
   assert.equal(connection({ ...quality, rtt: 0 }), "good, < 1 ms");
   assert.equal(connection(null), "connected");
+  assert.equal(throughServer(quality), "relayed by the server, 12 ms");
+  assert.equal(throughServer(null), "relayed by the server");
 });

@@ -5,7 +5,7 @@
 
 import { displayed } from "../chat.js";
 import { h, setText } from "./dom.js";
-import { connection, pathFacts } from "./words.js";
+import { connection, pathFacts, throughServer } from "./words.js";
 
 /** @typedef {import("../chat.js").Chat} Chat */
 /** @typedef {import("../events.js").Peer} Peer */
@@ -115,7 +115,7 @@ class Row {
 
   /** @param {import("../room.js").LinkView} link */
   #showQuality({ state, quality, polite }) {
-    const otherwise = this.#relayed ? "relayed by the server" : state;
+    const otherwise = this.#relayed ? throughServer(quality) : state;
     setText(this.#state, state === "connected" ? connection(quality) : otherwise);
     this.element.dataset.grade = quality?.grade ?? "";
     const facts = [...pathFacts(quality), polite ? "polite" : "impolite"];

@@ -125,9 +125,21 @@ export function departure(reason) {
  */
 export function connection(quality) {
   if (quality === null) return "connected";
-  const { grade, rtt } = quality;
-  const milliseconds = rtt < 0.001 ? "< 1" : Math.round(rtt * 1000);
-  return `${grade}, ${milliseconds} ms`;
+  return `${quality.grade}, ${milliseconds(quality)}`;
+}
+
+/**
+ * Return how it goes to a peer that is reached through the server.
+ * @param {Quality | null} quality
+ */
+export function throughServer(quality) {
+  const way = "relayed by the server";
+  return quality === null ? way : `${way}, ${milliseconds(quality)}`;
+}
+
+/** @param {Quality} quality */
+function milliseconds({ rtt }) {
+  return `${rtt < 0.001 ? "< 1" : Math.round(rtt * 1000)} ms`;
 }
 
 /**
