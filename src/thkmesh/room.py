@@ -127,6 +127,7 @@ class Room:
         )
         self._interruptible = loop is None and _interruptible()
         self._streak = 0
+        self._bursting = False  # The next turns of the loop see to what has gathered.
         self._runner: Runner | None = None
         self._tokens = itertools.count(1)
         self._sending: dict[int, asyncio.Future[None]] = {}
@@ -390,8 +391,18 @@ class Room:
         # A value may be refused, which must be known at once.
         gathers = to is None and self._rules[channel][0] is not Delivery.LATEST
         if gathers and self._runner.gather(kind, payload, channel):
+            if not self._bursting:
+                self._bursting = True
+                self._loop.call_soon(self._end_burst)
             return True
         return self._runner.send(to, kind, payload, channel)
+
+    def _end_burst(self) -> None:
+        assert self._runner is not None, "it has gathered something"
+        if self._runner.end_burst():
+            self._bursting = False
+        else:
+            self._loop.call_soon(self._end_burst)
 
     def send_here(self, to: SessionKey | None, kind: int, payload: bytes, channel: str) -> bool:
         """Send what was prepared on this thread, without a hop to the session's.

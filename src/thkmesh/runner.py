@@ -7,9 +7,7 @@ code of the application: what the application should know goes to its ``Face``.
 import asyncio
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -45,7 +43,6 @@ from thkmesh.core.link_events import (
     TransmitSignal,
 )
 from thkmesh.core.retry import SETTLE_TIMEOUT
-from thkmesh.core.sending import BATCH_BYTES
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
@@ -68,6 +65,7 @@ from thkmesh.core.window import SendWindow
 from thkmesh.driver import Driver
 from thkmesh.errors import EngineError, MeshError
 from thkmesh.events import Event, LinkState, Path, PeerJoined, PeerLeft, Quality
+from thkmesh.gathering import Gathering
 from thkmesh.peer import Peer
 from thkmesh.signaling.client import SignalingClient, SignalingSettings
 from thkmesh.signaling.transport import Transport
@@ -77,17 +75,8 @@ __all__ = ["ConnectionSettings", "Face", "LinkView", "Runner"]
 DRAIN_FIRST = 1.0
 """Seconds that connections have to drain before the server is told that we left."""
 
-_BURST: Final = 50e-6
-"""Seconds: what is sent sooner than this after another message is not the last, probably."""
-
 _PATIENCE: Final = 0.0005
 """Seconds that a message waits for the session, rather than take the way of a hop to it."""
-
-_GATHER_BYTES: Final = 4 * BATCH_BYTES
-"""No more than this gathers."""
-
-_ENTRY_BYTES: Final = 8
-"""What a message takes in a datagram beside its payload, about."""
 
 _NOW: Final = 0
 """The token of a message that is accepted at once or not at all."""
@@ -227,16 +216,10 @@ class Runner:
             ahead=_ahead,
             settled=face.settled,
         )
-        self._loop = asyncio.get_running_loop()
-        self._context = copy_context()
         self._home = threading.get_ident()
         # What became of the message that is being sent right now.
         self._verdict: MeshError | bool = False
-        self._handed_at = float("-inf")
-        # What has been gathered, and whether the loop has been asked to see to it.
-        self._gathered: deque[tuple[str, int, bytes]] = deque()
-        self._gathered_bytes = 0
-        self._pushing = False
+        self._gathering = Gathering(asyncio.get_running_loop(), self._release)
         self._client = SignalingClient(signaling, transport, self._feed)
         self._connections: dict[tuple[SessionKey, int], Connection] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -280,7 +263,7 @@ class Runner:
             if verdict is False:
                 self._driver.feed(Cancel(_NOW))
                 return False
-            self._handed_at = self._loop.time()
+            self._gathering.sent()
         finally:
             self._lock.release()
         if verdict is not True:
@@ -290,34 +273,38 @@ class Runner:
     def gather(self, kind: int, payload: bytes, channel: str) -> bool:
         """Send a message to everybody together with others, if it comes right behind one.
 
-        The first of a burst goes to the engine at once. What follows gathers, in the
-        order in which it comes, until it fills a datagram or the loop gets to it. For
-        the thread of the application's loop only, which does without the lock.
+        See ``Gathering``. For the thread of the application's loop only, which does without
+        the lock, and has to call ``end_burst`` in its next turns until that returns True.
 
         Returns:
             False if it is no part of a burst, or too much is waiting already.
         """
-        if len(payload) >= BATCH_BYTES or self._gathered_bytes > _GATHER_BYTES:
-            return False
-        if not self._pushing and self._loop.time() - self._handed_at > _BURST:
+        gathering = self._gathering
+        if not gathering.takes(payload):
             return False
         if not self._session.accepting or not self._session.room_for(channel, None):
             return False
-        self._gathered.append((channel, kind, payload))
-        self._gathered_bytes += len(payload) + _ENTRY_BYTES
-        if not self._pushing:
-            self._pushing = True
-            try:
-                self._loop.call_soon_threadsafe(self._push, context=self._context)
-            except RuntimeError:  # the loop has closed meanwhile
-                return False
-        if self._gathered_bytes >= BATCH_BYTES and self._lock.acquire(timeout=_PATIENCE):
-            try:
-                if self._enterable():
-                    self._let_gathered()
-            finally:
-                self._lock.release()
+        gathering.add((channel, kind, payload))
+        if gathering.full:
+            self._release_here()
         return True
+
+    def end_burst(self) -> bool:
+        """Send what has gathered if the last turn added nothing; tell whether that is so."""
+        if self._gathering.grows():
+            return False
+        self._release_here()
+        return True
+
+    def _release_here(self) -> None:
+        """Send what has gathered on this thread, if that may be; else it will be seen to."""
+        if not self._lock.acquire(timeout=_PATIENCE):
+            return
+        try:
+            if self._enterable():
+                self._let_gathered()
+        finally:
+            self._lock.release()
 
     def _enterable(self) -> bool:
         """Tell whether this thread may enter the session; its caller holds the lock."""
@@ -325,22 +312,16 @@ class Runner:
             return False
         return self._engine.capabilities.send_anywhere or threading.get_ident() == self._home
 
-    def _push(self) -> None:
+    def _release(self) -> None:
         with self._lock:
-            # Disarmed first: what is gathered from now on arms again, at worst for nothing.
-            self._pushing = False
             self._let_gathered()
 
     def _let_gathered(self) -> None:
         """Hand on what has gathered; it goes before anything else."""
-        # First: who gathers meanwhile counts too much, at worst, until the next time.
-        self._gathered_bytes = 0
-        count = len(self._gathered)
-        if not count:
-            return
-        messages = tuple([self._gathered.popleft() for _ in range(count)])
-        self._driver.feed(SendAll(messages))
-        self._handed_at = self._loop.time()
+        messages = self._gathering.take()
+        if messages:
+            self._driver.feed(SendAll(messages))
+            self._gathering.sent()
 
     async def leave(self, patience: float) -> None:
         """Say goodbye and wait until everything is closed."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -209,6 +210,31 @@ async def test_a_blocked_loop_holds_nothing_back(url: str, room: str) -> None:
             await ada.send(number)
         assert arrived.wait(PATIENCE), "blocking the loop, as nobody should"
         reading.join()
+
+
+async def test_a_burst_goes_though_its_program_computes(two: tuple[Room, Room]) -> None:
+    """What gathers needs no turn of the loop that said it."""
+    ada, bob = two
+    with watched() as threads:
+        for number in range(3):
+            ada.send_nowait(number)
+        time.sleep(0.5)  # noqa: ASYNC251 - that is what it is about
+        meanwhile = list(threads.sends)
+    assert meanwhile
+    assert len(threads.sends) == len(meanwhile), "nothing was left for afterwards"
+    assert await messages(bob, 3) == [0, 1, 2]
+
+
+async def test_a_burst_that_ends_waits_for_nothing(two: tuple[Room, Room]) -> None:
+    """The next turns of the loop that said it hand it on."""
+    ada, bob = two
+    with watched() as threads:
+        for start in range(20):
+            for number in range(3):
+                ada.send_nowait([start, number])
+            assert len(await messages(bob, 3)) == 3
+    here = threads.sends.count(threading.get_ident())
+    assert here > len(threads.sends) // 2, "but for when the other thread looked just then"
 
 
 async def test_leaving_delivers_a_burst(url: str, room: str) -> None:
