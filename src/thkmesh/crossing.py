@@ -128,7 +128,7 @@ def _shared(event: Event) -> Event:
     return event
 
 
-class Receipt(Struct):
+class Receipt(Struct, gc=False):
     """What is owed to a sender once its message has been taken.
 
     Attributes:

@@ -251,7 +251,7 @@ Content: TypeAlias = "Data | ByteStream | PlainByteStream"
 """What a message carries when it arrives."""
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A message from a peer: ``str``, ``bytes``, a JSON value, or a stream of bytes.
 
     ``direct`` is True when it was sent to us alone, False for the whole room.

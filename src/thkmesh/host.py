@@ -343,7 +343,7 @@ def require_context() -> None:
     Raises:
         WrongContext: in a child of fork after the parent joined a room.
     """
-    if forked():
+    if _process.forked:
         raise WrongContext(
             "this process was forked from one that had joined a room, and WebRTC does not "
             "survive that: start it with multiprocessing's 'spawn', or join only in the child"

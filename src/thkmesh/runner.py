@@ -368,6 +368,8 @@ class Runner:
 
     def _perform(self, output: SessionOutput) -> None:
         match output:
+            case Deliver():
+                self._face.deliver(output)
             case SendFrame(to=to, number=number, channel=channel, frame=frame):
                 connection = self._connections.get((to, number))
                 if connection is None or not connection.send(channel, frame):
@@ -380,8 +382,6 @@ class Runner:
                 self._verdict = True
             case Unsendable(token=0, error=error):
                 self._verdict = error
-            case Deliver():
-                self._face.deliver(output)
             case DeliverPiece():
                 self._face.deliver_piece(output)
             case TransfersBroken():

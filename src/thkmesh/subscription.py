@@ -58,6 +58,10 @@ def hand_out(readers: Iterable[Reader], output: Deliver, ledger: Ledger) -> None
     subscription is read. But if nobody reads anything yet, they wait.
     """
     takers = [each for each in readers if each.keeps]
+    if len(takers) == 1 and output.cost:  # mostly
+        receipt = Receipt(output.source, output.stream, output.cost, 1)
+        takers[0].put(output.message, receipt, latest=output.latest)
+        return
     if not output.cost:
         for reader in takers:
             reader.put_passing(output.message)

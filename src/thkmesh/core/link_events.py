@@ -310,7 +310,7 @@ class TransmitSignal:
     body: str
 
 
-class ContentArrived(Struct, frozen=True):
+class ContentArrived(Struct, frozen=True, gc=False):
     """An application message came in.
 
     Attributes:

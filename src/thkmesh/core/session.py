@@ -403,12 +403,9 @@ class Session:
     ) -> None:
         peer = self._members.peer(source.to)
         match output:
-            case link.ContentArrived(channel=channel, data=data, stream=stream, cost=cost):
+            case link.ContentArrived():
                 if peer is not None:  # What stands behind a goodbye is nobody's.
-                    key = output.key
-                    said = cast("Data", data)  # what is deflated is expanded when it is taken
-                    message = Message(peer, said, bool(stream & 1), channel, key or None)
-                    out.append(Deliver(message, source.to, stream, cost, key is not None))
+                    out.append(_delivered(output, peer, source.to))
             case link.PieceArrived(ending=ending, channel=channel):
                 if peer is not None:
                     missed = ending is Ending.MISSED
@@ -727,3 +724,11 @@ def _refused(error: PeerError, peer: Peer | None) -> Emit:
     """Tell of an error; without its traceback, which holds on to what was refused."""
     error.__cause__ = error.__context__ = None
     return Emit(Refused(error.with_traceback(None), peer))
+
+
+def _delivered(content: link.ContentArrived, peer: Peer, source: SessionKey) -> Deliver:
+    """Return a message as the application gets it; what is deflated is expanded when taken."""
+    stream, key = content.stream, content.key
+    said = cast("Data", content.data)
+    message = Message(peer, said, stream & 1 == 1, content.channel, key or None)
+    return Deliver(message, source, stream, content.cost, key is not None)

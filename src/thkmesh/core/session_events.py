@@ -232,7 +232,7 @@ class Emit:
     event: Event
 
 
-class Deliver(Struct, frozen=True):
+class Deliver(Struct, frozen=True, gc=False):
     """Tell the application of a message, maybe ``Deflated``; what it has read is reported.
 
     ``FromLink(source, Read(stream, cost))`` does that, for one or for many. Where the cost

@@ -132,14 +132,12 @@ class Log:
 
     def append(self, kind: int, payload: bytes, fragment_bytes: int = FRAGMENT_BYTES) -> None:
         """Add a message, in fragments of at most that size."""
-        starts = range(0, len(payload), fragment_bytes) or range(1)
-        for start in starts:
-            last = start == starts[-1]
-            part = payload if len(starts) == 1 else payload[start : start + fragment_bytes]
-            entry = _Entry(next(self._order), self._written, kind, last, part, start == 0)
-            self._entries.append(entry)
-            self._written += len(part) + OVERHEAD_BYTES
-        self.next += len(starts)
+        end = len(payload) - fragment_bytes
+        start = 0
+        while start < end:
+            self._add(kind, payload[start : start + fragment_bytes], last=False, first=start == 0)
+            start += fragment_bytes
+        self._add(kind, payload[start:] if start else payload, last=True, first=start == 0)
         self._messages += 1
         if not self._outgoing:
             self.trim()
@@ -147,13 +145,15 @@ class Log:
     def append_piece(self, transfer: int, payload: bytes, *, last: bool) -> None:
         """Add a piece of a transfer; the last one ends a message."""
         (self.transfers.discard if last else self.transfers.add)(transfer)
-        entry = _Entry(next(self._order), self._written, frames.Kind.PIECE, last, payload)
-        self._entries.append(entry)
-        self._written += len(payload) + OVERHEAD_BYTES
-        self.next += 1
+        self._add(frames.Kind.PIECE, payload, last=last, first=False)
         self._messages += last
         if not self._outgoing:
             self.trim()
+
+    def _add(self, kind: int, part: bytes, *, last: bool, first: bool) -> None:
+        self._entries.append(_Entry(next(self._order), self._written, kind, last, part, first))
+        self._written += len(part) + OVERHEAD_BYTES
+        self.next += 1
 
     def entry(self, number: int) -> _Entry:
         """Return the fragment of a number that is still held."""

@@ -15,6 +15,8 @@ def write(number: int) -> bytes:
     """Return the bytes of a number."""
     if number < 0x80:
         return bytes((number,))
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -29,10 +31,15 @@ def read(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         InvalidMessage: it is cut off, or too large.
     """
-    if at < len(data) and data[at] < 0x80:  # which most are
-        return data[at], at + 1
+    left = len(data) - at
+    if left > 0:  # one or two bytes, as most are
+        first = data[at]
+        if first < 0x80:
+            return first, at + 1
+        if left > 1 and data[at + 1] < 0x80:
+            return first & 0x7F | data[at + 1] << 7, at + 2
     number = shift = 0
-    for end in range(at, min(at + 8, len(data))):
+    for end in range(at, at + min(left, 8)):
         byte = data[end]
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
