@@ -185,15 +185,18 @@ def test_a_short_sleep_is_not_noticed(
             assert changes_until_awake(each) == [LinkState.CONNECTED] * 2
 
 
-def test_after_a_long_sleep_links_recover_by_themselves(url: str, room: str) -> None:
-    """Stopped for 10 s a process is missed, but it has not left; all is well when it wakes."""
+@pytest.mark.parametrize("sleep", [stop, hold])
+def test_after_a_long_sleep_links_recover_by_themselves(
+    url: str, room: str, sleep: Callable[[Program, float], None]
+) -> None:
+    """R4: after 10 s a process is missed, but it has not left; all is well when it wakes."""
     with (
         sync.join(url, room=room) as ada,
         sync.join(url, room=room) as bob,
         run(SLEEPER, url, room) as sleeper,
     ):
         assert sleeper.line() == "linked"
-        stop(sleeper, 10.0)
+        sleep(sleeper, 10.0)
         for each in (ada, bob):
             received(each, LinkChanged, lambda event: event.state is LinkState.RECONNECTING)
             each.send("end")
