@@ -82,6 +82,11 @@ export class Driver {
     }
   }
 
+  /** Whether outputs are being performed. */
+  get running() {
+    return this.#running;
+  }
+
   /** Stop; nothing is performed from now on. */
   close() {
     this.#closed = true;

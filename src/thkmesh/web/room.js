@@ -25,6 +25,7 @@ import {
   WouldWait,
 } from "./errors.js";
 import { frozenPeer } from "./events.js";
+import { Gathering } from "./gathering.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
@@ -144,6 +145,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** How each channel that there ever was delivers: that holds for ever. */
   /** @type {Map<string, string>} */
   #rules = new Map([[ROOM, "reliable"]]);
+  /** Those that deliver latest values. */
+  #latest = /** @type {Set<string>} */ (new Set());
+  #gathering = new Gathering(() => this.#letGathered());
   #changed = () => this.#driver.feed({ type: "network-changed" });
   #shown = () => {
     if (document.visibilityState === "visible") this.#changed();
@@ -307,6 +311,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       throw new InvalidArgument(`the channel ${name} was open with another delivery`);
     }
     this.#rules.set(name, rule);
+    if (delivery === "latest") this.#latest.add(name);
     const channel = new Channel(this.#forChannels, name, packing, receive && keep);
     this.#channels.set(name, { channel, asked });
     const open = { delivery, priority: Priority[priority], listen: receive, limits };
@@ -331,7 +336,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
         if (this.#channels.get(name)?.channel !== channel) return; // it was opened again
         this.#channels.delete(name);
         this.#arrivals.breakOff("the channel was closed", { channel: name });
-        this.#driver.feed({ type: "close-channel", name });
+        this.#ask({ type: "close-channel", name });
       },
     };
   }
@@ -365,6 +370,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     signal?.throwIfAborted();
     if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
     const key = to === undefined ? null : this.#find(to);
+    if (key === null && this.#gather(channel, kind, payload)) return;
+    this.#gathering.sent();
     await this.#settle(signal, (token) => (
       { type: "send", token, to: key, kind, payload, channel }));
   }
@@ -389,7 +396,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       await this.#settle(stopped, (token) => (
         { type: "send-piece", token, to: key, transfer, payload, last, channel }));
     };
-    const giveUp = () => this.#driver.feed({ type: "abort-transfer", transfer });
+    const giveUp = () => this.#ask({ type: "abort-transfer", transfer });
     await sendStream(source, send, giveUp, signal);
   }
 
@@ -406,6 +413,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     if (behind || !this.#session.roomFor(channel, key)) {
       throw new WouldWait("too much is waiting to be sent");
     }
+    if (key === null && this.#gather(channel, kind, payload)) return;
+    this.#gathering.sent();
     const peer = typeof to === "string" ? this.peers.reverse().find(({ id }) => id === to) : to;
     this.#tokens += 1;
     const token = this.#tokens;
@@ -415,7 +424,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       refused = error;
     };
     this.#sending.set(token, { resolve: () => {}, reject });
-    this.#driver.feed({ type: "send", token, to: key, kind, payload, channel });
+    this.#ask({ type: "send", token, to: key, kind, payload, channel });
     if (refused !== null) throw refused;
     // Fed while outputs are performed, it waits until they are done.
     if (this.#sending.has(token)) this.#doubt(token, channel, peer);
@@ -470,12 +479,46 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       this.#sending.delete(token);
     };
     signal?.addEventListener("abort", abort, { once: true });
-    this.#driver.feed(command(token));
+    this.#ask(command(token));
     try {
       await accepted;
     } finally {
       signal?.removeEventListener("abort", abort);
     }
+  }
+
+  /**
+   * Send a message to everybody together with others, if it comes right behind one.
+   * @param {string} channel
+   * @param {number} kind
+   * @param {Uint8Array} payload
+   * @returns whether it is sent; else it is no part of a burst, or has to wait
+   */
+  #gather(channel, kind, payload) {
+    if (!this.#gathering.takes(payload) || !this.#session.accepting) return false;
+    // A value may be refused, which must be known at once; a listener has a limit of its own.
+    if (this.#latest.has(channel) || this.#driver.running) return false;
+    if (!this.#session.roomFor(channel, null)) return false;
+    this.#gathering.add([channel, kind, payload]);
+    if (this.#gathering.full) this.#letGathered();
+    return true;
+  }
+
+  /** Hand on what has gathered; it goes before anything else. */
+  #letGathered() {
+    const messages = this.#gathering.take();
+    if (messages.length === 0) return;
+    this.#driver.feed({ type: "send-all", messages });
+    this.#gathering.sent();
+  }
+
+  /**
+   * Hand in what the application wants.
+   * @param {SessionEvent} event
+   */
+  #ask(event) {
+    this.#letGathered();
+    this.#driver.feed(event);
   }
 
   /** @param {Peer | string} to */
@@ -557,7 +600,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       throw new InvalidArgument("patience is a number of seconds, 0 or more");
     }
     if (this.#turns.size > 0) await this.#turns.done();
-    this.#driver.feed({ type: "leave", patience });
+    this.#ask({ type: "leave", patience });
     await this.#ended;
   }
 
@@ -626,7 +669,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
    * drop it (https://web.dev/articles/bfcache, "close open connections").
    */
   #goodbye = () => {
-    this.#driver.feed({ type: "leave", patience: 0 });
+    this.#ask({ type: "leave", patience: 0 });
     // No timer may fire any more; what is still open is abandoned, and the server told.
     this.#driver.feed({ type: "tick" });
     this.#sayGoodbye();
@@ -904,6 +947,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#release();
     this.error = error;
     this.#closed = true;
+    this.#gathering.close();
     for (const { reject } of this.#sending.values()) {
       reject(error ?? new RoomClosed("the room was left"));
     }

@@ -631,6 +631,11 @@ export class Session {
     for (const key of [...this.#links.keys()]) this.#toLink(key, event, now, out);
   }
 
+  /** Whether messages are accepted at all. */
+  get accepting() {
+    return this.#leaveBy === null && !this.#ended;
+  }
+
   /**
    * Return whether a message would be accepted at once.
    * @param {string} channel
