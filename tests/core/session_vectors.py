@@ -53,6 +53,7 @@ from thkmesh.core.wire import (
     Challenge,
     Error,
     Leave,
+    Moving,
     PeerLeft,
     Ping,
     Pong,
@@ -226,7 +227,7 @@ _WANTED: tuple[object, ...] = (
     *ENVELOPES.values(),
     *get_args(SessionOutput),
     *get_args(Event),
-    *(Tick, Slept, Challenge, Welcome, PeerLeft, SignalRefused, Error, Pong, Ack, Ping, Leave),
+    *(Tick, Slept, Challenge, Welcome, PeerLeft, SignalRefused, Error, Moving, Pong, Ack, Ping, Leave),
     *(JoinError, ServerUnreachable, RoomFull, Unauthorized, ProtocolMismatch, Replaced),
     *(RoomClosed, UnknownPeer, InvalidMessage),
     *(state for state in LinkState if state is not LinkState.CONNECTING),  # that is no change
