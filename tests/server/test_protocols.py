@@ -10,7 +10,7 @@ import pytest
 from tests.server.raw import UPGRADE
 from tests.server.world import PATIENCE, Client, serving, until
 from thkmesh.core.wire import Ping, Pong
-from thkmesh.server import create_app
+from thkmesh.server import ServerSettings, create_app
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 
 
@@ -115,7 +115,8 @@ async def test_a_peer_that_answers_no_close_frame_is_freed() -> None:
 
 async def test_what_is_sent_to_a_peer_given_up_is_lost_quietly() -> None:
     """Until its last bytes have left, or time is up, signals for it are no fault of ours."""
-    async with serving(create_app(), ws=Patient) as (host, state):
+    settings = ServerSettings(message_rate=0)
+    async with serving(create_app(settings), ws=Patient) as (host, state):
         a, b = Client(f"ws://{host}/ws"), Client(f"ws://{host}/ws")
         await b.join()
         [ending] = state.connections

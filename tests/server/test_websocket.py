@@ -254,7 +254,7 @@ async def test_a_page_that_goes_away_is_gone_at_once() -> None:
 
 async def test_what_waits_is_bounded() -> None:
     """Signal 257 for somebody who is away is refused, and still owed by its sender."""
-    async with server() as world:
+    async with server(ServerSettings(message_rate=0)) as world:
         a, b = await world.joined(), await world.joined()
         await a.cut()
         await until(lambda: world.service.connection_count == 1)
@@ -440,7 +440,7 @@ async def test_a_herd_joins() -> None:
 
 async def test_a_slow_consumer_is_cut_off_and_nobody_else_is_hurt() -> None:
     """Its room goes on, every signal arrives; its socket is freed though it reads nothing."""
-    async with server(ServerSettings(close_timeout=0.2)) as world:
+    async with server(ServerSettings(close_timeout=0.2, message_rate=0)) as world:
         stuck, a, b = await world.joined(), await world.joined(), await world.joined()
         await a.expect(PeerReady)
         stuck.socket.transport.pause_reading()
@@ -460,7 +460,7 @@ async def test_a_slow_consumer_is_cut_off_and_nobody_else_is_hurt() -> None:
 
 async def test_a_slow_consumer_that_reads_in_time_learns_why() -> None:
     """Whoever takes in what is left gets the close code 4431."""
-    settings = ServerSettings(away_messages=6, outgoing_messages=8)
+    settings = ServerSettings(away_messages=6, outgoing_messages=8, message_rate=0)
     async with server(settings) as world:
         a, b = await world.joined(), await world.joined()
         await a.expect(PeerReady)

@@ -48,11 +48,12 @@ async def serve(
     extra_routes: Sequence[BaseRoute] = (),
     on_ready: Callable[[int], None] | None = None,
 ) -> signal.Signals | None:
-    """Serve until SIGTERM, SIGINT or cancellation; then close all with 1012.
+    """Serve until SIGTERM, SIGINT or cancellation; then ask all clients to move.
 
-    Returns the signal that ended it, if it was one. Signals are heard in the main
-    thread only. Cancelling is safe: the server ends as if by a signal, within two
-    seconds.
+    They are closed with 1012, at most 200 a second, within ``settings.drain`` seconds; a
+    second signal ends that. Returns the signal that ended it, if it was one. Signals are
+    heard in the main thread only. Cancelling is safe: the server ends as if by a signal,
+    two seconds after ``settings.drain`` at the latest.
 
     Args:
         host: a name or address; all addresses of a name are listened on.
@@ -114,6 +115,7 @@ def configure(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
+        proxy_headers=False,  # ours are of those whom the operator trusts
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
     )
@@ -142,11 +144,14 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn would raise the signal anew after the shutdown and kill the process.
+        if self.should_exit:
+            self._service.stop()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
         self.ended_by = signal.Signals(sig)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._service.drain()
         self._service.stop()
         await asyncio.sleep(_FAREWELL)
         await super().shutdown(sockets)
