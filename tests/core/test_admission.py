@@ -19,7 +19,7 @@ UNLIMITED = AdmissionRules(
 
 def reason(denial: Denial | None) -> str | None:
     """Return the word for it."""
-    return denial and denial.reason
+    return None if denial is None else denial.reason
 
 
 @pytest.mark.parametrize(

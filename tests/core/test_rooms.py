@@ -186,7 +186,7 @@ def test_unknown_messages_are_counted_and_skipped() -> None:
         world.wait(6)
         world.feed(Skipped(a))
         world.feed(Skipped(stranger))
-    assert world.rooms.skipped == 6
+    assert world.rooms.counts.skipped == 6
     assert world.closed == {stranger: (CloseCode.HELLO_TIMEOUT, "hello-timeout")}
 
 
@@ -598,7 +598,7 @@ def test_a_sealed_frame_names_its_sender_in_the_end() -> None:
     a, b, _ = (world.join(who) for who in (A, B, C))
     assert world.seal(a, B, REST)
     assert world.frames == [(b, addressed(A, REST))]
-    assert (world.rooms.relayed, world.rooms.dropped) == (1, 0)
+    assert (world.rooms.counts.relayed, world.rooms.counts.dropped) == (1, 0)
 
 
 def test_what_cannot_be_passed_on_is_dropped_without_a_word() -> None:
@@ -612,7 +612,7 @@ def test_what_cannot_be_passed_on_is_dropped_without_a_word() -> None:
         assert not world.seal(a, to, REST)
     assert world.heard(a) == []
     assert a not in world.closed
-    assert world.rooms.dropped == 4
+    assert world.rooms.counts.dropped == 4
     back = world.join(B)
     assert world.frames == []
     assert world.seal(a, B, REST)

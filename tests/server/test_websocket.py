@@ -378,7 +378,7 @@ async def test_unknown_messages_are_counted() -> None:
         for _ in range(3):
             await a.send('{"type":"hologram","x":1}')
         assert await quiet(a)
-        assert world.service.skipped == 3
+        assert world.service.counts.skipped == 3
 
 
 # --- origins ------------------------------------------------------------------------
@@ -499,7 +499,7 @@ async def test_a_sealed_frame_of_another_version_is_counted() -> None:
         await a.send(b"\x02" + bytes(100))
         assert await quiet(a)
         assert await quiet(b)
-        assert world.service.skipped == 1
+        assert world.service.counts.skipped == 1
 
 
 async def test_who_does_not_read_loses_sealed_frames_and_nothing_else() -> None:

@@ -65,7 +65,7 @@ from thkmesh.core.room_events import (
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import Room, RoomView, Session
+from thkmesh.core.room_state import Counts, Room, RoomView, Session
 from thkmesh.core.sealed import addressed
 from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
@@ -97,16 +97,12 @@ class Rooms:
 
     Attributes:
         epoch: names this life of the server.
-        skipped: how many messages of unknown types came in.
-        relayed: how many sealed frames were passed on.
-        dropped: how many were not.
+        counts: what has happened.
     """
 
     def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
         self.epoch = epoch
-        self.skipped = 0
-        self.relayed = 0
-        self.dropped = 0
+        self.counts = Counts()
         self._rules = rules = rules or RoomRules()
         self._stopped = False
         self._draining: Draining | None = None
@@ -154,7 +150,7 @@ class Rooms:
                 error = Error(event.reason, event.message, event.retry_after)
                 self._refuse_with(conn, error, code, now)
             case Skipped(conn=conn):
-                self.skipped += 1
+                self.counts.skipped += 1
                 if self._connections.get(conn) is not None:
                     self._silent.start(conn, now)
             case CreateRoom(room=name, listed=listed):
@@ -179,6 +175,11 @@ class Rooms:
     def room_count(self) -> int:
         """How many rooms there are."""
         return len(self._rooms)
+
+    @property
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return sum(len(room.sessions) for room in self._rooms.values())
 
     @property
     def connection_count(self) -> int:
@@ -403,8 +404,11 @@ class Rooms:
         if target is None or target.key.sid != signal.to_sid:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "unknown-session"))
         elif target.conn is not None:
+            self.counts.signal(event.text)
             self._out.append(Send(target.conn, event.text))
-        elif not target.keep(event.text, self._rules):
+        elif target.keep(event.text, self._rules):
+            self.counts.signal(event.text)
+        else:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
 
     def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
@@ -420,10 +424,11 @@ class Rooms:
         if self._rules.relay_bytes and reachable and session.relay.take(len(frame), now):
             assert target is not None
             assert target.conn is not None
-            self.relayed += 1
+            self.counts.relayed += 1
+            self.counts.relayed_bytes += len(frame)
             self._out.append(Relay(target.conn, frame))
         else:
-            self.dropped += 1
+            self.counts.dropped += 1
 
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))

@@ -160,7 +160,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # The keepalive or the parser has closed; uvicorn would blame the application.
             raise ClientDisconnected
         await super().send(message)
-        if message["type"] == "websocket.http.response.body" and self.close_sent:
+        if message["type"] == "websocket.http.response.body":
             # uvicorn 0.54 would log that there was no handshake.
             self.handshake_complete = True
         if message["type"] == "websocket.close":

@@ -124,7 +124,7 @@ class RestApi:
             "epoch": self._service.epoch,
             "rooms": self._service.room_count,
             "connections": self._service.connection_count,
-            "skippedMessages": self._service.skipped,
+            "skippedMessages": self._service.counts.skipped,
         }
         return _answer(counts)
 

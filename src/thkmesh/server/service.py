@@ -12,6 +12,8 @@ in the machine has proved that it holds the key that its id is the hash of.
 import asyncio
 import logging
 import secrets
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,7 +45,7 @@ from thkmesh.core.room_events import (
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import RoomView
+from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
@@ -238,6 +240,12 @@ class RoomService:
         self._rooms = Rooms(entropy(8).hex(), self.settings)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
+        self._names: dict[int, dict[str, str]] = {}
+        """Who has joined over which connection, for the log."""
+        self.closed: Counter[tuple[CloseCode, str]] = Counter()
+        """How many connections were closed, by code and reason."""
+        self.welcomed: Callable[[float], None] = lambda _: None
+        """Is told how long each hello took."""
         self._alone = asyncio.Event()
 
     @cached_property
@@ -300,6 +308,15 @@ class RoomService:
         self.admission.draining = True
         self.feed(Stop())
 
+    def name(self, number: int, hello: Hello) -> None:
+        """Say in the log who a client is; for this module's connections."""
+        who = hello.session
+        self._names[number] = {"room": hello.room_id, "peer": who.id, "session": who.sid}
+        self._log(number, "hello")
+
+    def _log(self, number: int, event: str, **fields: object) -> None:
+        logger.info(event, extra={"connection": number, **self._names.get(number, {}), **fields})
+
     def _perform(self, output: Output) -> None:
         match output:
             case Send(conn=number, text=text):
@@ -317,7 +334,9 @@ class RoomService:
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
         outbound = self._outbounds.pop(number, None)
         if outbound is not None:
-            logger.info("connection %d: closed with %d %s", number, code, reason)
+            self._log(number, "closed", code=int(code), reason=reason)
+            self._names.pop(number, None)
+            self.closed[code, reason] += 1
             outbound.close(code, reason)
             if not self._outbounds:
                 self._alone.set()
@@ -325,7 +344,8 @@ class RoomService:
     def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
         if self._outbounds.pop(number, None) is not None:
-            logger.info("connection %d: %s", number, "gone" if leaving else "dropped")
+            self._log(number, "gone" if leaving else "dropped")
+            self._names.pop(number, None)
             self.feed(Dropped(number, leaving))
             if not self._outbounds:
                 self._alone.set()
@@ -348,9 +368,14 @@ class RoomService:
         return self._rooms.room_count
 
     @property
-    def skipped(self) -> int:
-        """How many messages of unknown types came in."""
-        return self._rooms.skipped
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return self._rooms.peer_count
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened in the rooms, in numbers."""
+        return self._rooms.counts
 
     @property
     def full(self) -> bool:
@@ -449,6 +474,7 @@ class Connection:
         self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
+        began = time.perf_counter()
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
             self._refuse(introduction.reason, str(introduction), _code_of(introduction))
@@ -457,9 +483,10 @@ class Connection:
         if denial is not None:
             self._deny(denial)
             return
-        logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
+        self._service.name(self._number, hello)
         resume = self._service.entropy(16).hex()
         self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
+        self._service.welcomed(time.perf_counter() - began)
 
     def _deny(self, denial: Denial) -> None:
         self._service.admission.denied[denial.reason] += 1
