@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 __all__ = ["CONFIG", "PREFIX", "Kind", "Setting", "WrongSetting", "add_flags", "read_settings"]
 
@@ -196,7 +196,7 @@ def _value(setting: Setting, value: object, where: str) -> object:
         case Kind.FLAG, bool():
             return value
         case Kind.LIST, list():
-            items: list[object] = value
+            items = cast("list[object]", value)
             if all(isinstance(each, str) for each in items):
                 return [_understood_one(setting, str(each), where) for each in items]
         case Kind.NUMBER, int() | float() if not isinstance(value, bool):
