@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from thkmesh.core.draining import PACE
-from thkmesh.core.wire import Hello
 from thkmesh.events import ServerState
 from thkmesh.server import RoomService, ServerSettings
 from thkmesh.testing import World
@@ -23,13 +22,7 @@ def peak(comings: list[float], window: float) -> int:
 def note_comings(world: World, service: RoomService) -> list[float]:
     """Return when each hello came to a server, as they come."""
     comings: list[float] = []
-    name = service.name
-
-    def noted(number: int, hello: Hello) -> None:
-        comings.append(world.time)
-        name(number, hello)
-
-    service.name = noted  # type: ignore[method-assign]
+    service.welcomed = lambda _: comings.append(world.time)
     return comings
 
 
