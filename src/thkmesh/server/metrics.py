@@ -8,8 +8,8 @@ The text is that of https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 import asyncio
-import time
 from collections.abc import Iterable
+from time import monotonic
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
@@ -60,9 +60,9 @@ class Metrics(Collector):
     async def watch_loop(self) -> None:
         """Look every half second how late the loop is, until cancelled."""
         while True:
-            due = time.monotonic() + _LAG_INTERVAL  # uvloop's own clock stands still between
+            due = monotonic() + _LAG_INTERVAL  # uvloop's own clock stands still between
             await asyncio.sleep(_LAG_INTERVAL)
-            self._lag.observe(max(0.0, time.monotonic() - due))
+            self._lag.observe(max(0.0, monotonic() - due))
 
     def collect(self) -> Iterable[Metric]:
         """Yield what the service counts."""

@@ -12,12 +12,12 @@ in the machine has proved that it holds the key that its id is the hash of.
 import asyncio
 import logging
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
+from time import monotonic
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -474,7 +474,7 @@ class Connection:
         self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
-        began = time.perf_counter()
+        began = monotonic()
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
             self._refuse(introduction.reason, str(introduction), _code_of(introduction))
@@ -486,7 +486,7 @@ class Connection:
         self._service.name(self._number, hello)
         resume = self._service.entropy(16).hex()
         self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
-        self._service.welcomed(time.perf_counter() - began)
+        self._service.welcomed(monotonic() - began)
 
     def _deny(self, denial: Denial) -> None:
         self._service.admission.denied[denial.reason] += 1
