@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 import ssl
 import sys
 import tomllib
@@ -14,7 +15,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.documents import ROOT
-from tests.server.world import PATIENCE, Server, server, until
+from tests.server.world import PATIENCE, Client, Server, server, until
 from thkmesh.cli.arguments import ServeOptions, parse
 from thkmesh.cli.serving import SETTINGS
 from thkmesh.server import ServerSettings
@@ -149,20 +150,34 @@ async def test_nginx_passes_on_who_a_client_is(tmp_path: Path) -> None:
         nginx(tmp_path, old.host, new.host) as host,
     ):
         front = Server(host, old.service, old.state)
-        options = {"ssl": tls, "additional_headers": {"x-forwarded-for": "192.0.2.1"}}
-        clients = [front.client(room=f"r{n}", options=options) for n in range(3)]
-        for client in clients:
-            client.url = f"wss://{host}/ws"
-        await clients[0].join()
-        await clients[1].join()  # at the other server: they take turns
+
+        def client(said: str, **options: object) -> Client:
+            options |= {"ssl": tls, "additional_headers": {"x-forwarded-for": said}}
+            made = front.client(room=secrets.token_hex(4), options=options)
+            made.url = f"wss://{host}/ws"
+            return made
+
+        def sources() -> int:
+            return old.service.admission.sources + new.service.admission.sources
+
+        # Who is no proxy is not believed: it is from this machine, and not counted.
+        for _ in range(4):
+            await client("192.0.2.1", local_addr=("127.0.0.2", 0)).join()
+        assert sources() == 0
+        # They take turns, and each takes one from an address.
+        here = [client("192.0.2.1") for _ in range(2)]
+        for each in here:
+            await each.join()
+        assert sources() == 2
         with pytest.raises(InvalidStatus) as refused:
-            await clients[2].connect()
+            await client("192.0.2.1").connect()
         assert refused.value.response.status_code == 429
-        assert old.service.admission.open == new.service.admission.open == 1
-        await clients[0].cut()
-        await clients[1].cut()
+        for each in front.clients:
+            await each.cut()
+        await until(lambda: not old.service.admission.open + new.service.admission.open)
         await old.service.drain()
-        await until(lambda: not new.service.admission.open)
-        await clients[2].join()
-        assert new.service.admission.open == 1
-        await clients[2].cut()
+        for number in range(4):
+            await client(f"192.0.2.{10 + number}").join()
+        assert (old.service.admission.open, new.service.admission.open) == (0, 4)
+        for each in front.clients:
+            await each.cut()
