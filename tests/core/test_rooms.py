@@ -1,5 +1,6 @@
 """The server's mind: one law a test."""
 
+import msgspec
 import pytest
 
 from tests.core.room_world import (
@@ -662,3 +663,18 @@ def test_a_sealed_frame_is_a_sign_of_life_but_no_hello() -> None:
     assert world.closed[stranger][0] is CloseCode.HELLO_TIMEOUT
     world.rooms.handle(Sealed(early, A, REST), world.now)
     assert world.frames == []
+
+
+def test_what_passes_is_counted() -> None:
+    """Signals at once and later, in bytes; who is away is still in its room."""
+    world = World(RoomRules(away_messages=1))
+    a, b = world.join(A), world.join(B)
+    now = world.say(a, offer(A, B))
+    world.drop(b)
+    later = world.say(a, msgspec.structs.replace(offer(A, B, 2), body="später"))
+    world.say(a, offer(A, B, 3))
+    counts = world.rooms.counts
+    assert (counts.signals, counts.signal_bytes) == (2, len(now) + len(later.encode()))
+    assert world.rooms.peer_count == 2
+    world.wait(30.0)
+    assert world.rooms.peer_count == 1
