@@ -23,7 +23,9 @@ from thkmesh.core.timeouts import Timeouts
 
 __all__ = ["Admission", "AdmissionRules", "Denial", "Pace", "Reason", "source_of"]
 
-Reason: TypeAlias = Literal["rate-limited", "too-many-connections", "server-full", "moving"]
+Reason: TypeAlias = Literal[
+    "rate-limited", "too-many-connections", "server-full", "moving", "origin-refused"
+]
 
 SOURCES: Final = 65_536
 """So many sources are remembered that have no connection."""
@@ -103,7 +105,7 @@ class Admission:
     Attributes:
         open: how many connections there are.
         draining: whether nobody may come any more.
-        denied: how often somebody was turned away, by reason.
+        denied: how often somebody was turned away, by reason; the shell counts its own.
     """
 
     def __init__(self, rules: AdmissionRules) -> None:

@@ -132,6 +132,7 @@ class WebSocketEndpoint:
         """Serve one connection from the handshake to its end."""
         await receive()  # websocket.connect, by definition
         if not origin_allowed(Headers(scope=scope), self._service.settings.allowed_origins):
+            self._service.admission.denied["origin-refused"] += 1
             await send({"type": "websocket.close"})  # before accept: HTTP status 403
             return
         source = source_of(scope["client"][0] if scope.get("client") else None)
