@@ -23,6 +23,7 @@ from thkmesh.core.session_events import (
     Cancel,
     Heard,
     Leave,
+    NetworkChanged,
     SignalVerified,
     SocketLost,
     Start,
@@ -77,6 +78,24 @@ def _retries(recorder: Recorder) -> None:
         story.tell(Start())
         story.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(low, high))))
         story.send(1)
+
+
+def _patience(recorder: Recorder) -> None:
+    """A server that is about to stop, or has had too much of us, says when to come back."""
+    for message, code in (
+        (wire.Moving(2.0), CloseCode.RESTARTING),
+        (wire.Error("rate-limited", "slower", 3.0), CloseCode.RATE_LIMITED),
+        (wire.Error("rate-limited", "slower"), CloseCode.RATE_LIMITED),
+        (wire.Moving(3600.0), CloseCode.RESTARTING),
+    ):
+        story = Story(recorder)
+        story.enter(ADA)
+        story.run(6.0)
+        story.tell(Heard(message))
+        story.tell(SocketLost(code, ""))
+        story.tell(NetworkChanged(), 0.5)
+        story.run(4.0)
+        story.run(60.0)
 
 
 def _leaving_the_server(recorder: Recorder) -> None:
@@ -440,6 +459,7 @@ def _leavings(recorder: Recorder) -> None:
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _close_codes,
     _retries,
+    _patience,
     _leaving_the_server,
     _suspicions,
     _refusals,

@@ -11,5 +11,6 @@ def test_a_code_says_whether_to_come_back() -> None:
         CloseCode.OVERLOADED,
         CloseCode.HELLO_TIMEOUT,
         CloseCode.IDLE,
+        CloseCode.RATE_LIMITED,
         CloseCode.SLOW_CONSUMER,
     }

@@ -12,6 +12,7 @@ from thkmesh.core.contact import (
     PING_LEAST,
     PING_MOST,
     PONG_TIMEOUT,
+    RETRY_AFTER_MOST,
     RETRY_BASE,
     RETRY_CAP,
     STEADY,
@@ -101,6 +102,38 @@ def test_a_welcome_that_does_not_last_resets_nothing() -> None:
         assert mine.deadline is not None
         now = mine.deadline
         mine.settle(now)
+
+
+@pytest.mark.parametrize(
+    ("message", "wait"),
+    [
+        (wire.Moving(2.0), 2.0),
+        (wire.Moving(), 0.0),
+        (wire.Error("rate-limited", "", 3.0), 3.0),
+        (wire.Error("rate-limited", "", -3.0), 0.0),
+        (wire.Error("rate-limited"), 0.0),
+        (wire.Moving(1e300), RETRY_AFTER_MOST),
+    ],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_server_says_when_to_come_back(
+    message: wire.ToClient, wait: float, *, joined: bool
+) -> None:
+    """Not before that does the jitter begin, not on another network either; within reason."""
+    mine = contact(joined=joined, dice=0.999)
+    mine.heard(message, 1.0)
+    assert mine.lost(CloseCode.RESTARTING, "", 1.0) == []
+    assert mine.deadline == pytest.approx(1.0 + wait + 0.999 * RETRY_BASE)
+    mine.network_changed(1.0)
+    assert mine.deadline == pytest.approx(1.0 + wait + 0.999 * RETRY_BASE)
+
+
+def test_patience_asked_for_long_ago_is_no_matter() -> None:
+    """What a server wanted before it was well again delays nothing."""
+    mine = contact(joined=True, dice=0.999)
+    mine.heard(wire.Error("rate-limited", "", 3.0), 1.0)
+    mine.lost(1006, "", 19.0)
+    assert mine.deadline == pytest.approx(19.0 + 0.999 * RETRY_BASE)
 
 
 def test_nothing_is_opened_before_its_time() -> None:

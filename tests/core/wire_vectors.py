@@ -132,6 +132,8 @@ TO_CLIENT: tuple[wire.Message, ...] = (
     wire.SignalRefused(*B, 5, "queue-full"),
     wire.Error("room-full"),
     wire.Error("rate-limited", "later", 2.5),
+    wire.Moving(),
+    wire.Moving(1.25),
     wire.Pong(7),
     *SIGNALS,
     ACK,
@@ -208,6 +210,8 @@ BAD_TO_CLIENT = (
     damaged(wire.Error("x"), message="x" * 1025),
     damaged(wire.Error("x"), message="\udfff"),
     '{"type":"error","reason":"x","retryAfter":1e400}',
+    '{"type":"moving","retryAfter":-0.5}',
+    '{"type":"moving","retryAfter":null}',
     '{"type":"error","reason":"x","retryAfter":NaN}',
 )
 

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import logging
-import os
 import shutil
 import signal
 import ssl
 import sys
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,19 +14,23 @@ from tempfile import TemporaryDirectory
 from thkmesh import Joining, __version__
 from thkmesh.apps.chat import Chat
 from thkmesh.cli import demo
-from thkmesh.cli.arguments import ServeOptions
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
+from thkmesh.cli.serving import ServeOptions
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
 from thkmesh.server import ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
+from thkmesh.server.logs import set_up
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["serve"]
 
@@ -56,8 +59,7 @@ def serve(options: ServeOptions) -> int:
     Raises:
         Problem: the address, the certificate or the key cannot be used.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("thkmesh").setLevel(options.log_level.upper())
+    set_up(options.log_level, options.log_format)
     if options.tls_key and not options.tls_cert:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
@@ -68,11 +70,20 @@ def serve(options: ServeOptions) -> int:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from error
+    _allow_many_files()
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
         return run(_serve(options, settings, cert, key), new_event_loop)
+
+
+def _allow_many_files() -> None:
+    """Let this process have as many connections as the system lets it; often it is 1,024."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _settings(options: ServeOptions) -> ServerSettings:
@@ -81,13 +92,11 @@ def _settings(options: ServeOptions) -> ServerSettings:
     Raises:
         Problem: the name and the secret for TURN do not fit the servers.
     """
-    name = options.ice_username
-    # Not everybody on the machine has to see it among the arguments.
-    secret = options.ice_credential or os.environ.get("THKMESH_ICE_CREDENTIAL")
+    name, secret = options.ice_username, options.ice_credential
     relays = [url for url in options.ice_servers if needs_credentials(url)]
     if relays and (name is None or secret is None):
         raise Problem(f"{relays[0]} needs --ice-username and --ice-credential", 2)
-    if not relays and (name or options.ice_credential) is not None:
+    if not relays and options.flags & {"ice-username", "ice-credential"}:
         raise Problem(
             "--ice-username and --ice-credential are for TURN: name a server with "
             "--ice-server turn:HOST:PORT",
@@ -97,11 +106,7 @@ def _settings(options: ServeOptions) -> ServerSettings:
         IceServer((url,), name, secret) if needs_credentials(url) else IceServer((url,))
         for url in options.ice_servers
     )
-    return ServerSettings(
-        max_peers=options.max_peers,
-        allowed_origins=tuple(options.allowed_origins),
-        ice_servers=tuple(servers),
-    )
+    return replace(options.settings, ice_servers=tuple(servers))
 
 
 async def _serve(
@@ -123,6 +128,8 @@ async def _serve(
             settings=settings,
             tls_cert=cert,
             tls_key=key,
+            metrics_host=options.metrics_host,
+            metrics_port=options.metrics_port,
             on_ready=on_ready,
         )
     except ssl.SSLError as error:

@@ -13,6 +13,7 @@ __all__ = [
     "PEERS_LIMIT",
     "Close",
     "CreateRoom",
+    "Drain",
     "Dropped",
     "Event",
     "HelloAccepted",
@@ -114,6 +115,7 @@ class Refused(Struct, frozen=True):
     reason: str
     message: str
     code: CloseCode
+    retry_after: float | None = None
 
 
 class Dropped(Struct, frozen=True):
@@ -130,12 +132,27 @@ class CreateRoom(Struct, frozen=True):
     listed: bool = False
 
 
+class Drain(Struct, frozen=True):
+    """The server is about to stop, and has so many seconds to ask everybody to move."""
+
+    seconds: float
+
+
 class Stop(Struct, frozen=True):
     """The server stops."""
 
 
 Event: TypeAlias = (
-    Opened | HelloAccepted | Received | Sealed | Skipped | Refused | Dropped | CreateRoom | Stop
+    Opened
+    | HelloAccepted
+    | Received
+    | Sealed
+    | Skipped
+    | Refused
+    | Dropped
+    | CreateRoom
+    | Drain
+    | Stop
 )
 
 # --- outputs ----------------------------------------------------------------------

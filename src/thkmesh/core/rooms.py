@@ -12,8 +12,8 @@ WebSockets before a page may say goodbye.
              Opened                HelloAccepted
     (none) ----------> greeted ----------------------> attached to a session
                           |                                    |
-                          | 10 s, or refused                   | leave, idle 60 s, replaced,
-                          v                                    v superseded, or invalid
+                          | 10 s, refused, or Drain            | leave, idle 60 s, replaced,
+                          v                                    v superseded, invalid, or Drain
                         closed                               closed
 
                       HelloAccepted              Dropped, IDLE, INVALID
@@ -39,16 +39,18 @@ feeds ``HelloAccepted`` or ``Refused``. Everything costs a constant time, but fo
 telling a room's members that somebody came or went.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Literal
 
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.draining import Draining
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
     CreateRoom,
+    Drain,
     Dropped,
     Event,
     HelloAccepted,
@@ -63,7 +65,7 @@ from thkmesh.core.room_events import (
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import Room, RoomView, Session
+from thkmesh.core.room_state import Counts, Room, RoomView, Session
 from thkmesh.core.sealed import addressed
 from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
@@ -76,6 +78,7 @@ from thkmesh.core.wire import (
     Hello,
     Leave,
     Message,
+    Moving,
     PeerLeft,
     PeerReady,
     Ping,
@@ -94,18 +97,15 @@ class Rooms:
 
     Attributes:
         epoch: names this life of the server.
-        skipped: how many messages of unknown types came in.
-        relayed: how many sealed frames were passed on.
-        dropped: how many were not.
+        counts: what has happened.
     """
 
     def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
         self.epoch = epoch
-        self.skipped = 0
-        self.relayed = 0
-        self.dropped = 0
+        self.counts = Counts()
         self._rules = rules = rules or RoomRules()
         self._stopped = False
+        self._draining: Draining | None = None
         self._rooms: dict[str, Room] = {}
         self._connections: dict[int, Session | None] = {}
         self._greeted: Timeouts[int] = Timeouts(rules.hello_timeout)
@@ -120,6 +120,7 @@ class Rooms:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         first = min(self._greeted.first, self._silent.first, self._away.first, self._empty.first)
+        first = min(first, self._draining.first) if self._draining else first
         return None if first == inf else first
 
     def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
@@ -145,15 +146,18 @@ class Rooms:
                 self._lose(conn, now)
             case Dropped(conn=conn):
                 self._detach(conn, now)
-            case Refused(conn=conn, reason=reason, message=message, code=code):
-                self._refuse(conn, reason, message, code, now)
+            case Refused(conn=conn, code=code):
+                error = Error(event.reason, event.message, event.retry_after)
+                self._refuse_with(conn, error, code, now)
             case Skipped(conn=conn):
-                self.skipped += 1
+                self.counts.skipped += 1
                 if self._connections.get(conn) is not None:
                     self._silent.start(conn, now)
             case CreateRoom(room=name, listed=listed):
                 if name not in self._rooms and not self.full:
                     self._create(name, now, listed=listed)
+            case Drain(seconds=seconds):
+                self._drain(seconds, now)
             case Stop():
                 self._stop()
             case _:
@@ -173,9 +177,18 @@ class Rooms:
         return len(self._rooms)
 
     @property
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return sum(len(room.sessions) for room in self._rooms.values())
+
+    @property
     def connection_count(self) -> int:
         """How many connections are open."""
         return len(self._connections)
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a room of that name."""
+        return name in self._rooms
 
     def inspect(self, name: str, now: float) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
@@ -199,11 +212,28 @@ class Rooms:
             self._remove(session, "timeout", now)
         for name in self._empty.expired(now):
             del self._rooms[name]
+        if self._draining is not None:
+            self._move(self._draining.due(now), now)
+
+    def _drain(self, seconds: float, now: float) -> None:
+        """Let go at once of who has no session yet, of the others by and by."""
+        self._move([(conn, 0.0) for conn, session in self._connections.items() if not session], now)
+        self._draining = Draining(tuple(self._connections), seconds, now)
+        self._move(self._draining.due(now), now)
+
+    def _move(self, conns: Iterable[tuple[int, float]], now: float) -> None:
+        """Ask clients to come back, elsewhere or later; their sessions keep their places."""
+        for conn, wait in conns:
+            if conn in self._connections:
+                self._send(conn, Moving(round(wait, 3)))
+                self._out.append(Close(conn, CloseCode.RESTARTING, "moving"))
+                self._detach(conn, now)
 
     def _stop(self) -> None:
         for conn in self._connections:
             self._out.append(Close(conn, CloseCode.RESTARTING, "restart"))
         self._stopped = True
+        self._draining = None
         self._rooms.clear()
         self._connections.clear()
         for timeouts in (self._greeted, self._silent, self._away, self._empty):
@@ -212,7 +242,7 @@ class Rooms:
     # --- connections ---
 
     def _greet(self, event: Opened, now: float) -> None:
-        if self._stopped:
+        if self._stopped or self._draining is not None:
             self._out.append(Close(event.conn, CloseCode.RESTARTING, "restart"))
             return
         self._connections[event.conn] = None
@@ -220,10 +250,13 @@ class Rooms:
         self._send(event.conn, Challenge(event.nonce, self.epoch, VERSIONS))
 
     def _refuse(self, conn: int, reason: str, message: str, code: CloseCode, now: float) -> None:
+        self._refuse_with(conn, Error(reason, message), code, now)
+
+    def _refuse_with(self, conn: int, error: Error, code: CloseCode, now: float) -> None:
         """Say what is wrong and close; the session, if any, may come back."""
         if conn in self._connections:
-            self._send(conn, Error(reason, message))
-            self._out.append(Close(conn, code, reason))
+            self._send(conn, error)
+            self._out.append(Close(conn, code, error.reason))
             self._detach(conn, now)
 
     def _detach(self, conn: int, now: float) -> None:
@@ -371,8 +404,11 @@ class Rooms:
         if target is None or target.key.sid != signal.to_sid:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "unknown-session"))
         elif target.conn is not None:
+            self.counts.signal(event.text)
             self._out.append(Send(target.conn, event.text))
-        elif not target.keep(event.text, self._rules):
+        elif target.keep(event.text, self._rules):
+            self.counts.signal(event.text)
+        else:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
 
     def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
@@ -388,10 +424,11 @@ class Rooms:
         if self._rules.relay_bytes and reachable and session.relay.take(len(frame), now):
             assert target is not None
             assert target.conn is not None
-            self.relayed += 1
+            self.counts.relayed += 1
+            self.counts.relayed_bytes += len(frame)
             self._out.append(Relay(target.conn, frame))
         else:
-            self.dropped += 1
+            self.counts.dropped += 1
 
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))

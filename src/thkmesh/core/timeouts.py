@@ -35,6 +35,10 @@ class Timeouts(Generic[_Key]):
         """Forget ``key``."""
         self._due.pop(key, None)
 
+    def pop(self) -> _Key:
+        """Take out and return the key that comes due first; there must be one."""
+        return self._due.popitem(last=False)[0]
+
     def clear(self) -> None:
         """Forget every key."""
         self._due.clear()

@@ -152,6 +152,15 @@ class Error(Message, frozen=True, tag="error"):
     retry_after: float | None = None
 
 
+class Moving(Message, frozen=True, tag="moving"):
+    """The server is about to stop: come back, to whoever is there then.
+
+    ``retry_after`` is in seconds, and different for each, so that not all come at once.
+    """
+
+    retry_after: Annotated[float, Meta(ge=0)] = 0.0
+
+
 class Pong(Message, frozen=True, tag="pong"):
     """The answer to a ping."""
 
@@ -263,6 +272,7 @@ ToClient: TypeAlias = (
     | PeerLeft
     | SignalRefused
     | Error
+    | Moving
     | Pong
     | Offer
     | Answer

@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from thkmesh.server.proxies import ProxyHeaders, TrustedProxies
 from thkmesh.server.rest import RestApi, answer_error
 from thkmesh.server.service import RoomService, ServerSettings
 from thkmesh.server.web import page_routes
@@ -23,7 +24,7 @@ def create_app(
     serve_page: bool = True,
     extra_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """Return the server: ``/ws``, ``/api/rooms``, ``/healthz``, the page, and what is added.
+    """Return the server: ``/ws``, ``/api/rooms``, ``/healthz`` and ``/readyz``, and the page.
 
     It stands alone or is mounted anywhere in a Starlette or FastAPI application;
     it needs no lifespan. All its requests must come on one event loop, in one process.
@@ -36,7 +37,9 @@ def create_app(
         extra_routes: looked at after our own.
     """
     service = service or RoomService(settings)
-    origins = service.settings.allowed_origins
+    settings = service.settings
+    origins = settings.allowed_origins
+    proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
     cors = Middleware(
         CORSMiddleware,
         allow_origins=origins,
@@ -50,7 +53,7 @@ def create_app(
             *(page_routes() if serve_page else ()),
             *extra_routes,
         ],
-        middleware=[cors] if origins else [],
+        middleware=[Middleware(ProxyHeaders, proxies), *([cors] if origins else [])],
         exception_handlers={HTTPException: answer_error, Exception: answer_error},
     )
     app.state.service = service

@@ -6,6 +6,7 @@ programs, the sentence for people.
 
 import asyncio
 from collections.abc import Mapping
+from math import ceil
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from thkmesh.core.admission import source_of
 from thkmesh.core.identity import is_room
 from thkmesh.server.service import RoomService
 from thkmesh.server.websocket import origin_allowed
@@ -30,9 +32,11 @@ _encode = msgspec.json.Encoder().encode
 class Refusal(HTTPException):
     """A request that is refused, with a word for programs."""
 
-    def __init__(self, status: int, error: str, message: str) -> None:
-        """Take the status, the word and the sentence."""
-        super().__init__(status, message)
+    def __init__(
+        self, status: int, error: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the status, the word, the sentence, and more headers."""
+        super().__init__(status, message, dict(headers or {}))
         self.error = error
 
 
@@ -72,6 +76,7 @@ class RestApi:
             Route("/api/rooms", self._rooms, methods=["GET", "POST"]),
             Route("/api/rooms/{room}", self._inspect_room),
             Route("/healthz", self._health),
+            Route("/readyz", self._ready),
         ]
 
     async def _rooms(self, request: Request) -> Response:
@@ -89,6 +94,7 @@ class RestApi:
         wanted = await _new_room(request, self._service.settings.request_timeout)
         if wanted.room is not None:
             _check_name(wanted.room)
+        self._check_limit(request, wanted.room)
         view = self._service.create(wanted.room, listed=wanted.listed)
         if view is not None:
             path = f"{request.scope.get('root_path', '')}/api/rooms/{view.room}"
@@ -96,6 +102,13 @@ class RestApi:
         if self._service.full:
             raise Refusal(503, "too-many-rooms", "this server has its maximum of rooms")
         raise Refusal(409, "room-exists", "there is a room of that name")
+
+    def _check_limit(self, request: Request, room: str | None) -> None:
+        source = source_of(request.client.host if request.client else None)
+        denial = self._service.room_denied(room or "", source)
+        if denial is not None:
+            wait = {"retry-after": str(ceil(denial.retry_after))}
+            raise Refusal(429, denial.reason, denial.message, wait)
 
     async def _inspect_room(self, request: Request) -> Response:
         name: str = request.path_params["room"]
@@ -111,9 +124,15 @@ class RestApi:
             "epoch": self._service.epoch,
             "rooms": self._service.room_count,
             "connections": self._service.connection_count,
-            "skippedMessages": self._service.skipped,
+            "skippedMessages": self._service.counts.skipped,
         }
         return _answer(counts)
+
+    async def _ready(self, request: Request) -> Response:
+        """Tell a balancer whether to send clients here."""
+        if self._service.admission.draining:
+            raise Refusal(503, "moving", "this server is about to stop")
+        return _answer({"status": "ready"})
 
 
 def _check_name(name: str) -> None:

@@ -12,14 +12,17 @@ in the machine has proved that it holds the key that its id is the hash of.
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import count
+from time import monotonic
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from thkmesh.core.admission import Admission, AdmissionRules, Denial, Pace
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
@@ -27,6 +30,7 @@ from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
     CreateRoom,
+    Drain,
     Dropped,
     Event,
     HelloAccepted,
@@ -41,7 +45,7 @@ from thkmesh.core.room_events import (
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import RoomView
+from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
@@ -66,6 +70,7 @@ from thkmesh.errors import (
 )
 from thkmesh.keys import verify
 from thkmesh.server.names import readable_name
+from thkmesh.server.proxies import ProxyHeader, TrustedProxies
 
 __all__ = [
     "Connection",
@@ -83,8 +88,8 @@ _WELCOME_REST_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerSettings(RoomRules):
-    """What an operator may choose: the rules of the rooms, and the limits of the shell.
+class ServerSettings(RoomRules, AdmissionRules):
+    """What an operator may choose: the rules of rooms and of admission, and the shell's.
 
     Attributes:
         allowed_origins: pages of other origins that may use the server, such as
@@ -98,6 +103,10 @@ class ServerSettings(RoomRules):
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
         request_timeout: seconds that the body of a REST request may take to come.
+        trusted_proxies: addresses and networks of the proxies before the server, which
+            say who a client is; ``*`` is whoever connects.
+        proxy_header: where they say it; the other header is never looked at.
+        drain: seconds within which all clients are asked to move when the server ends.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -106,15 +115,19 @@ class ServerSettings(RoomRules):
     outgoing_relay_bytes: int = 256 * 1024
     close_timeout: float = 5.0
     request_timeout: float = 10.0
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: ProxyHeader = "x-forwarded-for"
+    drain: float = 2.0
 
     def __post_init__(self) -> None:
         """Check what has to fit into what.
 
         Raises:
             InvalidArgument: a welcome could not hold a full room, a client that was
-                away would be cut off on its return, or no browser could use a server
-                of ``ice_servers``.
+                away would be cut off on its return, no browser could use a server
+                of ``ice_servers``, or one of ``trusted_proxies`` is no address.
         """
+        TrustedProxies(self.trusted_proxies)
         for server in self.ice_servers:
             _check_ice_server(server)
         if self.relay_bytes and self.relay_burst_bytes < max(
@@ -223,9 +236,17 @@ class RoomService:
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
+        self.admission = Admission(self.settings)
         self._rooms = Rooms(entropy(8).hex(), self.settings)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
+        self._names: dict[int, dict[str, str]] = {}
+        """Who has joined over which connection, for the log."""
+        self.closed: Counter[tuple[CloseCode, str]] = Counter()
+        """How many connections were closed, by code and reason."""
+        self.welcomed: Callable[[float], None] = lambda _: None
+        """Is told how long each hello took."""
+        self._alone = asyncio.Event()
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -237,13 +258,24 @@ class RoomService:
 
     # --- clients ---
 
-    def open(self, outbound: Outbound) -> "Connection":
+    def admit(self, source: str | None) -> Denial | None:
+        """Count a client in, or return why it may not come; ``release`` counts it out.
+
+        ``source`` is what ``source_of`` makes of its address.
+        """
+        return self.admission.enter(source, self.now)
+
+    def release(self, source: str | None) -> None:
+        """Count a client out."""
+        self.admission.leave(source, self.now)
+
+    def open(self, outbound: Outbound, source: str | None = None) -> "Connection":
         """Take in a client; its challenge has been sent when this returns."""
         number = next(self._numbers)
         nonce = self.entropy(16).hex()
         self._outbounds[number] = outbound
         self.feed(Opened(number, nonce))
-        return Connection(self, number, nonce)
+        return Connection(self, number, nonce, source)
 
     def is_open(self, number: int) -> bool:
         """Tell whether a client is still spoken with; for this module's connections."""
@@ -253,10 +285,37 @@ class RoomService:
         """Hand the machine an event; for this module's connections."""
         self._driver.feed(event)
 
+    @property
+    def now(self) -> float:
+        """What the clock of the event loop says."""
+        return self._loop.time()
+
+    async def drain(self) -> None:
+        """Take nobody in, ask all clients to move, and return when they have been asked.
+
+        It takes at most ``settings.drain`` seconds; ``stop`` ends it.
+        """
+        self.admission.draining = True
+        logger.info("draining %d connections", len(self._outbounds))
+        self.feed(Drain(self.settings.drain))
+        while self._outbounds:
+            self._alone.clear()
+            await self._alone.wait()
+
     def stop(self) -> None:
         """Close every connection with 1012, forget everything, take nobody in."""
         logger.info("stopping with %d connections", len(self._outbounds))
+        self.admission.draining = True
         self.feed(Stop())
+
+    def name(self, number: int, hello: Hello) -> None:
+        """Say in the log who a client is; for this module's connections."""
+        who = hello.session
+        self._names[number] = {"room": hello.room_id, "peer": who.id, "session": who.sid}
+        self._log(number, "hello")
+
+    def _log(self, number: int, event: str, **fields: object) -> None:
+        logger.info(event, extra={"connection": number, **self._names.get(number, {}), **fields})
 
     def _perform(self, output: Output) -> None:
         match output:
@@ -275,14 +334,21 @@ class RoomService:
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
         outbound = self._outbounds.pop(number, None)
         if outbound is not None:
-            logger.info("connection %d: closed with %d %s", number, code, reason)
+            self._log(number, "closed", code=int(code), reason=reason)
+            self._names.pop(number, None)
+            self.closed[code, reason] += 1
             outbound.close(code, reason)
+            if not self._outbounds:
+                self._alone.set()
 
     def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
         if self._outbounds.pop(number, None) is not None:
-            logger.info("connection %d: %s", number, "gone" if leaving else "dropped")
+            self._log(number, "gone" if leaving else "dropped")
+            self._names.pop(number, None)
             self.feed(Dropped(number, leaving))
+            if not self._outbounds:
+                self._alone.set()
 
     # --- rooms ---
 
@@ -302,14 +368,23 @@ class RoomService:
         return self._rooms.room_count
 
     @property
-    def skipped(self) -> int:
-        """How many messages of unknown types came in."""
-        return self._rooms.skipped
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return self._rooms.peer_count
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened in the rooms, in numbers."""
+        return self._rooms.counts
 
     @property
     def full(self) -> bool:
         """Tell whether no more rooms can come into being."""
         return self._rooms.full
+
+    def room_denied(self, room: str, source: str | None) -> Denial | None:
+        """Return why there may be no such room yet; None if there may, or is one."""
+        return None if self._rooms.has(room) else self.admission.make_room(source, self.now)
 
     def inspect(self, room: str) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
@@ -337,9 +412,11 @@ class RoomService:
 class Connection:
     """One client, as it reaches the rooms."""
 
-    def __init__(self, service: RoomService, number: int, nonce: str) -> None:
+    def __init__(self, service: RoomService, number: int, nonce: str, source: str | None) -> None:
         """Made by ``RoomService.open``."""
         self._service = service
+        self._source = source
+        self._pace = Pace(service.settings, service.settings.max_peers)
         self._number = number
         self._nonce = nonce
 
@@ -349,6 +426,10 @@ class Connection:
             return  # Closed, and what comes until the client knows is worth no work.
         if isinstance(data, bytes):
             self._sealed(data)
+            return
+        denial = self._pace.message(self._service.now)
+        if denial is not None:
+            self._deny(denial)
             return
         if _size(data) > SIGNALING_LIMIT_BYTES:
             limit = f"a message has at most {SIGNALING_LIMIT_BYTES} bytes"
@@ -367,6 +448,10 @@ class Connection:
                 self._service.feed(Received(self._number, message, data))
 
     def _sealed(self, frame: bytes) -> None:
+        denial = self._pace.frame(self._service.now)
+        if denial is not None:
+            self._deny(denial)
+            return
         if len(frame) > RELAY_LIMIT_BYTES:
             limit = f"a sealed frame has at most {RELAY_LIMIT_BYTES} bytes"
             self._refuse("too-large", limit, CloseCode.TOO_LARGE)
@@ -389,13 +474,24 @@ class Connection:
         self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
+        began = monotonic()
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
             self._refuse(introduction.reason, str(introduction), _code_of(introduction))
             return
-        logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
+        denial = self._service.room_denied(hello.room_id, self._source)
+        if denial is not None:
+            self._deny(denial)
+            return
+        self._service.name(self._number, hello)
         resume = self._service.entropy(16).hex()
         self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
+        self._service.welcomed(monotonic() - began)
+
+    def _deny(self, denial: Denial) -> None:
+        self._service.admission.denied[denial.reason] += 1
+        code, wait = CloseCode.RATE_LIMITED, denial.retry_after
+        self._service.feed(Refused(self._number, denial.reason, denial.message, code, wait))
 
     def _refuse(self, reason: str, message: str, code: CloseCode) -> None:
         self._service.feed(Refused(self._number, reason, message[:256], code))

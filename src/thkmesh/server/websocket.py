@@ -10,18 +10,29 @@ in nothing any more, not even the close frame, is aborted.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import ceil
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import ABNORMAL
 from thkmesh.server.service import RoomService, ServerSettings
 
-__all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
+__all__ = ["DENIED_STATUS", "Outlet", "WebSocketEndpoint", "origin_allowed"]
+
+DENIED_STATUS = {
+    "rate-limited": 429,
+    "too-many-connections": 429,
+    "server-full": 503,
+    "moving": 503,
+}
+"""The HTTP status for each reason not to let somebody in (RFC 6585, RFC 9110)."""
 
 _TURN = 16
 """After so many messages of one client it is the others' turn."""
@@ -121,22 +132,36 @@ class WebSocketEndpoint:
         """Serve one connection from the handshake to its end."""
         await receive()  # websocket.connect, by definition
         if not origin_allowed(Headers(scope=scope), self._service.settings.allowed_origins):
+            self._service.admission.denied["origin-refused"] += 1
             await send({"type": "websocket.close"})  # before accept: HTTP status 403
             return
-        await send({"type": "websocket.accept"})
+        source = source_of(scope["client"][0] if scope.get("client") else None)
+        denial = self._service.admit(source)
+        if denial is not None:
+            await _deny(denial, scope, send)
+            return
+        try:
+            await send({"type": "websocket.accept"})
+            await self._serve(scope, source, receive, send)
+        finally:
+            self._service.release(source)
+
+    async def _serve(self, scope: Scope, source: str | None, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(None) as patience:
-                await self._converse(receive, send, patience)
+                await self._converse(source, receive, send, patience)
         except TimeoutError:
             extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
             if "thkmesh.abort" in extensions:
                 extensions["thkmesh.abort"]["abort"]()
 
-    async def _converse(self, receive: Receive, send: Send, patience: asyncio.Timeout) -> None:
+    async def _converse(
+        self, source: str | None, receive: Receive, send: Send, patience: asyncio.Timeout
+    ) -> None:
         outlet = Outlet(self._service.settings, patience)
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
-            connection = self._service.open(outlet)
+            connection = self._service.open(outlet, source)
             code = ABNORMAL
             try:
                 for number in count(1):
@@ -153,3 +178,18 @@ class WebSocketEndpoint:
             finally:
                 connection.dropped(code)
                 pump.cancel()
+
+
+async def _deny(denial: Denial, scope: Scope, send: Send) -> None:
+    """Refuse a handshake, in words where the server can (ASGI, "WebSocket Denial Response")."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    body = json.dumps({"error": denial.reason, "message": denial.message}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"retry-after", b"%d" % ceil(denial.retry_after)),
+    ]
+    status = DENIED_STATUS[denial.reason]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -34,6 +34,9 @@ from thkmesh.signaling.verification import MalformedBody, Verifier
 
 __all__ = ["SignalingClient", "SignalingSettings"]
 
+_SENTENCE = 1024
+"""Characters of an error's sentence (see ``wire.Error``)."""
+
 _log = logging.getLogger("thkmesh.client")
 
 
@@ -177,6 +180,10 @@ class SignalingClient:
             while True:
                 self._received(await socket.receive())
         except SocketClosed as closed:
+            if closed.retry_after is not None:
+                # As if it had let us in to say so: what it means is the same.
+                error = wire.Error("refused", closed.reason[:_SENTENCE], closed.retry_after)
+                self._feed(Heard(error))
             self._lost(closed.code, closed.reason)
         except MeshError as error:
             self._lost(ABNORMAL, str(error))

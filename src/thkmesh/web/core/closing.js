@@ -17,6 +17,7 @@ export const CloseCode = Object.freeze({
   REPLACED: 4409,
   SUPERSEDED: 4410,
   IDLE: 4411,
+  RATE_LIMITED: 4429,
   ROOM_FULL: 4430,
   SLOW_CONSUMER: 4431,
 });

@@ -72,6 +72,10 @@ const number = (value, path) => (Number.isFinite(value) ? value : wrong("a numbe
 const seconds = (value, path) => (number(value, path) > 0 ? value : wrong("a number > 0", path));
 
 /** @type {Check} */
+const duration = (value, path) =>
+  number(value, path) >= 0 ? value : wrong("a number >= 0", path);
+
+/** @type {Check} */
 const object = (value, path) =>
   typeof value === "object" && value !== null && !Array.isArray(value)
     ? value
@@ -206,6 +210,7 @@ const TO_CLIENT = {
     message: may(text(1024), ""),
     retryAfter: may(orNull(number), null),
   }),
+  moving: record({ retryAfter: may(duration, 0.0) }),
   pong: record({ n: may(count, 0) }),
   "webrtc-offer": record({ ...signal, offer: may(orNull(description), null) }),
   "webrtc-answer": record({ ...signal, answer: may(orNull(description), null) }),
