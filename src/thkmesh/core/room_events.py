@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Admission
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
@@ -21,6 +22,8 @@ __all__ = [
     "Received",
     "Refused",
     "Relay",
+    "RenewIce",
+    "Renewed",
     "RoomRules",
     "Sealed",
     "Send",
@@ -50,6 +53,8 @@ class RoomRules:
         away_messages: how many signals wait for a session that is away.
         away_bytes: how many bytes of them.
         ice_servers: STUN and TURN servers that every welcome names.
+        ice_rotation: how long those last that a connection is given beside these; then it
+            gets others. 0 means that there are none, or that they need not change.
     """
 
     max_peers: int = 10
@@ -64,6 +69,7 @@ class RoomRules:
     away_messages: int = 256
     away_bytes: int = 256 * 1024
     ice_servers: tuple[IceServer, ...] = ()
+    ice_rotation: float = 0
 
 
 # --- events: two of them, and one output, a relayed message, hence the cheap structs -----
@@ -77,12 +83,25 @@ class Opened(Struct, frozen=True):
 
 
 class HelloAccepted(Struct, frozen=True):
-    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome."""
+    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome.
+
+    ``admission`` is what its token, or whatever else admits here, is worth, and
+    ``ice_servers`` are for it alone.
+    """
 
     conn: int
     hello: Hello
     introduction: Introduction
     resume: str
+    admission: Admission = Admission()
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+class Renewed(Struct, frozen=True):
+    """A fresh token came in, for the same room and peer; what it is worth."""
+
+    conn: int
+    admission: Admission
 
 
 class Received(Struct, frozen=True):
@@ -135,7 +154,16 @@ class Stop(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Opened | HelloAccepted | Received | Sealed | Skipped | Refused | Dropped | CreateRoom | Stop
+    Opened
+    | HelloAccepted
+    | Renewed
+    | Received
+    | Sealed
+    | Skipped
+    | Refused
+    | Dropped
+    | CreateRoom
+    | Stop
 )
 
 # --- outputs ----------------------------------------------------------------------
@@ -163,4 +191,11 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Output: TypeAlias = Send | Relay | Close
+class RenewIce(Struct, frozen=True):
+    """Send credentials for TURN to a connection of that peer: its own end before long."""
+
+    conn: int
+    peer: str
+
+
+Output: TypeAlias = Send | Relay | Close | RenewIce

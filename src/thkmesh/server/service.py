@@ -13,7 +13,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from typing import Protocol, TypeAlias
@@ -21,8 +21,16 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.grants import Admission, Denied
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
+from thkmesh.core.identity import (
+    ID_LENGTH,
+    decode_bytes,
+    hello_payload,
+    id_of_key,
+    is_id,
+    proof_payload,
+)
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
@@ -35,6 +43,8 @@ from thkmesh.core.room_events import (
     Received,
     Refused,
     Relay,
+    Renewed,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
@@ -51,10 +61,13 @@ from thkmesh.core.wire import (
     WELCOME_LIMIT_BYTES,
     Hello,
     IceServer,
+    IceServers,
     Introduction,
+    RenewToken,
     UnknownType,
     decode_introduction,
     decode_to_server,
+    encode,
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import (
@@ -65,7 +78,10 @@ from thkmesh.errors import (
     PeerError,
 )
 from thkmesh.keys import verify
+from thkmesh.server.decisions import Decisions
+from thkmesh.server.gate import AccessSettings, Asked, Gate, Handshake
 from thkmesh.server.names import readable_name
+from thkmesh.server.turn import Turn
 
 __all__ = [
     "Connection",
@@ -98,6 +114,7 @@ class ServerSettings(RoomRules):
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
         request_timeout: seconds that the body of a REST request may take to come.
+        turn: TURN servers for which every peer gets credentials of its own.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -106,6 +123,7 @@ class ServerSettings(RoomRules):
     outgoing_relay_bytes: int = 256 * 1024
     close_timeout: float = 5.0
     request_timeout: float = 10.0
+    turn: Turn | None = None
 
     def __post_init__(self) -> None:
         """Check what has to fit into what.
@@ -124,7 +142,8 @@ class ServerSettings(RoomRules):
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
-        welcome_bytes += len(msgspec.json.encode(self.ice_servers))
+        turn = () if self.turn is None else self.turn.servers("x" * ID_LENGTH, 0)
+        welcome_bytes += len(msgspec.json.encode(self.ice_servers + turn))
         if welcome_bytes > WELCOME_LIMIT_BYTES:
             raise InvalidArgument("a welcome cannot hold so many ice_servers")
         if (
@@ -209,6 +228,7 @@ class RoomService:
         self,
         settings: ServerSettings | None = None,
         *,
+        access: AccessSettings | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
     ) -> None:
@@ -216,6 +236,7 @@ class RoomService:
 
         Args:
             settings: None means the defaults.
+            access: who may do what; None means everything but to kick, for everybody.
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
@@ -223,7 +244,12 @@ class RoomService:
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
-        self._rooms = Rooms(entropy(8).hex(), self.settings)
+        self.gate = Gate(access, entropy)
+        self.decisions = Decisions(self.gate)
+        rules = self.settings
+        if rules.turn is not None:
+            rules = replace(rules, ice_rotation=rules.turn.rotation)
+        self._rooms = Rooms(entropy(8).hex(), rules)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
 
@@ -237,13 +263,13 @@ class RoomService:
 
     # --- clients ---
 
-    def open(self, outbound: Outbound) -> "Connection":
+    def open(self, outbound: Outbound, handshake: Handshake | None = None) -> "Connection":
         """Take in a client; its challenge has been sent when this returns."""
         number = next(self._numbers)
         nonce = self.entropy(16).hex()
         self._outbounds[number] = outbound
         self.feed(Opened(number, nonce))
-        return Connection(self, number, nonce)
+        return Connection(self, number, nonce, handshake or Handshake())
 
     def is_open(self, number: int) -> bool:
         """Tell whether a client is still spoken with; for this module's connections."""
@@ -271,8 +297,17 @@ class RoomService:
                     outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
+            case RenewIce(conn=number, peer=peer):
+                servers = self.settings.ice_servers + self.ice_servers(peer)
+                self._perform(Send(number, encode(IceServers(servers))))
+
+    def ice_servers(self, peer: str) -> tuple[IceServer, ...]:
+        """Return the servers that a peer gets credentials of its own for."""
+        turn = self.settings.turn
+        return () if turn is None else turn.servers(peer, self.gate.settings.today())
 
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
+        self.decisions.forget(number)
         outbound = self._outbounds.pop(number, None)
         if outbound is not None:
             logger.info("connection %d: closed with %d %s", number, code, reason)
@@ -280,6 +315,7 @@ class RoomService:
 
     def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
+        self.decisions.forget(number)
         if self._outbounds.pop(number, None) is not None:
             logger.info("connection %d: %s", number, "gone" if leaving else "dropped")
             self.feed(Dropped(number, leaving))
@@ -337,11 +373,13 @@ class RoomService:
 class Connection:
     """One client, as it reaches the rooms."""
 
-    def __init__(self, service: RoomService, number: int, nonce: str) -> None:
+    def __init__(self, service: RoomService, number: int, nonce: str, handshake: Handshake) -> None:
         """Made by ``RoomService.open``."""
         self._service = service
         self._number = number
         self._nonce = nonce
+        self._handshake = handshake
+        self._hello: Hello | None = None
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
@@ -363,6 +401,8 @@ class Connection:
         else:
             if isinstance(message, Hello):
                 self._greeted(message)
+            elif isinstance(message, RenewToken):
+                self._renewed(message.token)
             else:
                 self._service.feed(Received(self._number, message, data))
 
@@ -394,8 +434,40 @@ class Connection:
             self._refuse(introduction.reason, str(introduction), _code_of(introduction))
             return
         logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
-        resume = self._service.entropy(16).hex()
-        self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
+        if self._hello is not None:
+            self._refuse("already-joined", "one hello is enough", CloseCode.INVALID)
+            return
+        self._hello = hello
+
+        def enter(admission: Admission) -> None:
+            resume = self._service.entropy(16).hex()
+            servers = self._service.ice_servers(hello.from_user_id)
+            self._service.feed(
+                HelloAccepted(self._number, hello, introduction, resume, admission, servers)
+            )
+
+        self._admit(hello, hello.token, enter)
+
+    def _renewed(self, token: str) -> None:
+        if self._hello is None:
+            text = "a hello must come first, not token"
+            self._refuse("hello-expected", text, CloseCode.INVALID)
+        elif not self._service.decisions.pending(self._number):  # else they would pile up
+            self._admit(
+                self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
+            )
+
+    def _admit(self, hello: Hello, token: str, then: Callable[[Admission], None]) -> None:
+        """Go on if what was shown admits to the room; else say why it does not."""
+
+        def decided(found: Admission | Denied) -> None:
+            if isinstance(found, Denied):
+                self._refuse(found.reason, found.message, found.code)
+            else:
+                then(found)
+
+        asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
+        self._service.decisions.decide(self._number, asked, decided)
 
     def _refuse(self, reason: str, message: str, code: CloseCode) -> None:
         self._service.feed(Refused(self._number, reason, message[:256], code))

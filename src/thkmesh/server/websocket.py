@@ -19,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from thkmesh.core.closing import ABNORMAL
+from thkmesh.server.gate import Handshake
 from thkmesh.server.service import RoomService, ServerSettings
 
 __all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
@@ -126,17 +127,19 @@ class WebSocketEndpoint:
         await send({"type": "websocket.accept"})
         try:
             async with asyncio.timeout(None) as patience:
-                await self._converse(receive, send, patience)
+                await self._converse(Handshake(scope), receive, send, patience)
         except TimeoutError:
             extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
             if "thkmesh.abort" in extensions:
                 extensions["thkmesh.abort"]["abort"]()
 
-    async def _converse(self, receive: Receive, send: Send, patience: asyncio.Timeout) -> None:
+    async def _converse(
+        self, handshake: Handshake, receive: Receive, send: Send, patience: asyncio.Timeout
+    ) -> None:
         outlet = Outlet(self._service.settings, patience)
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
-            connection = self._service.open(outlet)
+            connection = self._service.open(outlet, handshake)
             code = ABNORMAL
             try:
                 for number in count(1):
