@@ -50,8 +50,10 @@ from thkmesh.core.session_events import SessionEvent, SessionOutput, SocketLost
 from thkmesh.core.wire import (
     ENVELOPES,
     Ack,
+    Admitted,
     Challenge,
     Error,
+    IceServers,
     Leave,
     PeerLeft,
     Ping,
@@ -63,6 +65,7 @@ from thkmesh.core.wire import (
 from thkmesh.errors import (
     InvalidMessage,
     JoinError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -228,6 +231,7 @@ _WANTED: tuple[object, ...] = (
     *get_args(Event),
     *(Tick, Slept, Challenge, Welcome, PeerLeft, SignalRefused, Error, Pong, Ack, Ping, Leave),
     *(JoinError, ServerUnreachable, RoomFull, Unauthorized, ProtocolMismatch, Replaced),
+    *(NotGranted, Admitted, IceServers),
     *(RoomClosed, UnknownPeer, InvalidMessage),
     *(state for state in LinkState if state is not LinkState.CONNECTING),  # that is no change
     *ServerState,

@@ -136,6 +136,11 @@ class Access:
         return None if granted is None or granted.until == inf else granted.until - now
 
     @property
+    def pending(self) -> int:
+        """How many ends are kept, those that do not count any more included."""
+        return len(self._heap)
+
+    @property
     def first(self) -> float:
         """When something ends next, or is warned of; infinity when nothing does."""
         due = self._heap[0].at if self._heap else inf

@@ -283,6 +283,10 @@ class SimulatedConnection:
 
     # --- knowledge ---
 
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Gather candidates with other ICE servers from now on."""
+        self._config = config
+
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises."""
         await asyncio.sleep(self._takes(self._behaviour.operation))

@@ -196,6 +196,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     return this.#server;
   }
 
+  /**
+   * What the server lets us do, by its last word: some of join, send, relay, create, kick,
+   * list; nothing before that.
+   * @returns {ReadonlySet<string>}
+   */
+  get grants() {
+    return new Set(this.#session.grants);
+  }
+
   /** Whether the room has been left or has ended. */
   get closed() {
     return this.#closed;
@@ -636,10 +645,30 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /** @param {SessionEvent} event */
   #feed(event) {
-    if (event.type === "welcomed") {
-      this.#iceServers = [...this.#options.iceServers, ...event.message.iceServers.map(iceServer)];
+    if (event.type === "welcomed" || (event.type === "heard" && event.message.type === "ice-servers")) {
+      this.#use(event.message.iceServers);
     }
     this.#driver.feed(event);
+  }
+
+  /**
+   * Use the server's ICE servers, for what is connected from now on or anew.
+   * @param {any[]} offered
+   */
+  #use(offered) {
+    const before = JSON.stringify(this.#iceServers);
+    this.#iceServers = [...this.#options.iceServers, ...offered.map(iceServer)];
+    if (JSON.stringify(this.#iceServers) === before) return;
+    for (const { connection } of this.#connections.values()) connection.reconfigure(this.#config);
+  }
+
+  /** How connections are made. */
+  get #config() {
+    return {
+      iceServers: this.#iceServers,
+      relayOnly: this.#options.relayOnly,
+      lowWaterBytes: new SendWindow().lowWaterBytes,
+    };
   }
 
   /** @param {SessionOutput} output */
@@ -730,6 +759,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "say-hello":
         this.#client.hello(output.nonce, output.resume);
         break;
+      case "renew-admission":
+        this.#client.renew();
+        break;
       case "send-to-server":
         if (output.message.type === "leave") this.#part(output.message);
         else this.#client.send(output.message);
@@ -758,13 +790,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const emit = (/** @type {import("./engine.js").EngineEvent} */ event) => {
       this.#driver.feed({ type: "from-link", to, event: { type: "from-engine", number, event } });
     };
-    const config = {
-      iceServers: this.#iceServers,
-      relayOnly: this.#options.relayOnly,
-      lowWaterBytes: new SendWindow().lowWaterBytes,
-    };
     try {
-      this.#connections.set(to, { number, connection: this.#host.open(config, emit) });
+      this.#connections.set(to, { number, connection: this.#host.open(this.#config, emit) });
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       this.#log(`no connection to ${to}: ${error.message}`);
