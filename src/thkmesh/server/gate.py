@@ -189,14 +189,25 @@ class Gate:
             settings: None means the defaults.
             entropy: returns that many random bytes.
         """
-        self.settings = settings = settings or AccessSettings()
+        self.settings = settings or AccessSettings()
         self._entropy = entropy
-        secret = settings.secret or entropy(32)
-        self.secret = secret
-        self._tickets = ticket_key(secret)
-        own = (Key("", "HS256", secret, settings.audience),) if settings.secret else ()
-        self._keyring = Keyring((*own, *settings.keys, self._tickets))
-        self._used = settings.used_tickets or MemoryUsedTickets()
+        self._used = self.settings.used_tickets or MemoryUsedTickets()
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The server's secret; a random one where it was given none."""
+        return self.settings.secret or self._entropy(32)
+
+    @cached_property
+    def _tickets(self) -> Key:
+        return ticket_key(self.secret)
+
+    @cached_property
+    def _keyring(self) -> Keyring:
+        settings = self.settings
+        # Nobody has signed anything by a secret that nobody knows.
+        own = (Key("", "HS256", self.secret, settings.audience),) if settings.secret else ()
+        return Keyring((*own, *settings.keys, self._tickets))
 
     def admit(
         self, asked: Asked
@@ -287,7 +298,7 @@ class Gate:
     async def _ask(self, authenticate: Authenticate, asked: Asked) -> Admission | Denied:
         verdict = await authenticate(asked)
         match verdict:
-            case None | False:
+            case None:
                 return unauthorized("the application refuses")
             case Admission():
                 return verdict
