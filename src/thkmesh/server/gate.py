@@ -191,7 +191,8 @@ class Gate:
         """
         self.settings = settings or AccessSettings()
         self._entropy = entropy
-        self._used = self.settings.used_tickets or MemoryUsedTickets()
+        used = self.settings.used_tickets
+        self._used: UsedTickets = MemoryUsedTickets() if used is None else used
 
     @cached_property
     def secret(self) -> bytes:
@@ -216,6 +217,8 @@ class Gate:
         token = asked.token or asked.handshake.ticket
         key = self._keyring.key_for(token) if token else None
         if key is not None and key.kid == TICKET_KID:
+            if not asked.id:
+                return unauthorized("a ticket is for a room, and for nothing else")
             return self._patiently(partial(self._take_ticket, asked, token, key))
         if self.settings.authenticate is not None:
             return self._patiently(partial(self._ask, self.settings.authenticate, asked))

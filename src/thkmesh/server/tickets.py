@@ -6,6 +6,7 @@ known to whatever remembers them, which several processes have to share.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from thkmesh.core.timeouts import Timeouts
@@ -33,7 +34,9 @@ class UsedTickets(Protocol):
 class MemoryUsedTickets:
     """Remembers them in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        """Begin with none; ``clock`` returns seconds, None means those of the running loop."""
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._used: Timeouts[str] = Timeouts(2 * TICKET_TTL)
         self._names: set[str] = set()
 
@@ -42,7 +45,7 @@ class MemoryUsedTickets:
 
     async def use(self, ticket: str) -> bool:
         """Take note that a ticket is used; False if it has been before."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock()
         self._names.difference_update(self._used.expired(now))
         if ticket in self._names:
             return False
