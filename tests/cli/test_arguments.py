@@ -99,7 +99,7 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("THKMESH_URL", "http://mesh.example")
     for command in ("chat", "peers"):
         options = parse([command])
-        assert not isinstance(options, ServeOptions)
+        assert isinstance(options, ChatOptions | PeersOptions)
         assert options.url == "http://mesh.example"
 
 

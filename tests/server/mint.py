@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from thkmesh.core.grants import Claims
+from thkmesh.core.grants import AUDIENCE, Claims
 from thkmesh.server.clock import today
-from thkmesh.server.keyring import AUDIENCE, Key
+from thkmesh.server.keyring import Key
 
 SECRET = b"a secret of the tests, of 32 bytes and more"
 ALL = ("join", "send", "relay", "create", "kick", "list")

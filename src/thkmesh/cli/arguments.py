@@ -6,11 +6,21 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
+from thkmesh.cli.access import (
+    AccessOptions,
+    ShownOptions,
+    TokenOptions,
+    add_access,
+    add_shown,
+    add_token,
+    take_access,
+    take_shown,
+)
 from thkmesh.core.ice_url import is_ice_url
 from thkmesh.core.identity import is_room
 from thkmesh.core.room_events import PEERS_LIMIT
@@ -43,6 +53,7 @@ class ServeOptions:
     ice_username: str | None
     ice_credential: str | None
     log_level: str
+    access: AccessOptions = field(default_factory=AccessOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +67,7 @@ class ChatOptions:
     ca_file: Path | None
     timeout: float
     linger: float
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +78,10 @@ class PeersOptions:
     room: str
     ca_file: Path | None
     json: bool
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
-Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions
+Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | TokenOptions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,6 +105,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     make: type[Options] = given.pop("options")
     if "ice_servers" in given:
         given["ice_servers"] = tuple(given["ice_servers"])
+    if make is ServeOptions:
+        given["access"] = take_access(given)
+    elif make is not TokenOptions:
+        given["shown"] = take_shown(given)
     return make(**given)
 
 
@@ -116,6 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the signaling server"))
     _add_chat(commands.add_parser("chat", help="chat in a room, also through pipes"))
     _add_peers(commands.add_parser("peers", help="list who is in a room"))
+    token = commands.add_parser("token", help="make a token that admits to a room")
+    token.set_defaults(options=TokenOptions, command=token)
+    add_token(token, _room)
     return parser
 
 
@@ -161,6 +181,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECRET",
         help="for the TURN servers; every peer is told it (default: $THKMESH_ICE_CREDENTIAL)",
     )
+    add_access(add)
     add(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
@@ -204,6 +225,7 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add_shown(add)
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
     add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
     add("--room", type=_room, default=DEFAULT_ROOM, help="the room (default: %(default)s)")

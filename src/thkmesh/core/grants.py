@@ -32,6 +32,7 @@ from thkmesh.core.identity import is_id, is_room
 
 __all__ = [
     "ALL",
+    "AUDIENCE",
     "LEEWAY",
     "OPEN",
     "Admission",
@@ -49,6 +50,9 @@ Grant: TypeAlias = Literal["join", "send", "relay", "create", "kick", "list"]
 
 ALL: Final[tuple[Grant, ...]] = get_args(Grant)
 """All grants, in the order in which they are told."""
+
+AUDIENCE: Final = "thkmesh"
+"""Whom tokens are for, unless the operator has another name for this server."""
 
 OPEN: Final = frozenset[Grant](ALL) - {"kick"}
 """What everybody has where nobody has to prove anything."""

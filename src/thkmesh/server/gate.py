@@ -29,6 +29,7 @@ from starlette.types import Scope
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import (
     ALL,
+    AUDIENCE,
     LEEWAY,
     Admission,
     Claims,
@@ -39,7 +40,7 @@ from thkmesh.core.grants import (
 )
 from thkmesh.errors import InvalidArgument
 from thkmesh.server.clock import today
-from thkmesh.server.keyring import AUDIENCE, TICKET_KID, Key, Keyring, secret_of, ticket_key
+from thkmesh.server.keyring import TICKET_KID, Key, Keyring, secret_of, ticket_key
 from thkmesh.server.password import Password
 from thkmesh.server.tickets import TICKET_TTL, MemoryUsedTickets, UsedTickets
 
@@ -88,7 +89,9 @@ class Handshake:
     def bearer(self) -> str:
         """The token in its header ``Authorization`` (RFC 6750); empty if there is none."""
         kind, _, token = self.headers.get("authorization", "").partition(" ")
-        return token.strip() if kind.lower() == "bearer" else ""
+        # A password may be of any letters; ASGI has headers in Latin-1.
+        said = token.strip().encode("latin-1").decode(errors="replace")
+        return said if kind.lower() == "bearer" else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from thkmesh.core.grants import Claims, Denied, unauthorized
+from thkmesh.core.grants import AUDIENCE, Claims, Denied, unauthorized
 from thkmesh.errors import InvalidArgument
 
 __all__ = [
-    "AUDIENCE",
     "SECRET_LEAST_BYTES",
     "TICKET_KID",
     "Key",
@@ -35,9 +34,6 @@ __all__ = [
     "secret_of",
     "ticket_key",
 ]
-
-AUDIENCE: Final = "thkmesh"
-"""Whom tokens are for, unless the operator has another name for this server."""
 
 TICKET_KID: Final = "thkmesh-ticket"
 """The key of tickets, which only servers have; their audience has the same name."""

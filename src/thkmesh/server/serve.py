@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
 from thkmesh.server.app import create_app
+from thkmesh.server.gate import AccessSettings
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 from thkmesh.server.service import RoomService, ServerSettings
 from thkmesh.server.tls import write_self_signed
@@ -42,6 +43,7 @@ async def serve(
     port: int = 8765,
     *,
     settings: ServerSettings | None = None,
+    access: AccessSettings | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     tls_self_signed: bool = False,
@@ -58,6 +60,7 @@ async def serve(
         host: a name or address; all addresses of a name are listened on.
         port: 0 takes a free one.
         settings: None means the defaults.
+        access: who may do what; None means everything but to kick, for everybody.
         tls_cert: a file with the certificate chain, in PEM.
         tls_key: a file with its key, in PEM; None if it is in ``tls_cert``.
         tls_self_signed: make a certificate for this run.
@@ -68,7 +71,7 @@ async def serve(
         OSError: the address cannot be listened on, or a file not be read.
         ssl.SSLError: the certificate and the key do not fit.
     """
-    service = RoomService(settings)
+    service = RoomService(settings, access=access)
     app = create_app(service=service, extra_routes=extra_routes)
     with TemporaryDirectory(prefix="thkmesh-tls-") as folder:
         if tls_self_signed:
