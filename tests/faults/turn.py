@@ -44,7 +44,7 @@ class Coturn:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, namespace: Namespace, address: str, *, lab: bool = True
+        cls, namespace: Namespace, address: str, *, lab: bool = True, secret: str = ""
     ) -> "AsyncIterator[Coturn]":
         """Have one; it is ended by its process id.
 
@@ -52,6 +52,8 @@ class Coturn:
             namespace: where.
             address: to listen on, and to relay from.
             lab: whether the lab's own addresses, which are special, may be relayed to.
+            secret: what it shares with the signaling server; empty for one user with a
+                password.
 
         Raises:
             RuntimeError: it is not installed.
@@ -63,7 +65,8 @@ class Coturn:
             path = Path(folder) / "turnserver.conf"
             texts = [SHIPPED.read_text(encoding="utf-8")]
             texts += [LAB.read_text(encoding="utf-8")] if lab else []
-            texts.append(f"user={USERNAME}:{CREDENTIAL}\n")
+            shared = f"use-auth-secret\nstatic-auth-secret={secret}\n"
+            texts.append(shared if secret else f"user={USERNAME}:{CREDENTIAL}\n")
             path.write_text("".join(texts), encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
                 *namespace.prefix,

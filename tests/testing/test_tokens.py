@@ -102,7 +102,7 @@ def test_a_token_that_is_always_the_same_ends_the_room_with_it() -> None:
     async def main() -> None:
         ada = await world.join("ada", room="lobby", token=issuer.token())
         await asyncio.sleep(599.0)
-        assert ada.error is None
+        assert "4401" not in str(ada.error)
         await asyncio.sleep(30.0)
         assert isinstance(ada.error, Unauthorized)
         assert "4401" in str(ada.error)
