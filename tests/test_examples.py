@@ -146,7 +146,7 @@ async def logged_in(url: str, user: str, password: str) -> str | None:
     form = f"user={user}&password={password}"
     async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
         async with asyncio.timeout(PATIENCE):
-            while not await listening(url):
+            while not await listening(url):  # noqa: ASYNC110 - another process has no event
                 await asyncio.sleep(0.05)
         answer = await client.post("/login", content=form)
     cookie = answer.headers.get("set-cookie", "")

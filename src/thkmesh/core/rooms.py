@@ -75,16 +75,13 @@ from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     VERSIONS,
-    Ack,
     Admitted,
     AnySignal,
     Challenge,
     Error,
-    Hello,
     Leave,
     Message,
     PeerLeft,
-    PeerReady,
     Ping,
     Pong,
     SignalRefused,
@@ -302,7 +299,7 @@ class Rooms:
         invalid = CloseCode.INVALID
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
-        elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
+        elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
         elif (lacking := lacking_to_enter(event.admission, new=room is None)) is not None:
@@ -326,7 +323,7 @@ class Rooms:
 
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
-        ready = _ready(event.hello)
+        ready = event.hello.ready
         relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
         session = Session(ready.session, room, now, event.introduction.name, ready, relay)
         room.sessions[session.key.id] = session
@@ -340,7 +337,7 @@ class Rooms:
             self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
             self._forget(session.conn)
         self._away.stop(session)
-        ready, before = _ready(event.hello), session.ready
+        ready, before = event.hello.ready, session.ready
         session.name, session.ready = event.introduction.name, ready
         self._attach(session, event, now, resumed=True)
         self._out += (Send(event.conn, text) for text in session.take_waiting())
@@ -411,7 +408,7 @@ class Rooms:
 
     def _relay(self, session: Session, signal: AnySignal, event: Received, now: float) -> None:
         conn = event.conn
-        if not _signed(signal):
+        if not signal.whole:
             self._send(conn, Error(Unsigned.reason, "signals carry sids, a body and a signature"))
             return
         if signal.source != session.key or signal.room_id != session.room.name:
@@ -465,22 +462,3 @@ class Rooms:
         for other in session.room.sessions.values():
             if other is not session and other.conn is not None:
                 self._out.append(Send(other.conn, text))
-
-
-def _ready(hello: Hello) -> PeerReady:
-    """Return what the others are told: the hello's own signed words."""
-    return PeerReady(
-        hello.room_id,
-        hello.from_user_id,
-        hello.from_sid,
-        hello.key,
-        hello.body,
-        hello.signature,
-    )
-
-
-def _signed(signal: AnySignal) -> bool:
-    """Tell whether a signal has our form, not the seed's; a bare ack has no body."""
-    if isinstance(signal, Ack):
-        return bool(signal.from_sid and signal.to_sid)
-    return bool(signal.body and signal.signature and signal.from_sid and signal.to_sid)

@@ -203,6 +203,11 @@ class Hello(Message, frozen=True, tag="hello"):
         """Who is speaking."""
         return SessionKey(self.from_user_id, self.from_sid)
 
+    @property
+    def ready(self) -> PeerReady:
+        """What the others are told: its own signed words."""
+        return PeerReady(self.room_id, *self.session, self.key, self.body, self.signature)
+
 
 class RenewToken(Message, frozen=True, tag="token"):
     """A fresh token, for the time after that of the hello has ended."""
@@ -253,6 +258,11 @@ class Signal(Message, frozen=True):
         """Whom it is for."""
         return SessionKey(self.to_user_id, self.to_sid)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it has our form, not the seed's."""
+        return bool(self.body and self.signature and self.from_sid and self.to_sid)
+
 
 class Offer(Signal, frozen=True, tag="webrtc-offer"):
     """An offer (``offer`` is the seed's unsigned form; we refuse to act on it)."""
@@ -278,6 +288,11 @@ class Restart(Signal, frozen=True, tag="webrtc-restart"):
 
 class Ack(Signal, frozen=True, tag="webrtc-ack"):
     """A bare acknowledgement, when nothing else is there to carry it."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has our form: it has no body."""
+        return bool(self.from_sid and self.to_sid)
 
 
 AnySignal: TypeAlias = Offer | Answer | IceCandidate | Restart | Ack

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
@@ -25,11 +25,6 @@ from thkmesh.core.grants import Admission, Denied
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import (
     ID_LENGTH,
-    decode_bytes,
-    hello_payload,
-    id_of_key,
-    is_id,
-    proof_payload,
 )
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
@@ -57,39 +52,33 @@ from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
-    VERSIONS,
     WELCOME_LIMIT_BYTES,
     Hello,
     IceServer,
     IceServers,
-    Introduction,
     RenewToken,
     UnknownType,
-    decode_introduction,
     decode_to_server,
     encode,
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import (
-    IdentityMismatch,
     InvalidArgument,
     InvalidMessage,
-    InvalidSignature,
     PeerError,
 )
 from thkmesh.keys import verify
 from thkmesh.server.decisions import Decisions
 from thkmesh.server.gate import AccessSettings, Asked, Gate, Handshake
+from thkmesh.server.greeting import Verify, check_hello, code_of
 from thkmesh.server.names import readable_name
 from thkmesh.server.turn import Turn
 
 __all__ = [
     "Connection",
-    "NoCommonVersion",
     "Outbound",
     "RoomService",
     "ServerSettings",
-    "check_hello",
 ]
 
 logger = logging.getLogger("thkmesh.server")
@@ -175,46 +164,6 @@ class Outbound(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Close after what was sent; nothing follows."""
-
-
-class NoCommonVersion(InvalidMessage):
-    """A peer speaks no version of the protocol that we speak."""
-
-    reason = "protocol-mismatch"
-
-
-Verify: TypeAlias = Callable[[str, str, bytes], bool]
-
-
-def check_hello(hello: Hello, nonce: str, verify: Verify = verify) -> Introduction | PeerError:
-    """Return what a genuine hello says, or what is wrong with it; never raises."""
-    who = hello.session
-    key = decode_bytes(hello.key, 32)
-    if key is None or not is_id(who.id) or id_of_key(key) != who.id:
-        return IdentityMismatch("the id is not the hash of the key")
-    said = hello_payload(hello.room_id, who, hello.key, hello.body)
-    if not verify(hello.key, hello.signature, said):
-        return InvalidSignature("the introduction is not signed by its key")
-    if not verify(hello.key, hello.proof, proof_payload(nonce, hello.room_id, who)):
-        return InvalidSignature("the challenge is not signed by the key")
-    try:
-        introduction = decode_introduction(hello.body)
-    except InvalidMessage as error:
-        return error
-    lowest, highest = introduction.protocol
-    if highest < VERSIONS[0] or VERSIONS[1] < lowest:
-        return NoCommonVersion(f"this server speaks versions {VERSIONS[0]} to {VERSIONS[1]}")
-    return introduction
-
-
-def _code_of(error: PeerError) -> CloseCode:
-    match error:
-        case NoCommonVersion():
-            return CloseCode.PROTOCOL_MISMATCH
-        case InvalidMessage():
-            return CloseCode.INVALID
-        case _:
-            return CloseCode.UNAUTHORIZED
 
 
 def _size(text: str) -> int:
@@ -431,7 +380,7 @@ class Connection:
     def _greeted(self, hello: Hello) -> None:
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
-            self._refuse(introduction.reason, str(introduction), _code_of(introduction))
+            self._refuse(introduction.reason, str(introduction), code_of(introduction))
             return
         logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
         if self._hello is not None:
