@@ -103,6 +103,18 @@ def test_credentials_are_changed_again_and_again() -> None:
     assert never.first == inf
 
 
+def test_a_connection_that_is_granted_anew_again_and_again_takes_no_more_room() -> None:
+    """Ends that do not count any more are thrown out before they outnumber the others."""
+    access = Access()
+    access.grant(1, Admission(OPEN, 500.0), 0.0)
+    for now in range(100):
+        access.grant(2, Admission(OPEN, 900.0), now)
+        assert access.pending <= 2 * 2 + 16
+    assert list(access.settle(440.0)) == [Expiring(1, 60.0)]
+    assert list(access.settle(500.0)) == [Expired(1)]
+    assert list(access.settle(939.0)) == [Expiring(2, 60.0)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(1, 1000)), max_size=300))
 def test_what_was_granted_anew_leaves_little_behind(grants: list[tuple[int, float]]) -> None:
     """However often connections are granted anew, the one that is due first is the first."""

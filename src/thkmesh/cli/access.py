@@ -172,8 +172,9 @@ def add_token(parser: argparse.ArgumentParser, room: Callable[[str], str]) -> No
 
 def take_access(given: dict[str, Any]) -> AccessOptions:
     """Take out of parsed arguments what is ours."""
-    taken = {name: given.pop(name) for name in AccessOptions.__dataclass_fields__}
-    return AccessOptions(**taken | {name: tuple(taken[name]) for name in ("token_keys", "turn")})
+    taken: dict[str, Any] = {name: given.pop(name) for name in AccessOptions.__dataclass_fields__}
+    taken["token_keys"], taken["turn"] = tuple(taken["token_keys"]), tuple(taken["turn"])
+    return AccessOptions(**taken)
 
 
 def take_shown(given: dict[str, Any]) -> ShownOptions:
