@@ -90,3 +90,35 @@ def test_a_page_brings_fresh_tokens(stage: Stage) -> None:
             assert refused == [True, "the signaling server closed with 4401: unauthorized"]
 
     stage.perform(play())
+
+
+_RECONFIGURE = """async () => {
+  const made = [];
+  const Plain = RTCPeerConnection;
+  globalThis.RTCPeerConnection = class extends Plain {
+    constructor(...how) {
+      super(...how);
+      made.push(this);
+    }
+  };
+  const { Connection } = await import("/thkmesh/engine.js");
+  const config = { iceServers: [], relayOnly: false, lowWaterBytes: 1 };
+  const connection = new Connection(config, () => {});
+  const turn = { urls: ["turn:turn.example.org"], username: "1:me", credential: "secret" };
+  connection.reconfigure({ ...config, iceServers: [turn] });
+  const [{ username, urls }] = made[0].getConfiguration().iceServers;
+  await connection.close();
+  connection.reconfigure(config);
+  return [username, urls];
+}"""
+
+
+def test_a_connection_of_a_browser_takes_over_other_ice_servers(stage: Stage) -> None:
+    """What was connected gathers by them from then on; what is closed does not care."""
+
+    async def play() -> None:
+        async with stage.server() as server, stage.page() as page:
+            await page.goto(server.url)
+            assert await page.evaluate(_RECONFIGURE) == ["1:me", ["turn:turn.example.org"]]
+
+    stage.perform(play())

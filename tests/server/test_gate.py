@@ -139,6 +139,14 @@ async def _typo(_: Asked) -> Verdict:
     return {"join", "sned"}
 
 
+async def _ended(_: Asked) -> Verdict:
+    return Admission(ttl=0.0)
+
+
+async def _endless(_: Asked) -> Verdict:
+    return Admission(ttl=float("inf"))
+
+
 async def _never(_: Asked) -> Verdict:
     await asyncio.Event().wait()
     raise AssertionError
@@ -151,6 +159,8 @@ async def _never(_: Asked) -> Verdict:
         (_raises, UNAVAILABLE),
         (_text, UNAVAILABLE),
         (_typo, UNAVAILABLE),
+        (_ended, UNAVAILABLE),
+        (_endless, UNAVAILABLE),
         (_never, UNAVAILABLE),
     ],
 )

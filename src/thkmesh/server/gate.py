@@ -21,6 +21,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from math import inf
 from typing import Final, TypeAlias
 
 from starlette.requests import HTTPConnection
@@ -34,6 +35,7 @@ from thkmesh.core.grants import (
     Admission,
     Claims,
     Denied,
+    Grant,
     judge,
     sorted_grants,
     unauthorized,
@@ -49,6 +51,18 @@ __all__ = ["AccessSettings", "Asked", "Authenticate", "Gate", "Handshake", "Verd
 logger = logging.getLogger("thkmesh.server")
 
 _UNAVAILABLE: Final = Denied("unavailable", "who you are cannot be checked now", CloseCode(1013))
+
+
+def _known(words: Collection[str]) -> frozenset[Grant]:
+    """Return words as grants.
+
+    Raises:
+        InvalidArgument: one of them is none.
+    """
+    grants = frozenset(sorted_grants(words))
+    if len(grants) != len(set(words)):
+        raise InvalidArgument(f"grants are {', '.join(ALL)}; not {', '.join(words)}")
+    return grants
 
 
 class Handshake:
@@ -306,15 +320,14 @@ class Gate:
         match verdict:
             case None:
                 return unauthorized("the application refuses")
-            case Admission():
-                return verdict
+            case Admission(grants=grants, ttl=ttl):
+                if ttl is not None and not 0 < ttl < inf:
+                    raise InvalidArgument("an admission lasts some seconds, or ttl is None")
+                return Admission(_known(grants), ttl)
             case str():
                 raise InvalidArgument("authenticate returns a set of grants, not a text")
             case _:
-                grants = frozenset(sorted_grants(verdict))
-                if len(grants) != len(set(verdict)):
-                    raise InvalidArgument(f"grants are {', '.join(ALL)}; not {verdict}")
-                return Admission(grants)
+                return Admission(_known(verdict))
 
     async def _compare(self, password: Password, text: str) -> Admission | Denied:
         if await password.matches(text):
