@@ -168,13 +168,14 @@ export class Connection {
    * Gather candidates with other ICE servers from now on: at an ICE restart, that is. What
    * is in use goes on.
    * @param {Config} config
+   * @throws {EngineError} the browser will not; they stay as they were
    */
   reconfigure(config) {
     if (this.#closed) return;
     try {
       this.#pc.setConfiguration(configuration(config));
     } catch (error) {
-      console.warn(`the ICE servers stay as they were: ${error}`);
+      throw new EngineError(`the ICE servers stay as they were: ${error}`);
     }
   }
 

@@ -170,7 +170,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
     this.#driver = new Driver(this.#session, (output) => this.#perform(output));
     host.adopt(this.#driver);
-    this.#client = new SignalingClient(settings, (event) => this.#feed(event));
+    this.#client = new SignalingClient(
+      settings, (event) => this.#feed(event), (line) => this.#log(line));
     this.#ended = new Promise((resolve) => {
       this.#over = resolve;
     });
@@ -659,7 +660,13 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const before = JSON.stringify(this.#iceServers);
     this.#iceServers = [...this.#options.iceServers, ...offered.map(iceServer)];
     if (JSON.stringify(this.#iceServers) === before) return;
-    for (const { connection } of this.#connections.values()) connection.reconfigure(this.#config);
+    for (const { connection } of this.#connections.values()) {
+      try {
+        connection.reconfigure(this.#config);
+      } catch (error) {
+        this.#log(String(error)); // new connections have them
+      }
+    }
   }
 
   /** How connections are made. */

@@ -164,6 +164,7 @@ function isTooLarge(text) {
 
 /** One session's WebSocket, whichever it is at the moment. */
 export class SignalingClient {
+  #log;
   #settings;
   #feed;
   #verifier;
@@ -183,8 +184,10 @@ export class SignalingClient {
   /**
    * @param {SignalingSettings} settings
    * @param {(event: SessionEvent) => void} feed gets what happens
+   * @param {(line: string) => void} [log] gets what is worth a line
    */
-  constructor(settings, feed) {
+  constructor(settings, feed, log = () => {}) {
+    this.#log = log;
     this.#settings = settings;
     this.#feed = feed;
     this.#me = sessionKey(settings.identity.id, settings.sid);
@@ -277,7 +280,7 @@ export class SignalingClient {
     if (typeof this.#settings.token === "string") return;
     this.#token().then(
       (token) => this.send({ type: "token", token }),
-      (error) => console.warn(`there is no token: ${error}`),
+      (error) => this.#log(`there is no token: ${error}`),
     );
   }
 
