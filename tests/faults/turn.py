@@ -34,12 +34,20 @@ class Coturn:
         self.address = address
 
     @property
+    def urls(self) -> list[str]:
+        """Where TURN is, over UDP and TCP."""
+        at = f"{self.address}:{_PORT}"
+        return [f"turn:{at}?transport=udp", f"turn:{at}?transport=tcp"]
+
+    @property
     def ice_servers(self) -> list[dict[str, object]]:
         """What the signaling server is to offer: STUN, and TURN over UDP and TCP."""
-        at = f"{self.address}:{_PORT}"
-        urls = [f"turn:{at}?transport=udp", f"turn:{at}?transport=tcp"]
-        turn: dict[str, object] = {"urls": urls, "username": USERNAME, "credential": CREDENTIAL}
-        return [{"urls": [f"stun:{at}"]}, turn]
+        turn: dict[str, object] = {
+            "urls": self.urls,
+            "username": USERNAME,
+            "credential": CREDENTIAL,
+        }
+        return [{"urls": [f"stun:{self.address}:{_PORT}"]}, turn]
 
     @classmethod
     @asynccontextmanager
