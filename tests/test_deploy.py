@@ -158,7 +158,7 @@ async def test_nginx_passes_on_who_a_client_is(tmp_path: Path) -> None:
             return made
 
         def sources() -> int:
-            return old.service.admission.sources + new.service.admission.sources
+            return old.service.turnstile.sources + new.service.turnstile.sources
 
         # Who is no proxy is not believed: it is from this machine, and not counted.
         for _ in range(4):
@@ -174,10 +174,10 @@ async def test_nginx_passes_on_who_a_client_is(tmp_path: Path) -> None:
         assert refused.value.response.status_code == 429
         for each in front.clients:
             await each.cut()
-        await until(lambda: not old.service.admission.open + new.service.admission.open)
+        await until(lambda: not old.service.turnstile.open + new.service.turnstile.open)
         await old.service.drain()
         for number in range(4):
             await client(f"192.0.2.{10 + number}").join()
-        assert (old.service.admission.open, new.service.admission.open) == (0, 4)
+        assert (old.service.turnstile.open, new.service.turnstile.open) == (0, 4)
         for each in front.clients:
             await each.cut()

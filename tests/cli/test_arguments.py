@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from thkmesh import __version__
+from thkmesh.cli.access import AccessOptions
 from thkmesh.cli.arguments import ChatOptions, PeersOptions, ServeOptions, parse
 from thkmesh.server import ServerSettings
 
@@ -25,6 +26,7 @@ def test_nothing_has_to_be_said() -> None:
         tls_key=None,
         tls_self_signed=False,
         settings=ServerSettings(),
+        access=AccessOptions(),
         ice_servers=(),
         ice_username=None,
         ice_credential=None,
@@ -104,7 +106,7 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("THKMESH_URL", "http://mesh.example")
     for command in ("chat", "peers"):
         options = parse([command])
-        assert not isinstance(options, ServeOptions)
+        assert isinstance(options, ChatOptions | PeersOptions)
         assert options.url == "http://mesh.example"
 
 

@@ -98,6 +98,20 @@ def _patience(recorder: Recorder) -> None:
         story.run(60.0)
 
 
+def _admissions(recorder: Recorder) -> None:
+    """A fresh token is asked for when the server asks, and not before it knows us."""
+    asked = Heard(wire.Admitted(60.0, ("join", "send"), renew=True))
+    story = Story(recorder)
+    story.tell(Start())
+    story.tell(asked)
+    story.enter(ADA)
+    story.tell(asked)
+    story.tell(Heard(wire.Admitted(600.0, ("join",))))
+    story.tell(Heard(wire.IceServers((wire.IceServer(("turn:x",), "name", "secret"),))))
+    story.tell(SocketLost(CloseCode.TOKEN_EXPIRED, "token-expired"))
+    story.run(6.0)
+
+
 def _leaving_the_server(recorder: Recorder) -> None:
     """It is told if it has heard of us, in whatever state we are."""
     challenge = Heard(wire.Challenge(nonce="n", epoch="one", protocol=(1, 1)))
@@ -460,6 +474,7 @@ TALES: tuple[Callable[[Recorder], None], ...] = (
     _close_codes,
     _retries,
     _patience,
+    _admissions,
     _leaving_the_server,
     _suspicions,
     _refusals,

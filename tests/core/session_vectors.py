@@ -50,8 +50,10 @@ from thkmesh.core.session_events import SessionEvent, SessionOutput, SocketLost
 from thkmesh.core.wire import (
     ENVELOPES,
     Ack,
+    Admitted,
     Challenge,
     Error,
+    IceServers,
     Leave,
     Moving,
     PeerLeft,
@@ -64,6 +66,7 @@ from thkmesh.core.wire import (
 from thkmesh.errors import (
     InvalidMessage,
     JoinError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -242,6 +245,7 @@ _WANTED: tuple[object, ...] = (
         Leave,
     ),
     *(JoinError, ServerUnreachable, RoomFull, Unauthorized, ProtocolMismatch, Replaced),
+    *(NotGranted, Admitted, IceServers),
     *(RoomClosed, UnknownPeer, InvalidMessage),
     *(state for state in LinkState if state is not LinkState.CONNECTING),  # that is no change
     *ServerState,

@@ -3,7 +3,7 @@
 import pytest
 
 from thkmesh.core import admission
-from thkmesh.core.admission import Admission, AdmissionRules, Denial, Pace, source_of
+from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile, source_of
 
 HERE = "192.0.2.1"
 THERE = "192.0.2.2"
@@ -48,7 +48,7 @@ def test_an_address_counts_as_what_costs_something(address: str | None, source: 
 
 def test_a_source_has_so_many_connections_at_once() -> None:
     """The next is denied until one of them ends; other sources and loopback are not."""
-    gate = Admission(AdmissionRules(address_connections=3))
+    gate = Turnstile(AdmissionRules(address_connections=3))
     assert [reason(gate.enter(HERE, 0.0)) for _ in range(3)] == [None] * 3
     denial = gate.enter(HERE, 0.0)
     assert reason(denial) == "too-many-connections"
@@ -65,7 +65,7 @@ def test_a_source_has_so_many_connections_at_once() -> None:
 
 def test_a_source_opens_so_many_connections_in_time() -> None:
     """A burst, then one from time to time; when to come back is said truly."""
-    gate = Admission(AdmissionRules(address_arrivals=0.5, address_arrivals_burst=4))
+    gate = Turnstile(AdmissionRules(address_arrivals=0.5, address_arrivals_burst=4))
     for _ in range(4):
         assert gate.enter(HERE, 0.0) is None
         gate.leave(HERE, 0.0)
@@ -78,7 +78,7 @@ def test_a_source_opens_so_many_connections_in_time() -> None:
 
 def test_there_are_so_many_connections_in_all() -> None:
     """Whoever they are from."""
-    gate = Admission(AdmissionRules(max_connections=2))
+    gate = Turnstile(AdmissionRules(max_connections=2))
     assert gate.enter(HERE, 0.0) is None
     assert gate.enter(None, 0.0) is None
     assert reason(gate.enter(THERE, 0.0)) == "server-full"
@@ -89,7 +89,7 @@ def test_there_are_so_many_connections_in_all() -> None:
 
 def test_a_source_makes_so_many_rooms_in_time() -> None:
     """A burst, then one from time to time, with a connection or without."""
-    gate = Admission(AdmissionRules(address_rooms=0.1, address_rooms_burst=2))
+    gate = Turnstile(AdmissionRules(address_rooms=0.1, address_rooms_burst=2))
     assert gate.enter(HERE, 0.0) is None
     assert gate.make_room(HERE, 0.0) is None
     assert gate.make_room(HERE, 0.0) is None
@@ -103,7 +103,7 @@ def test_a_source_makes_so_many_rooms_in_time() -> None:
 
 def test_a_server_that_drains_takes_nobody() -> None:
     """Not even from the machine itself."""
-    gate = Admission(AdmissionRules())
+    gate = Turnstile(AdmissionRules())
     gate.draining = True
     assert reason(gate.enter(None, 0.0)) == "moving"
     assert gate.open == 0
@@ -111,7 +111,7 @@ def test_a_server_that_drains_takes_nobody() -> None:
 
 def test_zero_means_without_limit() -> None:
     """For each of the rules."""
-    gate = Admission(UNLIMITED)
+    gate = Turnstile(UNLIMITED)
     pace = Pace(UNLIMITED, 10)
     for _ in range(30_000):
         assert gate.enter(HERE, 0.0) is None
@@ -122,7 +122,7 @@ def test_zero_means_without_limit() -> None:
 
 def test_a_source_is_forgotten_when_it_has_everything_back() -> None:
     """Not before, or forgetting would be a way around the limits; and not while it is here."""
-    gate = Admission(AdmissionRules(address_arrivals=1, address_arrivals_burst=100))
+    gate = Turnstile(AdmissionRules(address_arrivals=1, address_arrivals_burst=100))
     assert gate.enter(HERE, 0.0) is None
     gate.leave(HERE, 0.0)
     assert gate.enter(THERE, 0.0) is None
@@ -135,7 +135,7 @@ def test_a_source_is_forgotten_when_it_has_everything_back() -> None:
 
 def test_no_more_sources_are_remembered_than_there_is_space_for() -> None:
     """The one that was idle longest gives way, never one with a connection."""
-    gate = Admission(AdmissionRules(address_arrivals=0.1, address_arrivals_burst=1))
+    gate = Turnstile(AdmissionRules(address_arrivals=0.1, address_arrivals_burst=1))
     assert gate.enter(HERE, 0.0) is None
     for number in range(admission.SOURCES + 10):
         source = f"2001:db8:{number:x}::/64"

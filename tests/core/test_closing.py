@@ -9,6 +9,7 @@ def test_a_code_says_whether_to_come_back() -> None:
     assert passing == {
         CloseCode.RESTARTING,
         CloseCode.OVERLOADED,
+        CloseCode.TOKEN_EXPIRED,
         CloseCode.HELLO_TIMEOUT,
         CloseCode.IDLE,
         CloseCode.RATE_LIMITED,

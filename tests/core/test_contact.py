@@ -19,12 +19,14 @@ from thkmesh.core.contact import (
     CloseSocket,
     Contact,
     OpenSocket,
+    RenewAdmission,
     SayHello,
     SendToServer,
 )
 from thkmesh.errors import (
     JoinError,
     MeshError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -323,3 +325,26 @@ def test_a_conversation_that_is_over_stays_over() -> None:
     mine.lost(CloseCode.REPLACED, "", 0.0)
     assert mine.network_changed(1.0) == []
     assert mine.deadline is None
+
+
+def test_a_fresh_token_is_shown_when_the_server_asks() -> None:
+    """Only once we are in; any other word about the admission is just noted."""
+    asked = wire.Admitted(60.0, ("join", "send"), renew=True)
+    mine = contact()
+    assert mine.heard(asked, 0.0) == []
+    mine = contact(joined=True)
+    assert mine.grants == WELCOME.grants
+    assert mine.heard(asked, 1.0) == [RenewAdmission()]
+    assert mine.heard(wire.Admitted(600.0, ("join",)), 2.0) == []
+    assert mine.grants == ("join",)
+
+
+def test_who_was_closed_for_its_token_comes_back_with_another() -> None:
+    """An end is no refusal; a token that is refused is, and what is not granted too."""
+    mine = contact(joined=True)
+    mine.lost(CloseCode.TOKEN_EXPIRED, "token-expired", 1.0)
+    assert (mine.state, mine.error) == (ServerState.RECONNECTING, None)
+    for code, kind in ((CloseCode.UNAUTHORIZED, Unauthorized), (CloseCode.NOT_GRANTED, NotGranted)):
+        mine = contact()
+        mine.lost(code, "", 1.0)
+        assert type(mine.error) is kind

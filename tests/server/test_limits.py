@@ -88,7 +88,7 @@ async def test_a_flood_of_messages_is_cut_off() -> None:
         [error] = errors
         assert (error.reason, error.retry_after) == ("rate-limited", 2.0)
         assert not (await world.joined(identity=flood.identity, sid=flood.sid)).socket.close_code
-        assert world.service.admission.denied == {"rate-limited": 1}
+        assert world.service.turnstile.denied == {"rate-limited": 1}
 
 
 async def test_a_flood_of_sealed_frames_is_cut_off() -> None:
@@ -152,7 +152,7 @@ async def test_an_address_has_twenty_connections() -> None:
         assert await refused(here[20]) == (429, 10)
         await client_at(world, "192.0.2.2").connect()
         await here[0].cut()
-        await until(lambda: world.service.admission.open == 20)
+        await until(lambda: world.service.turnstile.open == 20)
         await here[20].connect()
 
 
@@ -218,7 +218,7 @@ async def test_there_are_so_many_connections_in_all() -> None:
         await second.connect()
         assert await refused(third) == (503, 10)
         await first.cut()
-        await until(lambda: world.service.admission.open == 1)
+        await until(lambda: world.service.turnstile.open == 1)
         await third.connect()
 
 

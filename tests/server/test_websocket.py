@@ -415,7 +415,7 @@ async def test_pages_of_other_origins_stay_out(
         with pytest.raises(InvalidStatus) as refused:
             await client.connect()
         assert refused.value.response.status_code == 403
-        assert world.service.admission.denied == {"origin-refused": 1}
+        assert world.service.turnstile.denied == {"origin-refused": 1}
 
 
 # --- many, and slow ones ------------------------------------------------------------------

@@ -5,11 +5,12 @@ import getpass
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
+from thkmesh.cli.access import ShownOptions, TokenOptions, add_shown, add_token, take_shown
 from thkmesh.cli.configuration import WrongSetting, add_flags, read_settings
 from thkmesh.cli.serving import OTHER_VARIABLES, SETTINGS, ServeOptions, serve_options
 from thkmesh.core.identity import is_room
@@ -34,6 +35,7 @@ class ChatOptions:
     ca_file: Path | None
     timeout: float
     linger: float
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,10 @@ class PeersOptions:
     room: str
     ca_file: Path | None
     json: bool
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
-Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions
+Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | TokenOptions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,6 +72,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         command.error(_surplus(rest, given))
     make: type[Options] = given.pop("options")
     if make is not ServeOptions:
+        if make is not TokenOptions:
+            given["shown"] = take_shown(given)
         return make(**given)
     try:
         settings = read_settings(SETTINGS, given, os.environ, OTHER_VARIABLES)
@@ -98,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the signaling server"))
     _add_chat(commands.add_parser("chat", help="chat in a room, also through pipes"))
     _add_peers(commands.add_parser("peers", help="list who is in a room"))
+    token = commands.add_parser("token", help="make a token that admits to a room")
+    token.set_defaults(options=TokenOptions, command=token)
+    add_token(token, _room)
     return parser
 
 
@@ -146,6 +154,7 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add_shown(add)
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
     add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
     add("--room", type=_room, default=DEFAULT_ROOM, help="the room (default: %(default)s)")

@@ -7,6 +7,7 @@ import signal
 import ssl
 import sys
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +15,13 @@ from tempfile import TemporaryDirectory
 from thkmesh import Joining, __version__
 from thkmesh.apps.chat import Chat
 from thkmesh.cli import demo
+from thkmesh.cli.admission import access_settings, own_token, turn_settings
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
 from thkmesh.cli.serving import ServeOptions
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
 from thkmesh.server.logs import set_up
 from thkmesh.server.serve import new_event_loop
@@ -65,6 +67,7 @@ def serve(options: ServeOptions) -> int:
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
     settings = _settings(options)
+    access = access_settings(options.access, demo=options.demo)
     for path in filter(None, (options.tls_cert, options.tls_key)):
         try:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
@@ -75,7 +78,7 @@ def serve(options: ServeOptions) -> int:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
-        return run(_serve(options, settings, cert, key), new_event_loop)
+        return run(_serve(options, settings, access, cert, key), new_event_loop)
 
 
 def _allow_many_files() -> None:
@@ -106,18 +109,22 @@ def _settings(options: ServeOptions) -> ServerSettings:
         IceServer((url,), name, secret) if needs_credentials(url) else IceServer((url,))
         for url in options.ice_servers
     )
-    return replace(options.settings, ice_servers=tuple(servers))
+    return replace(options.settings, ice_servers=tuple(servers), turn=turn_settings(options.access))
 
 
 async def _serve(
-    options: ServeOptions, settings: ServerSettings, cert: Path | None, key: Path | None
+    options: ServeOptions,
+    settings: ServerSettings,
+    access: AccessSettings,
+    cert: Path | None,
+    key: Path | None,
 ) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
     opened: list[asyncio.Task[None]] = []
 
     def on_ready(port: int) -> None:
-        opening = asyncio.create_task(_open(options, port, cert))
+        opening = asyncio.create_task(_open(options, access, port, cert))
         opening.add_done_callback(lambda done: done.cancelled() or main.cancel())
         opened.append(opening)
 
@@ -126,6 +133,7 @@ async def _serve(
             options.host,
             options.port,
             settings=settings,
+            access=access,
             tls_cert=cert,
             tls_key=key,
             metrics_host=options.metrics_host,
@@ -144,7 +152,9 @@ async def _serve(
     return _INTERRUPTED if ended_by is signal.SIGINT else 0
 
 
-async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
+async def _open(
+    options: ServeOptions, access: AccessSettings, port: int, cert: Path | None
+) -> None:
     """Tell that clients can come, and be the first of them if there is to be a demo."""
     url = _url(options.host, port, tls=cert is not None)
     # A certificate that was given is for a name, which its owner knows.
@@ -155,7 +165,12 @@ async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
         print(f"ready: {url}", flush=True)
         await asyncio.Event().wait()
     settings = _AtHome(
-        url=url, room=demo.ROOM, name=demo.NAME, metadata=demo.METADATA, ca_file=cert
+        url=url,
+        room=demo.ROOM,
+        name=demo.NAME,
+        metadata=demo.METADATA,
+        ca_file=cert,
+        token=partial(own_token, access, demo.ROOM),
     )
     async with Joining(settings) as room:
         chat = Chat(room, aiter(room))

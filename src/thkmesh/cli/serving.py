@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from thkmesh.cli.access import ACCESS, AccessOptions, take_access
 from thkmesh.cli.configuration import CONFIG, Kind, Setting
 from thkmesh.core.ice_url import is_ice_url
 from thkmesh.core.room_events import PEERS_LIMIT
@@ -17,8 +18,13 @@ from thkmesh.server.proxies import ProxyHeader
 
 __all__ = ["OTHER_VARIABLES", "SETTINGS", "ServeOptions", "serve_options"]
 
-OTHER_VARIABLES: Final = frozenset({"THKMESH_URL", "THKMESH_PORT_OPTION"})
-"""Variables of other commands, and of the Makefile."""
+OTHER_VARIABLES: Final = frozenset(
+    {
+        *("THKMESH_URL", "THKMESH_TOKEN", "THKMESH_PORT_OPTION"),
+        *("THKMESH_SECRET", "THKMESH_PASSWORD", "THKMESH_TURN_SECRET"),
+    }
+)
+"""Variables of other commands and of the Makefile; and secrets, which see ``access``."""
 
 _ORIGIN: Final = re.compile(
     r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?"
@@ -32,6 +38,7 @@ class ServeOptions:
 
     Attributes:
         settings: all but the ICE servers, for which two options more have to fit.
+        access: who may do what, and where secrets are.
         flags: the names of what was given as a flag.
     """
 
@@ -42,6 +49,7 @@ class ServeOptions:
     tls_key: Path | None
     tls_self_signed: bool
     settings: ServerSettings
+    access: AccessOptions
     ice_servers: tuple[str, ...]
     ice_username: str | None
     ice_credential: str | None
@@ -59,11 +67,12 @@ def serve_options(given: dict[str, Any], flags: frozenset[str]) -> ServeOptions:
         InvalidArgument: settings do not fit each other.
     """
     renamed = {_FIELDS.get(name, name.replace("-", "_")): value for name, value in given.items()}
-    of_server = {each.name for each in fields(ServerSettings)} - {"ice_servers"}
     renamed |= {name: tuple(renamed[name]) for name in _FIELDS.values()}
+    access = take_access(renamed)
+    of_server = {each.name for each in fields(ServerSettings)} & renamed.keys() - {"ice_servers"}
     server = {name: renamed.pop(name) for name in of_server}
     del renamed[CONFIG]
-    return ServeOptions(settings=ServerSettings(**server), flags=flags, **renamed)
+    return ServeOptions(settings=ServerSettings(**server), access=access, flags=flags, **renamed)
 
 
 # --- values -----------------------------------------------------------------------
@@ -125,6 +134,8 @@ def _ice_url(text: str) -> str:
 _FIELDS: Final = {
     "allow-origin": "allowed_origins",
     "ice-server": "ice_servers",
+    "token-key": "token_keys",
+    "turn": "turn",
     "trusted-proxy": "trusted_proxies",
 }
 """Those that may be given several times are named for one; the program names them for all."""
@@ -187,6 +198,7 @@ SETTINGS: Final[Sequence[Setting]] = (
         parse=_origin,
         metavar="ORIGIN",
     ),
+    *ACCESS,
     _server("max-peers", "peers a room may have", _peers, _ROOMS),
     _server("max-rooms", "rooms there may be", _count, _ROOMS),
     _server("grace", "seconds that a peer keeps its place without connection", _amount, _ROOMS),

@@ -21,7 +21,7 @@ from typing import Final, Literal, TypeAlias
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.timeouts import Timeouts
 
-__all__ = ["Admission", "AdmissionRules", "Denial", "Pace", "Reason", "source_of"]
+__all__ = ["AdmissionRules", "Denial", "Pace", "Reason", "Turnstile", "source_of"]
 
 Reason: TypeAlias = Literal[
     "rate-limited", "too-many-connections", "server-full", "moving", "origin-refused"
@@ -99,7 +99,7 @@ class _Source:
     connections: int = 0
 
 
-class Admission:
+class Turnstile:
     """Counts who is there, and tells who may come.
 
     Attributes:

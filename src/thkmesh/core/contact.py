@@ -23,6 +23,7 @@ from thkmesh.core.closing import ABNORMAL, UNTRUSTED, CloseCode
 from thkmesh.errors import (
     JoinError,
     MeshError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -32,7 +33,15 @@ from thkmesh.errors import (
 )
 from thkmesh.events import ServerState
 
-__all__ = ["CloseSocket", "Contact", "ContactOutput", "OpenSocket", "SayHello", "SendToServer"]
+__all__ = [
+    "CloseSocket",
+    "Contact",
+    "ContactOutput",
+    "OpenSocket",
+    "RenewAdmission",
+    "SayHello",
+    "SendToServer",
+]
 
 RETRY_BASE: Final = 0.25
 RETRY_CAP: Final = 5.0
@@ -80,16 +89,22 @@ class SayHello:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewAdmission:
+    """Get a fresh token and show it: the admission ends before long."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendToServer:
     """Send a message that needs no signature."""
 
     message: wire.Leave | wire.Ping
 
 
-ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | SendToServer
+ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | RenewAdmission | SendToServer
 
 _ERRORS: Final[dict[int, type[MeshError]]] = {
     CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.NOT_GRANTED: NotGranted,
     CloseCode.PROTOCOL_MISMATCH: ProtocolMismatch,
     CloseCode.REPLACED: Replaced,
     CloseCode.ROOM_FULL: RoomFull,
@@ -103,6 +118,7 @@ class Contact:
         state: connecting until the first welcome, then connected or reconnecting.
         error: why the conversation is over for good; None while it is not.
         relay_bytes: how much the server passes on in a second; 0 if nothing.
+        grants: what the server lets us do, by its last word.
     """
 
     def __init__(self, dice: Callable[[], float]) -> None:
@@ -110,6 +126,7 @@ class Contact:
         self.state = ServerState.CONNECTING
         self.error: MeshError | None = None
         self.relay_bytes = 0
+        self.grants: tuple[str, ...] = ()
         self._dice = dice
         self._resume = ""
         self._failures = 0
@@ -155,21 +172,26 @@ class Contact:
                 self._known = True
                 self._resume = message.resume
                 self.relay_bytes = message.relay_bytes
+                self.grants = message.grants
                 self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
                 self._silent_at = self._ping_at + PONG_TIMEOUT
             case _:
-                self._noted(message, now)
+                return self._noted(message, now)
         return []
 
-    def _noted(self, message: wire.ToClient, now: float) -> None:
+    def _noted(self, message: wire.ToClient, now: float) -> list[ContactOutput]:
         if isinstance(message, wire.Error | wire.Moving) and message.retry_after is not None:
             self._not_before = now + min(message.retry_after, RETRY_AFTER_MOST)
         if self._ping_at is not None:
             self._silent_at = self._ping_at + PONG_TIMEOUT
             if message == wire.Pong(self._pings):
                 self._trip = now - self._pinged_at
+            if isinstance(message, wire.Admitted):
+                self.grants = message.grants
+                return [RenewAdmission()] if message.renew else []
+        return []
 
     def lost(self, code: int, reason: str, now: float) -> list[ContactOutput]:
         """Take note that the WebSocket ended; come back later, or never."""

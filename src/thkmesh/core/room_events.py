@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Admission
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
@@ -22,6 +23,8 @@ __all__ = [
     "Received",
     "Refused",
     "Relay",
+    "RenewIce",
+    "Renewed",
     "RoomRules",
     "Sealed",
     "Send",
@@ -51,6 +54,8 @@ class RoomRules:
         away_messages: how many signals wait for a session that is away.
         away_bytes: how many bytes of them.
         ice_servers: STUN and TURN servers that every welcome names.
+        ice_rotation: how long those last that a connection is given beside these; then it
+            gets others. 0 means that there are none, or that they need not change.
     """
 
     max_peers: int = 10
@@ -65,6 +70,7 @@ class RoomRules:
     away_messages: int = 256
     away_bytes: int = 256 * 1024
     ice_servers: tuple[IceServer, ...] = ()
+    ice_rotation: float = 0
 
 
 # --- events: two of them, and one output, a relayed message, hence the cheap structs -----
@@ -78,12 +84,25 @@ class Opened(Struct, frozen=True):
 
 
 class HelloAccepted(Struct, frozen=True):
-    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome."""
+    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome.
+
+    ``admission`` is what its token, or whatever else admits here, is worth, and
+    ``ice_servers`` are for it alone.
+    """
 
     conn: int
     hello: Hello
     introduction: Introduction
     resume: str
+    admission: Admission = Admission()
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+class Renewed(Struct, frozen=True):
+    """A fresh token came in, for the same room and peer; what it is worth."""
+
+    conn: int
+    admission: Admission
 
 
 class Received(Struct, frozen=True):
@@ -145,6 +164,7 @@ class Stop(Struct, frozen=True):
 Event: TypeAlias = (
     Opened
     | HelloAccepted
+    | Renewed
     | Received
     | Sealed
     | Skipped
@@ -180,4 +200,11 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Output: TypeAlias = Send | Relay | Close
+class RenewIce(Struct, frozen=True):
+    """Send credentials for TURN to a connection of that peer: its own end before long."""
+
+    conn: int
+    peer: str
+
+
+Output: TypeAlias = Send | Relay | Close | RenewIce

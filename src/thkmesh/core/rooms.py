@@ -33,6 +33,8 @@ Rules that are easy to get wrong:
 - Sealed frames pass within their sender's allowance, to who is connected. All others are
   dropped without a word: their sender has to reckon with that anyway.
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
+- What one may do is a matter of its connection (see ``access``): who comes back shows
+  anew what it may. What is not granted is refused with ``not-granted``.
 
 Deciding whether a hello is genuine takes cryptography, so the shell does it and
 feeds ``HelloAccepted`` or ``Refused``. Everything costs a constant time, but for
@@ -43,9 +45,11 @@ from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Literal
 
+from thkmesh.core.access import Access, Expired, Expiring, Lapse
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.draining import Draining
+from thkmesh.core.grants import Denied, Grant, lacking_to_enter, not_granted, sorted_grants
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
@@ -59,6 +63,8 @@ from thkmesh.core.room_events import (
     Received,
     Refused,
     Relay,
+    Renewed,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
@@ -71,16 +77,14 @@ from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     VERSIONS,
-    Ack,
+    Admitted,
     AnySignal,
     Challenge,
     Error,
-    Hello,
     Leave,
     Message,
     Moving,
     PeerLeft,
-    PeerReady,
     Ping,
     Pong,
     SignalRefused,
@@ -112,6 +116,7 @@ class Rooms:
         self._silent: Timeouts[int] = Timeouts(rules.idle_timeout)
         self._away: Timeouts[Session] = Timeouts(rules.grace)
         self._empty: Timeouts[str] = Timeouts(rules.room_ttl)
+        self._access = Access(rules.ice_rotation or None)
         self._out: list[Output] = []
 
     # --- the contract of the core ---
@@ -120,7 +125,7 @@ class Rooms:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         first = min(self._greeted.first, self._silent.first, self._away.first, self._empty.first)
-        first = min(first, self._draining.first) if self._draining else first
+        first = min(first, self._access.first, self._draining.first if self._draining else inf)
         return None if first == inf else first
 
     def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
@@ -140,6 +145,9 @@ class Rooms:
             case HelloAccepted(conn=conn):
                 if conn in self._connections:
                     self._enter(event, now)
+            case Renewed(conn=conn):
+                if self._connections.get(conn) is not None:
+                    self._renew(event, now)
             case Opened():
                 self._greet(event, now)
             case Dropped(conn=conn, leaving=True):
@@ -208,6 +216,8 @@ class Rooms:
             self._refuse(conn, "hello-timeout", "no hello came", CloseCode.HELLO_TIMEOUT, now)
         for conn in self._silent.expired(now):
             self._refuse(conn, "idle", "nothing came for too long", CloseCode.IDLE, now)
+        for lapse in self._access.settle(now):
+            self._lapsed(lapse, now)
         for session in self._away.expired(now):
             self._remove(session, "timeout", now)
         for name in self._empty.expired(now):
@@ -238,6 +248,35 @@ class Rooms:
         self._connections.clear()
         for timeouts in (self._greeted, self._silent, self._away, self._empty):
             timeouts.clear()
+        self._access.clear()
+
+    def _lapsed(self, lapse: Lapse, now: float) -> None:
+        """Tell a connection what ends, or has ended."""
+        conn, session = lapse.conn, self._connections[lapse.conn]
+        assert session is not None, "who is granted something is in a room"
+        match lapse:
+            case Expiring():
+                self._tell_admission(conn, now, renew=True)
+            case Expired():
+                message = "the token has expired, and no other came"
+                self._refuse(conn, "token-expired", message, CloseCode.TOKEN_EXPIRED, now)
+            case _:
+                self._out.append(RenewIce(conn, session.key.id))
+
+    def _renew(self, event: Renewed, now: float) -> None:
+        """Let a connection go on for longer, perhaps with other grants."""
+        if "join" in event.admission.grants:
+            self._access.grant(event.conn, event.admission, now)
+            self._tell_admission(event.conn, now)
+        else:
+            self._deny(event.conn, not_granted("join"), now)
+
+    def _tell_admission(self, conn: int, now: float, *, renew: bool = False) -> None:
+        expires = self._access.left(conn, now)
+        self._send(conn, Admitted(expires, sorted_grants(self._access.grants(conn)), renew))
+
+    def _deny(self, conn: int, denied: Denied, now: float) -> None:
+        self._refuse(conn, denied.reason, denied.message, denied.code, now)
 
     # --- connections ---
 
@@ -278,6 +317,7 @@ class Rooms:
         session = self._connections.pop(conn, None)
         self._greeted.stop(conn)
         self._silent.stop(conn)
+        self._access.forget(conn)
         if session is not None:
             session.conn = None
         return session
@@ -291,9 +331,11 @@ class Rooms:
         invalid = CloseCode.INVALID
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
-        elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
+        elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
+        elif (lacking := lacking_to_enter(event.admission, new=room is None)) is not None:
+            self._deny(conn, lacking, now)
         elif known is not None and known.key == hello.session:
             self._return(known, event, now)
         elif room is None and self.full:
@@ -313,7 +355,7 @@ class Rooms:
 
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
-        ready = _ready(event.hello)
+        ready = event.hello.ready
         relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
         session = Session(ready.session, room, now, event.introduction.name, ready, relay)
         room.sessions[session.key.id] = session
@@ -327,7 +369,7 @@ class Rooms:
             self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
             self._forget(session.conn)
         self._away.stop(session)
-        ready, before = _ready(event.hello), session.ready
+        ready, before = event.hello.ready, session.ready
         session.name, session.ready = event.introduction.name, ready
         self._attach(session, event, now, resumed=True)
         self._out += (Send(event.conn, text) for text in session.take_waiting())
@@ -339,6 +381,9 @@ class Rooms:
         self._connections[conn] = session
         self._greeted.stop(conn)
         self._silent.start(conn, now)
+        self._access.grant(conn, event.admission, now)
+        self._access.attach(conn, now)
+        grants = event.admission.grants
         others = (other for other in session.room.sessions.values() if other is not session)
         welcome = Welcome(
             room_id=session.room.name,
@@ -346,10 +391,12 @@ class Rooms:
             resume=event.resume,
             resumed=resumed,
             peers=tuple(other.ready for other in others),
-            ice_servers=self._rules.ice_servers,
+            ice_servers=self._rules.ice_servers + event.ice_servers,
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
-            relay_bytes=self._rules.relay_bytes,
+            relay_bytes=self._rules.relay_bytes if "relay" in grants else 0,
+            expires=event.admission.ttl,
+            grants=sorted_grants(grants),
         )
         self._send(conn, welcome)
 
@@ -393,12 +440,15 @@ class Rooms:
 
     def _relay(self, session: Session, signal: AnySignal, event: Received, now: float) -> None:
         conn = event.conn
-        if not _signed(signal):
+        if not signal.whole:
             self._send(conn, Error(Unsigned.reason, "signals carry sids, a body and a signature"))
             return
         if signal.source != session.key or signal.room_id != session.room.name:
             message = "roomId, fromUserId and fromSid are not those of this connection"
             self._refuse(conn, "not-yours", message, CloseCode.INVALID, now)
+            return
+        if not self._access.may(conn, "send"):
+            self._forbid(conn, "send")
             return
         target = session.room.sessions.get(signal.to_user_id)
         if target is None or target.key.sid != signal.to_sid:
@@ -418,6 +468,10 @@ class Rooms:
             self._refuse(event.conn, "hello-expected", text, CloseCode.INVALID, now)
             return
         self._silent.start(event.conn, now)
+        if not self._access.may(event.conn, "relay"):
+            self.counts.dropped += 1
+            self._forbid(event.conn, "relay")
+            return
         frame = addressed(session.key, event.rest)
         target = session.room.sessions.get(event.to.id)
         reachable = target is not None and target.key == event.to and target.conn is not None
@@ -430,6 +484,11 @@ class Rooms:
         else:
             self.counts.dropped += 1
 
+    def _forbid(self, conn: int, grant: Grant) -> None:
+        """Say that something was not done for want of a grant; that is not fatal."""
+        denied = not_granted(grant)
+        self._send(conn, Error(denied.reason, denied.message))
+
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))
 
@@ -439,22 +498,3 @@ class Rooms:
         for other in session.room.sessions.values():
             if other is not session and other.conn is not None:
                 self._out.append(Send(other.conn, text))
-
-
-def _ready(hello: Hello) -> PeerReady:
-    """Return what the others are told: the hello's own signed words."""
-    return PeerReady(
-        hello.room_id,
-        hello.from_user_id,
-        hello.from_sid,
-        hello.key,
-        hello.body,
-        hello.signature,
-    )
-
-
-def _signed(signal: AnySignal) -> bool:
-    """Tell whether a signal has our form, not the seed's; a bare ack has no body."""
-    if isinstance(signal, Ack):
-        return bool(signal.from_sid and signal.to_sid)
-    return bool(signal.body and signal.signature and signal.from_sid and signal.to_sid)

@@ -71,7 +71,7 @@ class Metrics(Collector):
             ("connections", "WebSockets that are open", service.connection_count),
             ("rooms", "Rooms that there are", service.room_count),
             ("peers", "Sessions in rooms, those that are away included", service.peer_count),
-            ("draining", "Whether the server is about to stop", service.admission.draining),
+            ("draining", "Whether the server is about to stop", service.turnstile.draining),
         ):
             yield GaugeMetricFamily(f"thkmesh_{name}", text, value)
         for name, text, value in (
@@ -86,7 +86,7 @@ class Metrics(Collector):
         denied = CounterMetricFamily(
             "thkmesh_denied", "Limits that were hit, and others turned away", labels=["reason"]
         )
-        for limit, number in service.admission.denied.items():
+        for limit, number in service.turnstile.denied.items():
             denied.add_metric([limit], number)
         closed = CounterMetricFamily(
             "thkmesh_closed", "WebSockets that the server closed", labels=["code", "reason"]

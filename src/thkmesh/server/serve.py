@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
 from thkmesh.server.app import create_app
+from thkmesh.server.gate import AccessSettings
 from thkmesh.server.metrics import Metrics
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 from thkmesh.server.service import RoomService, ServerSettings
@@ -46,6 +47,7 @@ async def serve(
     port: int = 8765,
     *,
     settings: ServerSettings | None = None,
+    access: AccessSettings | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     tls_self_signed: bool = False,
@@ -65,6 +67,7 @@ async def serve(
         host: a name or address; all addresses of a name are listened on.
         port: 0 takes a free one.
         settings: None means the defaults.
+        access: who may do what; None means everything but to kick, for everybody.
         tls_cert: a file with the certificate chain, in PEM.
         tls_key: a file with its key, in PEM; None if it is in ``tls_cert``.
         tls_self_signed: make a certificate for this run.
@@ -77,7 +80,7 @@ async def serve(
         OSError: the address cannot be listened on, or a file not be read.
         ssl.SSLError: the certificate and the key do not fit.
     """
-    service = RoomService(settings)
+    service = RoomService(settings, access=access)
     metrics = None if metrics_port is None else Metrics(service)
     app = create_app(service=service, extra_routes=extra_routes)
     with TemporaryDirectory(prefix="thkmesh-tls-") as folder:

@@ -14,18 +14,21 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from time import monotonic
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 
-from thkmesh.core.admission import Admission, AdmissionRules, Denial, Pace
+from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.grants import Admission, Denied
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
+from thkmesh.core.identity import (
+    ID_LENGTH,
+)
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
@@ -39,6 +42,8 @@ from thkmesh.core.room_events import (
     Received,
     Refused,
     Relay,
+    Renewed,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
@@ -51,34 +56,34 @@ from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
-    VERSIONS,
     WELCOME_LIMIT_BYTES,
     Hello,
     IceServer,
-    Introduction,
+    IceServers,
+    RenewToken,
     UnknownType,
-    decode_introduction,
     decode_to_server,
+    encode,
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import (
-    IdentityMismatch,
     InvalidArgument,
     InvalidMessage,
-    InvalidSignature,
     PeerError,
 )
 from thkmesh.keys import verify
+from thkmesh.server.decisions import Decisions
+from thkmesh.server.gate import AccessSettings, Asked, Gate, Handshake
+from thkmesh.server.greeting import Verify, check_hello, code_of
 from thkmesh.server.names import readable_name
 from thkmesh.server.proxies import ProxyHeader, TrustedProxies
+from thkmesh.server.turn import Turn
 
 __all__ = [
     "Connection",
-    "NoCommonVersion",
     "Outbound",
     "RoomService",
     "ServerSettings",
-    "check_hello",
 ]
 
 logger = logging.getLogger("thkmesh.server")
@@ -107,6 +112,7 @@ class ServerSettings(RoomRules, AdmissionRules):
             say who a client is; ``*`` is whoever connects.
         proxy_header: where they say it; the other header is never looked at.
         drain: seconds within which all clients are asked to move when the server ends.
+        turn: TURN servers for which every peer gets credentials of its own.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -118,6 +124,7 @@ class ServerSettings(RoomRules, AdmissionRules):
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: ProxyHeader = "x-forwarded-for"
     drain: float = 2.0
+    turn: Turn | None = None
 
     def __post_init__(self) -> None:
         """Check what has to fit into what.
@@ -137,7 +144,8 @@ class ServerSettings(RoomRules, AdmissionRules):
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
-        welcome_bytes += len(msgspec.json.encode(self.ice_servers))
+        turn = () if self.turn is None else self.turn.servers("x" * ID_LENGTH, 0)
+        welcome_bytes += len(msgspec.json.encode(self.ice_servers + turn))
         if welcome_bytes > WELCOME_LIMIT_BYTES:
             raise InvalidArgument("a welcome cannot hold so many ice_servers")
         if (
@@ -171,46 +179,6 @@ class Outbound(Protocol):
         """Close after what was sent; nothing follows."""
 
 
-class NoCommonVersion(InvalidMessage):
-    """A peer speaks no version of the protocol that we speak."""
-
-    reason = "protocol-mismatch"
-
-
-Verify: TypeAlias = Callable[[str, str, bytes], bool]
-
-
-def check_hello(hello: Hello, nonce: str, verify: Verify = verify) -> Introduction | PeerError:
-    """Return what a genuine hello says, or what is wrong with it; never raises."""
-    who = hello.session
-    key = decode_bytes(hello.key, 32)
-    if key is None or not is_id(who.id) or id_of_key(key) != who.id:
-        return IdentityMismatch("the id is not the hash of the key")
-    said = hello_payload(hello.room_id, who, hello.key, hello.body)
-    if not verify(hello.key, hello.signature, said):
-        return InvalidSignature("the introduction is not signed by its key")
-    if not verify(hello.key, hello.proof, proof_payload(nonce, hello.room_id, who)):
-        return InvalidSignature("the challenge is not signed by the key")
-    try:
-        introduction = decode_introduction(hello.body)
-    except InvalidMessage as error:
-        return error
-    lowest, highest = introduction.protocol
-    if highest < VERSIONS[0] or VERSIONS[1] < lowest:
-        return NoCommonVersion(f"this server speaks versions {VERSIONS[0]} to {VERSIONS[1]}")
-    return introduction
-
-
-def _code_of(error: PeerError) -> CloseCode:
-    match error:
-        case NoCommonVersion():
-            return CloseCode.PROTOCOL_MISMATCH
-        case InvalidMessage():
-            return CloseCode.INVALID
-        case _:
-            return CloseCode.UNAUTHORIZED
-
-
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
@@ -222,6 +190,7 @@ class RoomService:
         self,
         settings: ServerSettings | None = None,
         *,
+        access: AccessSettings | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
     ) -> None:
@@ -229,6 +198,7 @@ class RoomService:
 
         Args:
             settings: None means the defaults.
+            access: who may do what; None means everything but to kick, for everybody.
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
@@ -236,8 +206,13 @@ class RoomService:
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
-        self.admission = Admission(self.settings)
-        self._rooms = Rooms(entropy(8).hex(), self.settings)
+        self.turnstile = Turnstile(self.settings)
+        self.gate = Gate(access, entropy)
+        self.decisions = Decisions(self.gate)
+        rules = self.settings
+        if rules.turn is not None:
+            rules = replace(rules, ice_rotation=rules.turn.rotation)
+        self._rooms = Rooms(entropy(8).hex(), rules)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
         self._names: dict[int, dict[str, str]] = {}
@@ -263,19 +238,21 @@ class RoomService:
 
         ``source`` is what ``source_of`` makes of its address.
         """
-        return self.admission.enter(source, self.now)
+        return self.turnstile.enter(source, self.now)
 
     def release(self, source: str | None) -> None:
         """Count a client out."""
-        self.admission.leave(source, self.now)
+        self.turnstile.leave(source, self.now)
 
-    def open(self, outbound: Outbound, source: str | None = None) -> "Connection":
+    def open(
+        self, outbound: Outbound, source: str | None = None, handshake: Handshake | None = None
+    ) -> "Connection":
         """Take in a client; its challenge has been sent when this returns."""
         number = next(self._numbers)
         nonce = self.entropy(16).hex()
         self._outbounds[number] = outbound
         self.feed(Opened(number, nonce))
-        return Connection(self, number, nonce, source)
+        return Connection(self, number, nonce, source, handshake or Handshake())
 
     def is_open(self, number: int) -> bool:
         """Tell whether a client is still spoken with; for this module's connections."""
@@ -295,7 +272,7 @@ class RoomService:
 
         It takes at most ``settings.drain`` seconds; ``stop`` ends it.
         """
-        self.admission.draining = True
+        self.turnstile.draining = True
         logger.info("draining %d connections", len(self._outbounds))
         self.feed(Drain(self.settings.drain))
         while self._outbounds:
@@ -305,7 +282,7 @@ class RoomService:
     def stop(self) -> None:
         """Close every connection with 1012, forget everything, take nobody in."""
         logger.info("stopping with %d connections", len(self._outbounds))
-        self.admission.draining = True
+        self.turnstile.draining = True
         self.feed(Stop())
 
     def name(self, number: int, hello: Hello) -> None:
@@ -330,8 +307,17 @@ class RoomService:
                     outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
+            case RenewIce(conn=number, peer=peer):
+                servers = self.settings.ice_servers + self.ice_servers(peer)
+                self._perform(Send(number, encode(IceServers(servers))))
+
+    def ice_servers(self, peer: str) -> tuple[IceServer, ...]:
+        """Return the servers that a peer gets credentials of its own for."""
+        turn = self.settings.turn
+        return () if turn is None else turn.servers(peer, self.gate.settings.today())
 
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
+        self.decisions.forget(number)
         outbound = self._outbounds.pop(number, None)
         if outbound is not None:
             self._log(number, "closed", code=int(code), reason=reason)
@@ -343,6 +329,7 @@ class RoomService:
 
     def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
+        self.decisions.forget(number)
         if self._outbounds.pop(number, None) is not None:
             self._log(number, "gone" if leaving else "dropped")
             self._names.pop(number, None)
@@ -384,7 +371,7 @@ class RoomService:
 
     def room_denied(self, room: str, source: str | None) -> Denial | None:
         """Return why there may be no such room yet; None if there may, or is one."""
-        return None if self._rooms.has(room) else self.admission.make_room(source, self.now)
+        return None if self._rooms.has(room) else self.turnstile.make_room(source, self.now)
 
     def inspect(self, room: str) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
@@ -412,13 +399,22 @@ class RoomService:
 class Connection:
     """One client, as it reaches the rooms."""
 
-    def __init__(self, service: RoomService, number: int, nonce: str, source: str | None) -> None:
+    def __init__(
+        self,
+        service: RoomService,
+        number: int,
+        nonce: str,
+        source: str | None,
+        handshake: Handshake,
+    ) -> None:
         """Made by ``RoomService.open``."""
         self._service = service
         self._source = source
         self._pace = Pace(service.settings, service.settings.max_peers)
         self._number = number
         self._nonce = nonce
+        self._handshake = handshake
+        self._hello: Hello | None = None
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
@@ -444,6 +440,8 @@ class Connection:
         else:
             if isinstance(message, Hello):
                 self._greeted(message)
+            elif isinstance(message, RenewToken):
+                self._renewed(message.token)
             else:
                 self._service.feed(Received(self._number, message, data))
 
@@ -477,19 +475,51 @@ class Connection:
         began = monotonic()
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
-            self._refuse(introduction.reason, str(introduction), _code_of(introduction))
+            self._refuse(introduction.reason, str(introduction), code_of(introduction))
+            return
+        if self._hello is not None:
+            self._refuse("already-joined", "one hello is enough", CloseCode.INVALID)
             return
         denial = self._service.room_denied(hello.room_id, self._source)
         if denial is not None:
             self._deny(denial)
             return
-        self._service.name(self._number, hello)
-        resume = self._service.entropy(16).hex()
-        self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
-        self._service.welcomed(monotonic() - began)
+        self._hello = hello
+
+        def enter(admission: Admission) -> None:
+            self._service.name(self._number, hello)
+            resume = self._service.entropy(16).hex()
+            servers = self._service.ice_servers(hello.from_user_id)
+            self._service.feed(
+                HelloAccepted(self._number, hello, introduction, resume, admission, servers)
+            )
+            self._service.welcomed(monotonic() - began)
+
+        self._admit(hello, hello.token, enter)
+
+    def _renewed(self, token: str) -> None:
+        if self._hello is None:
+            text = "a hello must come first, not token"
+            self._refuse("hello-expected", text, CloseCode.INVALID)
+        elif not self._service.decisions.pending(self._number):  # else they would pile up
+            self._admit(
+                self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
+            )
+
+    def _admit(self, hello: Hello, token: str, then: Callable[[Admission], None]) -> None:
+        """Go on if what was shown admits to the room; else say why it does not."""
+
+        def decided(found: Admission | Denied) -> None:
+            if isinstance(found, Denied):
+                self._refuse(found.reason, found.message, found.code)
+            else:
+                then(found)
+
+        asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
+        self._service.decisions.decide(self._number, asked, decided)
 
     def _deny(self, denial: Denial) -> None:
-        self._service.admission.denied[denial.reason] += 1
+        self._service.turnstile.denied[denial.reason] += 1
         code, wait = CloseCode.RATE_LIMITED, denial.retry_after
         self._service.feed(Refused(self._number, denial.reason, denial.message, code, wait))
 

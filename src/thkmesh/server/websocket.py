@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import ABNORMAL
+from thkmesh.server.gate import Handshake
 from thkmesh.server.service import RoomService, ServerSettings
 
 __all__ = ["DENIED_STATUS", "Outlet", "WebSocketEndpoint", "origin_allowed"]
@@ -132,7 +133,7 @@ class WebSocketEndpoint:
         """Serve one connection from the handshake to its end."""
         await receive()  # websocket.connect, by definition
         if not origin_allowed(Headers(scope=scope), self._service.settings.allowed_origins):
-            self._service.admission.denied["origin-refused"] += 1
+            self._service.turnstile.denied["origin-refused"] += 1
             await send({"type": "websocket.close"})  # before accept: HTTP status 403
             return
         source = source_of(scope["client"][0] if scope.get("client") else None)
@@ -149,19 +150,24 @@ class WebSocketEndpoint:
     async def _serve(self, scope: Scope, source: str | None, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(None) as patience:
-                await self._converse(source, receive, send, patience)
+                await self._converse(source, Handshake(scope), receive, send, patience)
         except TimeoutError:
             extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
             if "thkmesh.abort" in extensions:
                 extensions["thkmesh.abort"]["abort"]()
 
     async def _converse(
-        self, source: str | None, receive: Receive, send: Send, patience: asyncio.Timeout
+        self,
+        source: str | None,
+        handshake: Handshake,
+        receive: Receive,
+        send: Send,
+        patience: asyncio.Timeout,
     ) -> None:
         outlet = Outlet(self._service.settings, patience)
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
-            connection = self._service.open(outlet, source)
+            connection = self._service.open(outlet, source, handshake)
             code = ABNORMAL
             try:
                 for number in count(1):

@@ -4,7 +4,7 @@
  */
 
 import {
-  JoinError, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
+  JoinError, NotGranted, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
 } from "../errors.js";
 import { fullJitter } from "./backoff.js";
 import { ABNORMAL, CloseCode, isFinal, nameOf } from "./closing.js";
@@ -35,6 +35,7 @@ export const HUNG = 1.0;
  * @typedef {{ type: "open-socket" }
  *   | { type: "close-socket" }
  *   | { type: "say-hello", nonce: string, resume: string }
+ *   | { type: "renew-admission" }
  *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number } }
  * } ContactOutput
  */
@@ -45,6 +46,7 @@ export const HUNG = 1.0;
 const ERRORS = new Map(
   /** @type {[number, new (message: string) => MeshError][]} */ ([
     [CloseCode.UNAUTHORIZED, Unauthorized],
+    [CloseCode.NOT_GRANTED, NotGranted],
     [CloseCode.PROTOCOL_MISMATCH, ProtocolMismatch],
     [CloseCode.REPLACED, Replaced],
     [CloseCode.ROOM_FULL, RoomFull],
@@ -65,6 +67,8 @@ export class Contact {
   #openedAt = 0;
   /** How much the server passes on in a second; 0 if nothing. */
   relayBytes = 0;
+  /** What the server lets us do, by its last word. @type {readonly string[]} */
+  grants = [];
   #pings = 0;
   #pingedAt = 0;
   /** Seconds that the last answer to a ping took. */
@@ -123,6 +127,7 @@ export class Contact {
       this.#resume = message.resume;
       this.#welcomedAt = now;
       this.relayBytes = message.relayBytes;
+      this.grants = message.grants;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
@@ -130,7 +135,12 @@ export class Contact {
       this.#notBefore = now + Math.min(message.retryAfter, RETRY_AFTER_MOST);
     }
     if (message.type === "pong" && message.n === this.#pings) this.#trip = now - this.#pingedAt;
-    if (this.#pingAt !== null) this.#silentAt = this.#pingAt + PONG_TIMEOUT;
+    if (this.#pingAt === null) return [];
+    this.#silentAt = this.#pingAt + PONG_TIMEOUT;
+    if (message.type === "token") {
+      this.grants = message.grants;
+      if (message.renew) return [{ type: "renew-admission" }];
+    }
     return [];
   }
 

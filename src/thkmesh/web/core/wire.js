@@ -178,6 +178,18 @@ const iceServer = record({
   credential: may(orNull(text(Infinity)), null),
 });
 
+/** What may be done, where nothing else is said; see `core/grants.py`. */
+export const OPEN_GRANTS = Object.freeze(["join", "send", "relay", "create", "list"]);
+
+/** @type {Check} */
+const secondsLeft = (value, path) =>
+  (number(value, path) >= 0 ? value : wrong("a number >= 0", path));
+
+const admission = {
+  expires: may(orNull(secondsLeft), null),
+  grants: may(listOf(short, 64), OPEN_GRANTS),
+};
+
 /** @type {Record<string, Check>} */
 const TO_CLIENT = {
   challenge: record({ nonce: must(short), epoch: must(short), protocol: must(versions) }),
@@ -191,7 +203,10 @@ const TO_CLIENT = {
     maxPeers: may(positive, 10),
     pingInterval: may(seconds, 20.0),
     relayBytes: may(count, 0),
+    ...admission,
   }),
+  token: record({ ...admission, renew: may(boolean, false) }),
+  "ice-servers": record({ iceServers: may(listOf(iceServer), []) }),
   "peer-ready": record(peerReady),
   "peer-left": record({
     roomId: must(room),
