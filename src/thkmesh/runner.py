@@ -15,7 +15,7 @@ from thkmesh.core import wire
 from thkmesh.core.contact import (
     CloseSocket,
     OpenSocket,
-    RenewAdmission,
+    RenewPermit,
     SayHello,
     SendToServer,
 )
@@ -440,7 +440,7 @@ class Runner:
                     self._client.close()
             case SayHello():
                 self._client.hello(output)
-            case RenewAdmission():
+            case RenewPermit():
                 self._client.renew()
             case SendToServer(message=wire.Leave() as message):
                 self._parting = True

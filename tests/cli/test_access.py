@@ -11,7 +11,7 @@ from tests.cli.programs import ran, served
 from tests.server.mint import signers
 from thkmesh.cli import main
 from thkmesh.cli.access import AccessOptions
-from thkmesh.cli.admission import access_settings, turn_settings
+from thkmesh.cli.permits import access_settings, turn_settings
 from thkmesh.cli.problem import Problem
 from thkmesh.core.grants import ALL, OPEN, sorted_grants
 

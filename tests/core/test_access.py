@@ -1,4 +1,4 @@
-"""Admissions that end, and who is told of it when."""
+"""Permits that end, and who is told of it when."""
 
 from math import inf
 
@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thkmesh.core.access import LEAD, Access, Expired, Expiring, Rotated
-from thkmesh.core.grants import OPEN, Admission
+from thkmesh.core.grants import OPEN, Permit
 
 
 def test_what_is_granted_may_be_done_and_nothing_else() -> None:
     """A connection has its own grants; one that is unknown has none."""
     access = Access()
-    access.grant(1, Admission(frozenset({"join"})), 0.0)
+    access.grant(1, Permit(frozenset({"join"})), 0.0)
     assert (access.may(1, "join"), access.may(1, "send"), access.may(2, "join")) == (
         True,
         False,
@@ -28,7 +28,7 @@ def test_what_is_granted_may_be_done_and_nothing_else() -> None:
 def test_an_admission_without_end_is_never_due() -> None:
     """Nobody is warned of what does not end."""
     access = Access()
-    access.grant(1, Admission(), 0.0)
+    access.grant(1, Permit(), 0.0)
     assert (access.first, access.left(1, 5.0), access.left(2, 5.0)) == (inf, None, None)
 
 
@@ -36,7 +36,7 @@ def test_an_admission_without_end_is_never_due() -> None:
 def test_who_is_granted_something_for_a_while_is_warned_in_time(ttl: float, lead: float) -> None:
     """A minute before the end, or when a third is left; at the end it is over."""
     access = Access()
-    access.grant(1, Admission(OPEN, ttl), 100.0)
+    access.grant(1, Permit(OPEN, ttl), 100.0)
     assert access.left(1, 100.0) == ttl
     assert access.first == 100.0 + ttl - lead
     assert list(access.settle(access.first - 0.001)) == []
@@ -53,38 +53,38 @@ def test_who_is_granted_something_for_a_while_is_warned_in_time(ttl: float, lead
 def test_a_fresh_admission_takes_the_place_of_the_old_one() -> None:
     """The old end is nobody's concern any more, warned of or not."""
     access = Access()
-    access.grant(1, Admission(OPEN, 600.0), 0.0)
+    access.grant(1, Permit(OPEN, 600.0), 0.0)
     assert list(access.settle(540.0)) == [Expiring(1, 60.0)]
-    access.grant(1, Admission(frozenset({"join"}), 600.0), 550.0)
+    access.grant(1, Permit(frozenset({"join"}), 600.0), 550.0)
     assert list(access.settle(700.0)) == []
     assert access.left(1, 700.0) == 450.0
-    access.grant(1, Admission(), 700.0)
+    access.grant(1, Permit(), 700.0)
     assert list(access.settle(9999.0)) == []
 
 
 def test_who_slept_past_the_end_warns_first() -> None:
     """Those who were not warned in time get a moment, and then it is over."""
     access = Access()
-    access.grant(1, Admission(OPEN, 600.0), 0.0)
+    access.grant(1, Permit(OPEN, 600.0), 0.0)
     assert list(access.settle(5000.0)) == [Expiring(1, 5.0)]
     assert list(access.settle(5005.0)) == [Expired(1)]
-    access.grant(2, Admission(OPEN, 3.0), 6000.0)
+    access.grant(2, Permit(OPEN, 3.0), 6000.0)
     assert list(access.settle(7000.0)) == [Expiring(2, 1.0)]
 
 
 def test_who_is_gone_is_told_nothing() -> None:
     """A forgotten connection neither ends nor is warned."""
     access = Access(rotation=10.0)
-    access.grant(1, Admission(OPEN, 600.0), 0.0)
+    access.grant(1, Permit(OPEN, 600.0), 0.0)
     access.attach(1, 0.0)
     access.forget(1)
     assert list(access.settle(9999.0)) == []
-    access.grant(2, Admission(OPEN, 600.0), 0.0)
+    access.grant(2, Permit(OPEN, 600.0), 0.0)
     access.attach(2, 0.0)
     access.clear()
     assert (access.first, access.may(2, "join")) == (inf, False)
     plain = Access()
-    plain.grant(3, Admission(OPEN, 1.0), 0.0)
+    plain.grant(3, Permit(OPEN, 1.0), 0.0)
     plain.clear()
     assert plain.first == inf
 
@@ -92,7 +92,7 @@ def test_who_is_gone_is_told_nothing() -> None:
 def test_credentials_are_changed_again_and_again() -> None:
     """Every rotation, for as long as the connection lasts; without a rotation never."""
     access = Access(rotation=10.0)
-    access.grant(1, Admission(), 0.0)
+    access.grant(1, Permit(), 0.0)
     access.attach(1, 0.0)
     assert access.first == 10.0
     assert list(access.settle(10.0)) == [Rotated(1)]
@@ -106,9 +106,9 @@ def test_credentials_are_changed_again_and_again() -> None:
 def test_a_connection_that_is_granted_anew_again_and_again_takes_no_more_room() -> None:
     """Ends that do not count any more are thrown out before they outnumber the others."""
     access = Access()
-    access.grant(1, Admission(OPEN, 500.0), 0.0)
+    access.grant(1, Permit(OPEN, 500.0), 0.0)
     for now in range(100):
-        access.grant(2, Admission(OPEN, 900.0), now)
+        access.grant(2, Permit(OPEN, 900.0), now)
         assert access.pending <= 2 * 2 + 16
     assert list(access.settle(440.0)) == [Expiring(1, 60.0)]
     assert list(access.settle(500.0)) == [Expired(1)]
@@ -124,7 +124,7 @@ def test_what_was_granted_anew_leaves_little_behind(grants: list[tuple[int, floa
             if isinstance(lapse, Expired):
                 ends.pop(lapse.conn)
                 access.forget(lapse.conn)
-        access.grant(conn, Admission(OPEN, ttl), now)
+        access.grant(conn, Permit(OPEN, ttl), now)
         ends[conn] = now + ttl
     assert access.pending <= 2 * len(ends) + 17
     seen = set()

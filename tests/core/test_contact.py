@@ -19,7 +19,7 @@ from thkmesh.core.contact import (
     CloseSocket,
     Contact,
     OpenSocket,
-    RenewAdmission,
+    RenewPermit,
     SayHello,
     SendToServer,
 )
@@ -328,13 +328,13 @@ def test_a_conversation_that_is_over_stays_over() -> None:
 
 
 def test_a_fresh_token_is_shown_when_the_server_asks() -> None:
-    """Only once we are in; any other word about the admission is just noted."""
+    """Only once we are in; any other word about the permit is just noted."""
     asked = wire.Admitted(60.0, ("join", "send"), renew=True)
     mine = contact()
     assert mine.heard(asked, 0.0) == []
     mine = contact(joined=True)
     assert mine.grants == WELCOME.grants
-    assert mine.heard(asked, 1.0) == [RenewAdmission()]
+    assert mine.heard(asked, 1.0) == [RenewPermit()]
     assert mine.heard(wire.Admitted(600.0, ("join",)), 2.0) == []
     assert mine.grants == ("join",)
 

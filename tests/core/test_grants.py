@@ -10,9 +10,9 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import (
     ALL,
     OPEN,
-    Admission,
     Claims,
     Denied,
+    Permit,
     judge,
     lacking_to_enter,
     not_granted,
@@ -33,7 +33,7 @@ RIGHT: dict[str, object] = {
 
 def judged(
     wanted: str = "lobby", peer: str = PEER, leeway: float = 10.0, **changes: object
-) -> Admission | Denied:
+) -> Permit | Denied:
     """Return what a token with these claims is worth; ``...`` takes one out."""
     claims = {name: value for name, value in (RIGHT | changes).items() if value is not ...}
     found = judge(
@@ -48,9 +48,9 @@ def judged(
 
 
 def test_right_claims_admit_for_as_long_as_they_say() -> None:
-    """The admission has the grants, the room, and the time until the token ends."""
-    assert judged() == Admission(frozenset({"join", "send"}), 610.0, "lobby")
-    assert judged(leeway=0) == Admission(frozenset({"join", "send"}), 600.0, "lobby")
+    """The permit has the grants, the room, and the time until the token ends."""
+    assert judged() == Permit(frozenset({"join", "send"}), 610.0, "lobby")
+    assert judged(leeway=0) == Permit(frozenset({"join", "send"}), 600.0, "lobby")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_wrong_claim_admits_nobody(changes: dict[str, object]) -> None:
 def test_what_is_right_enough_admits(changes: dict[str, object]) -> None:
     """Clocks may differ, audiences be many, and a token do for whoever has it."""
     found = judged(**changes)  # type: ignore[arg-type]
-    assert isinstance(found, Admission)
+    assert isinstance(found, Permit)
     assert found.grants == {"join", "send"}
 
 
@@ -130,18 +130,18 @@ def test_no_bytes_raise(payload: bytes) -> None:
 
 def test_words_that_are_no_grants_mean_nothing() -> None:
     """Grants are told once each, in their own order; later words do no harm."""
-    assert judged(grants=["levitate"]) == Admission(frozenset(), 610.0, "lobby")
+    assert judged(grants=["levitate"]) == Permit(frozenset(), 610.0, "lobby")
     assert sorted_grants(["list", "join", "fly", "join"]) == ("join", "list")
     assert sorted_grants(OPEN) == tuple(each for each in ALL if each != "kick")
 
 
 def test_entering_takes_join_and_making_a_room_takes_create() -> None:
     """Who lacks either is told which."""
-    joins = Admission(frozenset({"join"}))
+    joins = Permit(frozenset({"join"}))
     assert lacking_to_enter(joins, new=False) is None
     assert lacking_to_enter(joins, new=True) == not_granted("create")
-    assert lacking_to_enter(Admission(OPEN - {"join"}), new=False) == not_granted("join")
-    assert lacking_to_enter(Admission(), new=True) is None
+    assert lacking_to_enter(Permit(OPEN - {"join"}), new=False) == not_granted("join")
+    assert lacking_to_enter(Permit(), new=True) is None
 
 
 def test_claims_have_no_more_than_they_must() -> None:

@@ -3,7 +3,7 @@
 from tests.core.room_world import A, B, World, hello, introduction, offer
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.grants import ALL, OPEN, Admission, Grant
+from thkmesh.core.grants import ALL, OPEN, Grant, Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Tick
 from thkmesh.core.room_events import HelloAccepted, Renewed, RenewIce, RoomRules, Stop
@@ -13,20 +13,20 @@ TURN = IceServer(("turn:turn.example.org",), "1:a", "secret")
 NOT_GRANTED = "not-granted"
 
 
-def without(*grants: Grant) -> Admission:
-    """Return an admission that lacks some of what is usual."""
-    return Admission(OPEN - set(grants))
+def without(*grants: Grant) -> Permit:
+    """Return a permit that lacks some of what is usual."""
+    return Permit(OPEN - set(grants))
 
 
 def enter(
     world: World,
     who: SessionKey,
-    admission: Admission,
+    permit: Permit,
     servers: tuple[IceServer, ...] = (),
 ) -> int:
     """Accept a WebSocket and a hello that was admitted; return its number."""
     conn = world.open()
-    world.feed(HelloAccepted(conn, hello(who), introduction(), "secret", admission, servers))
+    world.feed(HelloAccepted(conn, hello(who), introduction(), "secret", permit, servers))
     return conn
 
 
@@ -83,8 +83,8 @@ def test_sealed_frames_pass_for_who_may_relay() -> None:
 def test_the_welcome_says_what_one_may_do_and_how_long() -> None:
     """All grants in their order; and nothing where there is no end."""
     world = World()
-    a = enter(world, A, Admission(frozenset(ALL), 600.0))
-    b = enter(world, B, Admission())
+    a = enter(world, A, Permit(frozenset(ALL), 600.0))
+    b = enter(world, B, Permit())
     welcomes = [world.welcomed(a), world.welcomed(b)]
     assert [(each.grants, each.expires) for each in welcomes] == [
         (ALL, 600.0),
@@ -95,7 +95,7 @@ def test_the_welcome_says_what_one_may_do_and_how_long() -> None:
 def test_an_admission_ends_after_a_warning() -> None:
     """A minute before it one is asked for a fresh token; then it is over, but the seat is kept."""
     world = World(RoomRules(idle_timeout=1000.0))
-    a, b = enter(world, A, Admission(OPEN, 600.0)), world.join(B)
+    a, b = enter(world, A, Permit(OPEN, 600.0)), world.join(B)
     world.wait(539.0)
     world.forget((a, b))
     assert world.heard(a) == []
@@ -106,7 +106,7 @@ def test_an_admission_ends_after_a_warning() -> None:
     world.wait(1.0)
     assert world.closed == {a: (CloseCode.TOKEN_EXPIRED, "token-expired")}
     world.forget((b,))
-    again = enter(world, A, Admission(OPEN, 600.0))
+    again = enter(world, A, Permit(OPEN, 600.0))
     assert world.welcomed(again).resumed
     assert world.heard(b) == [], "the others notice nothing"
 
@@ -121,11 +121,11 @@ def chatter(world: World, conn: int, seconds: int) -> None:
 def test_a_fresh_token_prolongs_and_may_change_the_grants() -> None:
     """The answer says until when; what was granted before and is not now is refused."""
     world = World()
-    a = enter(world, A, Admission(OPEN, 600.0))
+    a = enter(world, A, Permit(OPEN, 600.0))
     world.join(B)
     chatter(world, a, 570)
     world.forget((a,))
-    world.feed(Renewed(a, Admission(frozenset({"join"}), 600.0)))
+    world.feed(Renewed(a, Permit(frozenset({"join"}), 600.0)))
     assert world.heard(a) == [Admitted(600.0, ("join",))]
     chatter(world, a, 510)
     world.forget((a,))
@@ -141,8 +141,8 @@ def test_a_fresh_token_without_join_ends_it() -> None:
     a, greeted = world.join(A), world.open()
     world.feed(Renewed(a, without("join")))
     assert world.closed[a] == (CloseCode.NOT_GRANTED, NOT_GRANTED)
-    world.feed(Renewed(greeted, Admission()))
-    world.feed(Renewed(99, Admission()))
+    world.feed(Renewed(greeted, Permit()))
+    world.feed(Renewed(99, Permit()))
     assert greeted not in world.closed
 
 
@@ -150,7 +150,7 @@ def test_credentials_are_in_the_welcome_and_change_in_time() -> None:
     """Each connection's own, beside those for all; others are asked for every rotation."""
     stun = IceServer(("stun:stun.example.org",))
     world = World(RoomRules(ice_servers=(stun,), ice_rotation=30.0, idle_timeout=1000.0))
-    a = enter(world, A, Admission(), (TURN,))
+    a = enter(world, A, Permit(), (TURN,))
     assert world.welcomed(a).ice_servers == (stun, TURN)
     world.wait(29.0)
     asked: list[RenewIce] = []
@@ -166,6 +166,6 @@ def test_credentials_are_in_the_welcome_and_change_in_time() -> None:
 def test_a_stop_forgets_all_admissions() -> None:
     """Nothing is due when the server has stopped."""
     world = World(RoomRules(ice_rotation=30.0))
-    enter(world, A, Admission(OPEN, 600.0))
+    enter(world, A, Permit(OPEN, 600.0))
     world.feed(Stop())
     assert world.rooms.deadline is None

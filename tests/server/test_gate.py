@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from tests.server.mint import ALL, SECRET, claims, minted, token
 from tests.server.world import Client, Server, server
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.grants import Admission
+from thkmesh.core.grants import Permit
 from thkmesh.core.wire import Error, Ping, Pong, Welcome
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
@@ -140,11 +140,11 @@ async def _typo(_: Asked) -> Verdict:
 
 
 async def _ended(_: Asked) -> Verdict:
-    return Admission(ttl=0.0)
+    return Permit(ttl=0.0)
 
 
 async def _endless(_: Asked) -> Verdict:
-    return Admission(ttl=float("inf"))
+    return Permit(ttl=float("inf"))
 
 
 async def _never(_: Asked) -> Verdict:
@@ -188,7 +188,7 @@ async def test_the_hook_stops_nobody_else() -> None:
             except asyncio.CancelledError:
                 cancelled.append(who.id)
                 raise
-        return Admission(ttl=100.0)
+        return Permit(ttl=100.0)
 
     async with server(access=AccessSettings(authenticate=authenticate)) as world:
         waiting, gone, quick = world.client(), world.client(), world.client()
@@ -272,7 +272,7 @@ async def test_x2_a_ticket_for_others_admits_nobody() -> None:
         assert await eve.refused(token=hall) == UNAUTHORIZED
         assert await eve.refused(token=own[:-2] + "AA") == UNAUTHORIZED
         other = Gate(AccessSettings(secret=b"another secret of 32 bytes or more"))
-        foreign = other.ticket(Asked("lobby", "", "", Handshake()), Admission())
+        foreign = other.ticket(Asked("lobby", "", "", Handshake()), Permit())
         assert await eve.refused(token=foreign) == UNAUTHORIZED
         assert await eve.refused(token=token(claims(aud="thkmesh-ticket", jti="1"))) == UNAUTHORIZED
         await ada.join(token=own)
@@ -284,14 +284,14 @@ async def test_x2_a_ticket_that_is_late_admits_nobody() -> None:
     gate = Gate(AccessSettings(secret=SECRET, require_token=True, today=lambda: clock[0]))
     asked = Asked("lobby", "", "", Handshake())
 
-    async def later(seconds: float, admission: Admission) -> object:
-        shown = gate.ticket(asked, admission)
+    async def later(seconds: float, permit: Permit) -> object:
+        shown = gate.ticket(asked, permit)
         clock[0] += seconds
         return await gate.decide(Asked("lobby", ADA, shown, Handshake()))
 
-    assert await later(29.0, Admission(ttl=600.0)) == Admission(ttl=571.0, room="lobby")
-    for seconds, admission in ((30.0, Admission()), (6.0, Admission(ttl=5.0))):
-        denied = await later(seconds, admission)
+    assert await later(29.0, Permit(ttl=600.0)) == Permit(ttl=571.0, room="lobby")
+    for seconds, permit in ((30.0, Permit()), (6.0, Permit(ttl=5.0))):
+        denied = await later(seconds, permit)
         assert getattr(denied, "reason", None) == "unauthorized"
 
 
@@ -300,9 +300,9 @@ async def test_a_ticket_does_at_another_process_once() -> None:
     used = MemoryUsedTickets()
     here, there = (Gate(AccessSettings(secret=SECRET, used_tickets=used)) for _ in range(2))
     asked = Asked("lobby", "", "", Handshake())
-    shown = Asked("lobby", ADA, here.ticket(asked, Admission()), Handshake())
-    assert isinstance(await there.decide(shown), Admission)
-    assert not isinstance(await here.decide(shown), Admission)
+    shown = Asked("lobby", ADA, here.ticket(asked, Permit()), Handshake())
+    assert isinstance(await there.decide(shown), Permit)
+    assert not isinstance(await here.decide(shown), Permit)
 
 
 async def test_tickets_are_for_who_may_join() -> None:
@@ -412,4 +412,4 @@ async def test_no_token_is_ever_taken_from_the_address() -> None:
                 assert await socket.recv()
             assert await with_address(world.client(), query).refused() == UNAUTHORIZED
             assert (await ask(world, "GET", f"/api/rooms{query}"))[0] == 401
-    assert set(ALL) == set(Admission().grants) | {"kick"}
+    assert set(ALL) == set(Permit().grants) | {"kick"}

@@ -56,7 +56,7 @@ def _perform(options: Options) -> int:
 
             return chat(options)
         case TokenOptions():
-            from thkmesh.cli.admission import token  # noqa: PLC0415 - see above
+            from thkmesh.cli.permits import token  # noqa: PLC0415 - see above
 
             return token(options)
         case _:

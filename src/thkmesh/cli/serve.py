@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from thkmesh import Joining, __version__
 from thkmesh.apps.chat import Chat
 from thkmesh.cli import demo
-from thkmesh.cli.admission import access_settings, own_token, turn_settings
+from thkmesh.cli.permits import access_settings, own_token, turn_settings
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
 from thkmesh.cli.serving import ServeOptions

@@ -1,17 +1,17 @@
 """What each connection may do at the server, and until when.
 
-Admissions end, and so do the credentials for TURN that a connection was given. Who is
+Permits end, and so do the credentials for TURN that a connection was given. Who is
 connected is told in time::
 
     granted ──LEAD before the end──▶ warned ──the end──▶ expired: closed with 4407
        ▲                               │
        ╰───── granted anew ◀── a fresh token comes ──╯
 
-A short admission is warned of after two thirds of it, so that there is always time to
+A short permit is warned of after two thirds of it, so that there is always time to
 ask somebody for a fresh one. What was granted holds for the connection, not the session:
 whoever comes back shows a token again.
 
-A machine that slept moves no end: an admission is for so long of everybody's time, and a
+A machine that slept moves no end: a permit is for so long of everybody's time, and a
 client that is closed for that comes back with a fresh token of itself. Only that nobody
 has been warned in time is made good: they get a moment for it.
 """
@@ -22,13 +22,13 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final, TypeAlias
 
-from thkmesh.core.grants import Admission, Grant
+from thkmesh.core.grants import Grant, Permit
 from thkmesh.core.timeouts import Timeouts
 
 __all__ = ["LEAD", "Access", "Expired", "Expiring", "Lapse", "Rotated"]
 
 LEAD: Final = 60.0
-"""Seconds before the end of a long admission at which its bearer is asked for another."""
+"""Seconds before the end of a long permit at which its bearer is asked for another."""
 
 _SHORT: Final = 3.0
 """A short one is asked for when the third part of it is left."""
@@ -39,7 +39,7 @@ _MOMENT: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """A connection's admission ends in ``left`` seconds."""
+    """A connection's permit ends in ``left`` seconds."""
 
     conn: int
     left: float
@@ -47,7 +47,7 @@ class Expiring:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """A connection's admission has ended."""
+    """A connection's permit has ended."""
 
     conn: int
 
@@ -80,7 +80,7 @@ class _Entry:
 
 
 class Access:
-    """The admissions of all connections of one server."""
+    """The permits of all connections of one server."""
 
     def __init__(self, rotation: float | None = None) -> None:
         """Begin with none.
@@ -93,11 +93,11 @@ class Access:
         self._heap: list[_Entry] = []
         self._rotation: Timeouts[int] | None = None if rotation is None else Timeouts(rotation)
 
-    def grant(self, conn: int, admission: Admission, now: float) -> None:
-        """Let a connection do what its admission says, from now on, and nothing else."""
-        until = inf if admission.ttl is None else now + admission.ttl
-        lead = 0.0 if admission.ttl is None else min(LEAD, admission.ttl / _SHORT)
-        granted = _Granted(admission.grants, until, until - lead)
+    def grant(self, conn: int, permit: Permit, now: float) -> None:
+        """Let a connection do what its permit says, from now on, and nothing else."""
+        until = inf if permit.ttl is None else now + permit.ttl
+        lead = 0.0 if permit.ttl is None else min(LEAD, permit.ttl / _SHORT)
+        granted = _Granted(permit.grants, until, until - lead)
         self._granted[conn] = granted
         if until < inf:
             self._push(_Entry(granted.warn_at, conn, granted))

@@ -38,7 +38,7 @@ __all__ = [
     "Contact",
     "ContactOutput",
     "OpenSocket",
-    "RenewAdmission",
+    "RenewPermit",
     "SayHello",
     "SendToServer",
 ]
@@ -89,8 +89,8 @@ class SayHello:
 
 
 @dataclass(frozen=True, slots=True)
-class RenewAdmission:
-    """Get a fresh token and show it: the admission ends before long."""
+class RenewPermit:
+    """Get a fresh token and show it: the permit ends before long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class SendToServer:
     message: wire.Leave | wire.Ping
 
 
-ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | RenewAdmission | SendToServer
+ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | RenewPermit | SendToServer
 
 _ERRORS: Final[dict[int, type[MeshError]]] = {
     CloseCode.UNAUTHORIZED: Unauthorized,
@@ -190,7 +190,7 @@ class Contact:
                 self._trip = now - self._pinged_at
             if isinstance(message, wire.Admitted):
                 self.grants = message.grants
-                return [RenewAdmission()] if message.renew else []
+                return [RenewPermit()] if message.renew else []
         return []
 
     def lost(self, code: int, reason: str, now: float) -> list[ContactOutput]:

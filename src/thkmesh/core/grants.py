@@ -11,7 +11,7 @@ kick    have others removed
 list    look into the room over HTTP, and ask for the rooms that want to be found
 ======  ==========================================================================
 
-An **admission** is what somebody who showed something (a token, a password, a ticket, the
+A **permit** is what somebody who showed something (a token, a password, a ticket, the
 application's own login, or nothing in an open room) is given: grants, and how long they
 last. Who is not admitted is **denied**, with a reason for the wire and a sentence.
 
@@ -35,10 +35,10 @@ __all__ = [
     "AUDIENCE",
     "LEEWAY",
     "OPEN",
-    "Admission",
     "Claims",
     "Denied",
     "Grant",
+    "Permit",
     "judge",
     "lacking_to_enter",
     "not_granted",
@@ -62,7 +62,7 @@ LEEWAY: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Permit:
     """What somebody may do in one room.
 
     Attributes:
@@ -95,11 +95,11 @@ def not_granted(grant: Grant) -> Denied:
     return Denied("not-granted", f"the grant {grant} is missing", CloseCode.NOT_GRANTED)
 
 
-def lacking_to_enter(admission: Admission, *, new: bool) -> Denied | None:
+def lacking_to_enter(permit: Permit, *, new: bool) -> Denied | None:
     """Return why somebody may not enter a room, a ``new`` one or not; None if it may."""
-    if "join" not in admission.grants:
+    if "join" not in permit.grants:
         return not_granted("join")
-    return not_granted("create") if new and "create" not in admission.grants else None
+    return not_granted("create") if new and "create" not in permit.grants else None
 
 
 def sorted_grants(grants: Iterable[str]) -> tuple[Grant, ...]:
@@ -119,7 +119,7 @@ class Claims(Struct, frozen=True):
         nbf: before when it is worth nothing.
         sub: the one peer that may use it; empty for whoever has it.
         jti: names it among all tokens; tickets need one.
-        until: when the admission ends that a ticket stands for; 0 means never.
+        until: when the permit ends that a ticket stands for; 0 means never.
     """
 
     aud: str | tuple[str, ...]
@@ -137,7 +137,7 @@ _decode = msgspec.json.Decoder(Claims).decode
 
 def judge(  # long: one table of what a claim has to be
     payload: bytes, *, audience: str, room: str, peer: str, today: float, leeway: float = LEEWAY
-) -> "tuple[Claims, Admission] | Denied":
+) -> "tuple[Claims, Permit] | Denied":
     """Return what a genuine token is worth to a peer who wants into a room.
 
     Args:
@@ -167,4 +167,4 @@ def judge(  # long: one table of what a claim has to be
         return unauthorized("the token is for no peer that there could be")
     if claims.sub and peer and claims.sub != peer:
         return unauthorized("the token is for another peer")
-    return claims, Admission(frozenset(sorted_grants(claims.grants)), left, claims.room)
+    return claims, Permit(frozenset(sorted_grants(claims.grants)), left, claims.room)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.grants import Admission
+from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
@@ -86,7 +86,7 @@ class Opened(Struct, frozen=True):
 class HelloAccepted(Struct, frozen=True):
     """A genuine hello came in; ``resume`` is a fresh secret, for its welcome.
 
-    ``admission`` is what its token, or whatever else admits here, is worth, and
+    ``permit`` is what its token, or whatever else admits here, is worth, and
     ``ice_servers`` are for it alone.
     """
 
@@ -94,7 +94,7 @@ class HelloAccepted(Struct, frozen=True):
     hello: Hello
     introduction: Introduction
     resume: str
-    admission: Admission = Admission()
+    permit: Permit = Permit()
     ice_servers: tuple[IceServer, ...] = ()
 
 
@@ -102,7 +102,7 @@ class Renewed(Struct, frozen=True):
     """A fresh token came in, for the same room and peer; what it is worth."""
 
     conn: int
-    admission: Admission
+    permit: Permit
 
 
 class Received(Struct, frozen=True):

@@ -256,7 +256,7 @@ class Rooms:
         assert session is not None, "who is granted something is in a room"
         match lapse:
             case Expiring():
-                self._tell_admission(conn, now, renew=True)
+                self._tell_permit(conn, now, renew=True)
             case Expired():
                 message = "the token has expired, and no other came"
                 self._refuse(conn, "token-expired", message, CloseCode.TOKEN_EXPIRED, now)
@@ -265,13 +265,13 @@ class Rooms:
 
     def _renew(self, event: Renewed, now: float) -> None:
         """Let a connection go on for longer, perhaps with other grants."""
-        if "join" in event.admission.grants:
-            self._access.grant(event.conn, event.admission, now)
-            self._tell_admission(event.conn, now)
+        if "join" in event.permit.grants:
+            self._access.grant(event.conn, event.permit, now)
+            self._tell_permit(event.conn, now)
         else:
             self._deny(event.conn, not_granted("join"), now)
 
-    def _tell_admission(self, conn: int, now: float, *, renew: bool = False) -> None:
+    def _tell_permit(self, conn: int, now: float, *, renew: bool = False) -> None:
         expires = self._access.left(conn, now)
         self._send(conn, Admitted(expires, sorted_grants(self._access.grants(conn)), renew))
 
@@ -334,7 +334,7 @@ class Rooms:
         elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
-        elif (lacking := lacking_to_enter(event.admission, new=room is None)) is not None:
+        elif (lacking := lacking_to_enter(event.permit, new=room is None)) is not None:
             self._deny(conn, lacking, now)
         elif known is not None and known.key == hello.session:
             self._return(known, event, now)
@@ -381,9 +381,9 @@ class Rooms:
         self._connections[conn] = session
         self._greeted.stop(conn)
         self._silent.start(conn, now)
-        self._access.grant(conn, event.admission, now)
+        self._access.grant(conn, event.permit, now)
         self._access.attach(conn, now)
-        grants = event.admission.grants
+        grants = event.permit.grants
         others = (other for other in session.room.sessions.values() if other is not session)
         welcome = Welcome(
             room_id=session.room.name,
@@ -395,7 +395,7 @@ class Rooms:
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
             relay_bytes=self._rules.relay_bytes if "relay" in grants else 0,
-            expires=event.admission.ttl,
+            expires=event.permit.ttl,
             grants=sorted_grants(grants),
         )
         self._send(conn, welcome)

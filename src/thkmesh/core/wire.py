@@ -123,7 +123,7 @@ class Welcome(Message, frozen=True, tag="welcome"):
 
 
 class Admitted(Message, frozen=True, tag="token"):
-    """How long the admission still holds, and for what; ``renew`` asks for a fresh token."""
+    """How long the permit still holds, and for what; ``renew`` asks for a fresh token."""
 
     expires: Annotated[float, Meta(ge=0)] | None = None
     grants: Grants = sorted_grants(OPEN)

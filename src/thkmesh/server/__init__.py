@@ -1,6 +1,6 @@
 """The signaling server: rooms, presence, and signals passed on, never looked into."""
 
-from thkmesh.core.grants import Admission
+from thkmesh.core.grants import Permit
 from thkmesh.server.app import create_app
 from thkmesh.server.gate import AccessSettings, Asked
 from thkmesh.server.keyring import Key, key_of
@@ -11,10 +11,10 @@ from thkmesh.server.turn import Turn
 
 __all__ = [
     "AccessSettings",
-    "Admission",
     "Asked",
     "Key",
     "Password",
+    "Permit",
     "RoomService",
     "ServerSettings",
     "Turn",

@@ -39,7 +39,7 @@ def create_app(
         access: who may do what; None means everything but to kick, for everybody.
         authenticate: the application's own login: an async function that is told who asks
             (``Asked``: room, id, token, headers, cookies, address) and returns grants or
-            an ``Admission``, or None to refuse. Everybody else is served meanwhile.
+            a ``Permit``, or None to refuse. Everybody else is served meanwhile.
         service: the rooms to serve, to share them or to stop them; made from the former
             three if None, and found at ``app.state.service`` either way.
         serve_page: serve the page at ``/`` and the browser client below ``/thkmesh/``.

@@ -7,7 +7,7 @@ at most, which end with their client.
 import asyncio
 from collections.abc import Callable
 
-from thkmesh.core.grants import Admission, Denied
+from thkmesh.core.grants import Denied, Permit
 from thkmesh.server.gate import Asked, Gate
 
 __all__ = ["Decisions"]
@@ -19,16 +19,16 @@ class Decisions:
     def __init__(self, gate: Gate) -> None:
         """Begin with nothing."""
         self._gate = gate
-        self._deciding: dict[int, asyncio.Task[Admission | Denied]] = {}
+        self._deciding: dict[int, asyncio.Task[Permit | Denied]] = {}
 
-    def decide(self, number: int, asked: Asked, then: Callable[[Admission | Denied], None]) -> None:
+    def decide(self, number: int, asked: Asked, then: Callable[[Permit | Denied], None]) -> None:
         """Find out what a client may do, then go on with that, unless it is gone by then."""
         found = self._gate.admit(asked)
-        if isinstance(found, Admission | Denied):
+        if isinstance(found, Permit | Denied):
             then(found)
             return
 
-        def decided(task: asyncio.Task[Admission | Denied]) -> None:
+        def decided(task: asyncio.Task[Permit | Denied]) -> None:
             if self._deciding.get(number) is task:
                 del self._deciding[number]
                 if not task.cancelled():

@@ -32,10 +32,10 @@ from thkmesh.core.grants import (
     ALL,
     AUDIENCE,
     LEEWAY,
-    Admission,
     Claims,
     Denied,
     Grant,
+    Permit,
     judge,
     sorted_grants,
     unauthorized,
@@ -140,10 +140,10 @@ class Asked:
         return self.handshake.address
 
 
-Verdict: TypeAlias = Admission | Collection[str] | None
-"""What a hook says: an admission, or grants without an end; None refuses."""
+Verdict: TypeAlias = Permit | Collection[str] | None
+"""What a hook says: a permit, or grants without an end; None refuses."""
 
-_Decided: TypeAlias = Admission | Denied
+_Decided: TypeAlias = Permit | Denied
 
 Authenticate: TypeAlias = Callable[[Asked], Awaitable[Verdict]]
 
@@ -227,9 +227,7 @@ class Gate:
         own = (Key("", "HS256", self.secret, settings.audience),) if settings.secret else ()
         return Keyring((*own, *settings.keys, self._tickets))
 
-    def admit(
-        self, asked: Asked
-    ) -> "Admission | Denied | Coroutine[None, None, Admission | Denied]":
+    def admit(self, asked: Asked) -> "Permit | Denied | Coroutine[None, None, Permit | Denied]":
         """Return what somebody may do, or what to await to know it; never raises."""
         token = asked.token or asked.handshake.ticket
         key = self._keyring.key_for(token) if token else None
@@ -249,14 +247,14 @@ class Gate:
             return unauthorized("the token is not signed by a key of this server")
         if self.settings.require_token:
             return unauthorized("a token is needed")
-        return Admission()
+        return Permit()
 
-    async def decide(self, asked: Asked) -> Admission | Denied:
+    async def decide(self, asked: Asked) -> Permit | Denied:
         """Return what somebody may do, waiting for it if need be; never raises."""
         found = self.admit(asked)
-        return found if isinstance(found, Admission | Denied) else await found
+        return found if isinstance(found, Permit | Denied) else await found
 
-    def ticket(self, asked: Asked, admission: Admission) -> str:
+    def ticket(self, asked: Asked, permit: Permit) -> str:
         """Return a ticket for what somebody was admitted to.
 
         ``asked.id``, where there is one, is the only peer that may use it.
@@ -266,10 +264,10 @@ class Gate:
             aud=TICKET_KID,
             exp=now + TICKET_TTL,
             room=asked.room,
-            grants=sorted_grants(admission.grants),
+            grants=sorted_grants(permit.grants),
             sub=asked.id,
             jti=self._entropy(16).hex(),
-            until=0 if admission.ttl is None else now + admission.ttl,
+            until=0 if permit.ttl is None else now + permit.ttl,
         )
         return self._tickets.sign(claims)
 
@@ -286,7 +284,7 @@ class Gate:
 
     def _judge(
         self, asked: Asked, token: str, key: Key, leeway: float
-    ) -> tuple[Claims, Admission] | Denied:
+    ) -> tuple[Claims, Permit] | Denied:
         payload = self._keyring.open(token, key)
         if isinstance(payload, Denied):
             return payload
@@ -299,37 +297,37 @@ class Gate:
             leeway=leeway,
         )
 
-    def _judged(self, asked: Asked, token: str, key: Key) -> Admission | Denied:
+    def _judged(self, asked: Asked, token: str, key: Key) -> Permit | Denied:
         judged = self._judge(asked, token, key, self.settings.leeway)
         return judged if isinstance(judged, Denied) else judged[1]
 
-    async def _take_ticket(self, asked: Asked, token: str, key: Key) -> Admission | Denied:
+    async def _take_ticket(self, asked: Asked, token: str, key: Key) -> Permit | Denied:
         judged = self._judge(asked, token, key, leeway=0)
         if isinstance(judged, Denied):
             return judged
-        claims, admission = judged
+        claims, permit = judged
         left = claims.until - self.settings.today() if claims.until else None
         if left is not None and left <= 0:
             return unauthorized("what the ticket stands for has expired")
         if not claims.jti or not await self._used.use(claims.jti):
             return unauthorized("the ticket has been used")
-        return Admission(admission.grants, left, admission.room)
+        return Permit(permit.grants, left, permit.room)
 
-    async def _ask(self, authenticate: Authenticate, asked: Asked) -> Admission | Denied:
+    async def _ask(self, authenticate: Authenticate, asked: Asked) -> Permit | Denied:
         verdict = await authenticate(asked)
         match verdict:
             case None:
                 return unauthorized("the application refuses")
-            case Admission(grants=grants, ttl=ttl):
+            case Permit(grants=grants, ttl=ttl):
                 if ttl is not None and not 0 < ttl < inf:
-                    raise InvalidArgument("an admission lasts some seconds, or ttl is None")
-                return Admission(_known(grants), ttl)
+                    raise InvalidArgument("a permit lasts some seconds, or ttl is None")
+                return Permit(_known(grants), ttl)
             case str():
                 raise InvalidArgument("authenticate returns a set of grants, not a text")
             case _:
-                return Admission(_known(verdict))
+                return Permit(_known(verdict))
 
-    async def _compare(self, password: Password, text: str) -> Admission | Denied:
+    async def _compare(self, password: Password, text: str) -> Permit | Denied:
         if await password.matches(text):
-            return Admission()
+            return Permit()
         return Denied("password-wrong", "that is not the password")

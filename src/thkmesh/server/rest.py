@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from thkmesh.core.admission import source_of
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.grants import Admission, Denied, Grant, not_granted
+from thkmesh.core.grants import Denied, Grant, Permit, not_granted
 from thkmesh.core.identity import is_id, is_room
 from thkmesh.server.gate import Asked, Handshake
 from thkmesh.server.service import RoomService
@@ -94,12 +94,12 @@ class RestApi:
 
     async def _authorize(
         self, request: Request, grant: Grant, room: str = "", peer: str = ""
-    ) -> Admission:
+    ) -> Permit:
         """Return what a request may do, if it may do that."""
         handshake = Handshake(request.scope)
         asked = Asked(room, peer, handshake.bearer, handshake)
         admitted = await self._service.gate.decide(asked)
-        if isinstance(admitted, Admission) and grant not in admitted.grants:
+        if isinstance(admitted, Permit) and grant not in admitted.grants:
             admitted = not_granted(grant)
         if isinstance(admitted, Denied):
             status = _STATUS.get(admitted.code, 401)
@@ -118,9 +118,9 @@ class RestApi:
         _check_name(wanted.room)
         if wanted.id and not is_id(wanted.id):
             raise Refusal(400, "invalid-id", "a peer's id has 26 of a-z 2-7")
-        admission = await self._authorize(request, "join", wanted.room, wanted.id)
+        permit = await self._authorize(request, "join", wanted.room, wanted.id)
         asked = Asked(wanted.room, wanted.id, "", Handshake())
-        ticket = self._service.gate.ticket(asked, admission)
+        ticket = self._service.gate.ticket(asked, permit)
         headers = {"cache-control": "no-store"}
         return _answer({"ticket": ticket, "expires": TICKET_TTL}, 201, headers)
 
@@ -140,8 +140,8 @@ class RestApi:
         if wanted.room is not None:
             _check_name(wanted.room)
         self._check_limit(request, wanted.room)
-        admission = await self._authorize(request, "create", wanted.room or "")
-        name = wanted.room or admission.room or None
+        permit = await self._authorize(request, "create", wanted.room or "")
+        name = wanted.room or permit.room or None
         view = self._service.create(name, listed=wanted.listed)
         if view is not None:
             path = f"{request.scope.get('root_path', '')}/api/rooms/{view.room}"

@@ -24,7 +24,7 @@ import msgspec
 
 from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
-from thkmesh.core.grants import Admission, Denied
+from thkmesh.core.grants import Denied, Permit
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import (
     ID_LENGTH,
@@ -486,12 +486,12 @@ class Connection:
             return
         self._hello = hello
 
-        def enter(admission: Admission) -> None:
+        def enter(permit: Permit) -> None:
             self._service.name(self._number, hello)
             resume = self._service.entropy(16).hex()
             servers = self._service.ice_servers(hello.from_user_id)
             self._service.feed(
-                HelloAccepted(self._number, hello, introduction, resume, admission, servers)
+                HelloAccepted(self._number, hello, introduction, resume, permit, servers)
             )
             self._service.welcomed(monotonic() - began)
 
@@ -506,10 +506,10 @@ class Connection:
                 self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
             )
 
-    def _admit(self, hello: Hello, token: str, then: Callable[[Admission], None]) -> None:
+    def _admit(self, hello: Hello, token: str, then: Callable[[Permit], None]) -> None:
         """Go on if what was shown admits to the room; else say why it does not."""
 
-        def decided(found: Admission | Denied) -> None:
+        def decided(found: Permit | Denied) -> None:
             if isinstance(found, Denied):
                 self._refuse(found.reason, found.message, found.code)
             else:

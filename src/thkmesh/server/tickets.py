@@ -1,6 +1,6 @@
 """Tickets: for clients that cannot say a token in their first message.
 
-A ticket stands for an admission to one room, once, within 30 s. It is signed by a key that
+A ticket stands for a permit to one room, once, within 30 s. It is signed by a key that
 only servers have, so that any server of the same secret takes it; which have been used is
 known to whatever remembers them, which several processes have to share.
 """

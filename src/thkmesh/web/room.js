@@ -809,7 +809,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "say-hello":
         this.#client.hello(output.nonce, output.resume);
         break;
-      case "renew-admission":
+      case "renew-permit":
         this.#client.renew();
         break;
       case "send-to-server":

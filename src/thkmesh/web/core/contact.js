@@ -35,7 +35,7 @@ export const HUNG = 1.0;
  * @typedef {{ type: "open-socket" }
  *   | { type: "close-socket" }
  *   | { type: "say-hello", nonce: string, resume: string }
- *   | { type: "renew-admission" }
+ *   | { type: "renew-permit" }
  *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number } }
  * } ContactOutput
  */
@@ -139,7 +139,7 @@ export class Contact {
     this.#silentAt = this.#pingAt + PONG_TIMEOUT;
     if (message.type === "token") {
       this.grants = message.grants;
-      if (message.renew) return [{ type: "renew-admission" }];
+      if (message.renew) return [{ type: "renew-permit" }];
     }
     return [];
   }

@@ -185,7 +185,7 @@ export const OPEN_GRANTS = Object.freeze(["join", "send", "relay", "create", "li
 const secondsLeft = (value, path) =>
   (number(value, path) >= 0 ? value : wrong("a number >= 0", path));
 
-const admission = {
+const permit = {
   expires: may(orNull(secondsLeft), null),
   grants: may(listOf(short, 64), OPEN_GRANTS),
 };
@@ -203,9 +203,9 @@ const TO_CLIENT = {
     maxPeers: may(positive, 10),
     pingInterval: may(seconds, 20.0),
     relayBytes: may(count, 0),
-    ...admission,
+    ...permit,
   }),
-  token: record({ ...admission, renew: may(boolean, false) }),
+  token: record({ ...permit, renew: may(boolean, false) }),
   "ice-servers": record({ iceServers: may(listOf(iceServer), []) }),
   "peer-ready": record(peerReady),
   "peer-left": record({
