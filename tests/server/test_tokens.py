@@ -228,13 +228,19 @@ async def test_a_token_before_the_hello_breaks_the_protocol() -> None:
 # --- keys ---------------------------------------------------------------------------
 
 
+def test_a_secret_may_end_in_any_byte() -> None:
+    """One that was drawn is used as it is; only what a file or a variable holds is stripped."""
+    drawn = b" " + bytes(30) + b"\n"
+    assert Gate(AccessSettings(secret=drawn)).secret == drawn
+
+
 @pytest.mark.parametrize("secret", [b"", b"x" * 31, b" " * 40, b"\n" + b"x" * 31 + b"\n"])
 def test_a_short_secret_is_refused(secret: bytes) -> None:
     """A key of HS256 has as many bits as its hash (RFC 7518, section 3.2)."""
     with pytest.raises(InvalidArgument, match="32 bytes"):
         secret_of(secret)
     with pytest.raises(InvalidArgument, match="32 bytes"):
-        AccessSettings(secret=secret)
+        AccessSettings(secret=secret.strip())
 
 
 def test_a_key_that_is_not_good_enough_is_refused() -> None:

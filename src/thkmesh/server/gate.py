@@ -42,7 +42,7 @@ from thkmesh.core.grants import (
 )
 from thkmesh.errors import InvalidArgument
 from thkmesh.server.clock import today
-from thkmesh.server.keyring import TICKET_KID, Key, Keyring, secret_of, ticket_key
+from thkmesh.server.keyring import TICKET_KID, Key, Keyring, checked_secret, ticket_key
 from thkmesh.server.password import Password
 from thkmesh.server.tickets import TICKET_TTL, MemoryUsedTickets, UsedTickets
 
@@ -186,7 +186,7 @@ class AccessSettings:
                 could ever show a token.
         """
         if self.secret is not None:
-            secret_of(self.secret)
+            checked_secret(self.secret)
         Keyring(self.keys)
         if self.require_token and not (self.secret or self.keys or self.authenticate):
             raise InvalidArgument("whoever requires tokens needs a secret or a key to check them")

@@ -30,6 +30,7 @@ __all__ = [
     "TICKET_KID",
     "Key",
     "Keyring",
+    "checked_secret",
     "key_of",
     "secret_of",
     "ticket_key",
@@ -83,7 +84,15 @@ def secret_of(text: bytes) -> bytes:
     Raises:
         InvalidArgument: it is too short to be one.
     """
-    secret = text.strip()
+    return checked_secret(text.strip())
+
+
+def checked_secret(secret: bytes) -> bytes:
+    """Return a secret as it is, whatever bytes it has.
+
+    Raises:
+        InvalidArgument: it is too short to be one.
+    """
     if len(secret) < SECRET_LEAST_BYTES:
         raise InvalidArgument(
             f"a secret has at least {SECRET_LEAST_BYTES} bytes, and this has {len(secret)}: "
