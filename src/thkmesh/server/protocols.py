@@ -12,8 +12,9 @@ import asyncio
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+
+from thkmesh.server.direct import DirectProtocol
 
 __all__ = ["HttpProtocol", "WebSocketProtocol"]
 
@@ -66,10 +67,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(DirectProtocol):
     """WebSocket, whose socket is freed in bounded time however the peer behaves.
 
-    It offers the ASGI extension ``thkmesh.abort``: ``{"abort": function}``.
+    It offers the ASGI extensions ``thkmesh.abort``: ``{"abort": function}``, and
+    ``thkmesh.direct`` (see ``direct``).
 
     Attributes:
         patience: seconds for the answer to a close frame.
