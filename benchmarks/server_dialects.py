@@ -85,6 +85,7 @@ class PeerJs(Dialect):
     def answer(self, text: bytes) -> bytes | None:
         """Say nothing: the URL has said all."""
         assert json.loads(text) == {"type": "OPEN"}, text
+        return None
 
     def signal(self, to: Dialect, size: int) -> bytes:
         """Return a candidate as PeerJS sends it."""

@@ -20,7 +20,7 @@ class Timeouts(Generic[_Key]):
     """Keys that each come due ``duration`` seconds after they were last started."""
 
     def __init__(self, duration: float) -> None:
-        self._duration = duration
+        self.duration = duration
         self._due: OrderedDict[_Key, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -28,7 +28,7 @@ class Timeouts(Generic[_Key]):
 
     def start(self, key: _Key, now: float) -> None:
         """Let ``key`` come due a duration from now, whatever was before."""
-        self._due[key] = now + self._duration
+        self._due[key] = now + self.duration
         self._due.move_to_end(key)
 
     def stop(self, key: _Key) -> None:
@@ -53,6 +53,6 @@ class Timeouts(Generic[_Key]):
 
     def postpone(self, duration: float, now: float) -> None:
         """Give everybody ``duration`` more, though never more than a fresh start would."""
-        latest = now + self._duration
+        latest = now + self.duration
         for key, due in self._due.items():
             self._due[key] = min(due + duration, latest)

@@ -18,13 +18,16 @@ Everything else goes the way of uvicorn, in whole frames, so that both keep in s
 control frames, fragments, and what breaks the protocol, which is refused there.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import apply_mask
 from websockets.http11 import Request
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # built without a C compiler
+    from websockets.utils import apply_mask
 
 __all__ = ["Deliver", "DirectProtocol", "Write"]
 

@@ -21,6 +21,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.envelope import EnvelopeDecoder
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
@@ -54,7 +55,6 @@ from thkmesh.core.wire import (
     Introduction,
     UnknownType,
     decode_introduction,
-    decode_to_server,
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import (
@@ -342,6 +342,7 @@ class Connection:
         self._service = service
         self._number = number
         self._nonce = nonce
+        self._decoder = EnvelopeDecoder()
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
@@ -355,7 +356,7 @@ class Connection:
             self._refuse("too-large", limit, CloseCode.TOO_LARGE)
             return
         try:
-            message = decode_to_server(data)
+            message = self._decoder.decode(data)
         except UnknownType:
             self._service.feed(Skipped(self._number))
         except InvalidMessage as error:
