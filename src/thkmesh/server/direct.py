@@ -11,8 +11,8 @@ So whoever serves a WebSocket may ask for the short way, by an ASGI extension::
     deliver(message)                # is called with each str or bytes, as it comes
     write(message) -> bool          # sends at once; False where the socket takes nothing now
 
-From then on ``receive`` tells of the end alone. ``send`` still works, and waits where
-``write`` says False.
+From then on ``receive`` has what came before and then tells of the end alone. ``send``
+still works, and waits where ``write`` says False.
 
 Everything else goes the way of uvicorn, in whole frames, so that both keep in step:
 control frames, fragments, and what breaks the protocol, which is refused there.
@@ -74,7 +74,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """Deliver what was in fragments, too."""
-        if self._deliver is None or self.close_sent:
+        if self._deliver is None or self.close_sent or self.read_paused:
             super().send_receive_event_to_app()
             return
         data = b"".join(self.frames)
@@ -82,17 +82,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._deliver(data.decode() if self.curr_msg_data_type == "text" else data)
 
     def _attach(self, deliver: Deliver) -> Write:
-        while not self.queue.empty():
-            # Sent before it was let in.
-            message = self.queue.get_nowait()
-            if message["type"] != "websocket.receive":
-                self.queue.put_nowait(message)
-                break
-            text = message.get("text")
-            deliver(message.get("bytes") or b"" if text is None else text)
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
         self._deliver = deliver
         return self._write
 
@@ -147,7 +136,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def _take(self, first: int, masked: bytes | bytearray, mask: bytes | bytearray) -> bool:
         """Deliver a message, if that is what a frame is."""
-        if self._deliver is None or self._fragmented or self.close_sent:
+        if self._deliver is None or self._fragmented or self.close_sent or self.read_paused:
             return False
         if first == _TEXT:
             try:
