@@ -45,7 +45,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket, with the extension ``thkmesh.direct``."""
 
     _deliver: Deliver | None = None
-    _frames = bytearray()
+    _frames: bytes | bytearray = b""
     """What came of a frame that is not whole; or more, while it is the others' turn."""
     _fragmented = False
     _resting = False
@@ -66,7 +66,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         elif self._frames:
             self._frames += data
             if not self._resting:
-                del self._frames[: self._advance(self._frames)]
+                self._frames = self._frames[self._advance(self._frames) :]
         else:
             done = self._advance(data)
             if done < len(data):
@@ -163,4 +163,4 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         if not self.read_paused:
             self.transport.resume_reading()
-        del self._frames[: self._advance(self._frames)]
+        self._frames = self._frames[self._advance(self._frames) :]
