@@ -16,7 +16,15 @@ from thkmesh.core.identity import is_room
 from thkmesh.core.room_events import PEERS_LIMIT
 from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
 
-__all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "parse"]
+__all__ = [
+    "LINGER",
+    "ChatOptions",
+    "DoctorOptions",
+    "Options",
+    "PeersOptions",
+    "ServeOptions",
+    "parse",
+]
 
 DEFAULT_URL: Final = "http://localhost:8765"
 DEFAULT_ROOM: Final = "lobby"
@@ -68,7 +76,18 @@ class PeersOptions:
     json: bool
 
 
-Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """``thkmesh doctor``."""
+
+    url: str
+    room: str | None
+    token: str
+    ca_file: Path | None
+    json: bool
+
+
+Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | DoctorOptions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the signaling server"))
     _add_chat(commands.add_parser("chat", help="chat in a room, also through pipes"))
     _add_peers(commands.add_parser("peers", help="list who is in a room"))
+    _add_doctor(commands.add_parser("doctor", help="find out why peers do not connect"))
     return parser
 
 
@@ -202,11 +222,28 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Find out whom this machine can be connected with, by which path, and why not with all. "
+        "The exit code is 0 if everybody can be reached, directly or through TURN, else 1."
+    )
+    parser.set_defaults(options=DoctorOptions, command=parser)
+    _add_place(parser, room=None, room_help="the room to meet in (default: one of its own)")
+    add = parser.add_argument
+    token = os.environ.get("THKMESH_TOKEN") or ""
+    add("--token", default=token, help="for servers that want one (default: $THKMESH_TOKEN)")
+    add("--json", action="store_true", help="for programs")
+
+
+def _add_place(
+    parser: argparse.ArgumentParser,
+    room: str | None = DEFAULT_ROOM,
+    room_help: str = "the room (default: %(default)s)",
+) -> None:
     add = parser.add_argument
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
     add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
-    add("--room", type=_room, default=DEFAULT_ROOM, help="the room (default: %(default)s)")
+    add("--room", type=_room, default=room, help=room_help)
     add("--ca-file", type=Path, metavar="FILE", help="authorities to trust for https, PEM")
 
 
