@@ -6,9 +6,9 @@ candidates of one kind are passed on, so the call succeeds by that path or not a
 
 import asyncio
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 
 from thkmesh import engines
@@ -142,7 +142,7 @@ async def _call(engine: Engine, servers: tuple[IceServer, ...], kind: str) -> Ca
     caller, callee = _End(engine, config, kind), _End(engine, config, kind)
     connecting = asyncio.create_task(_connect(caller, callee))
     without = [asyncio.create_task(end.without.wait()) for end in (caller, callee)]
-    started = time.perf_counter()
+    started = monotonic()
     try:
         done, _ = await asyncio.wait(
             {connecting, *without},
@@ -151,7 +151,7 @@ async def _call(engine: Engine, servers: tuple[IceServer, ...], kind: str) -> Ca
         )
         if connecting in done:
             connecting.result()
-            return Call(kind, seconds=round(time.perf_counter() - started, 3))
+            return Call(kind, seconds=round(monotonic() - started, 3))
         if done:
             return Call(kind, "there is no address of this kind", tried=False)
         return Call(kind, f"not connected within {PATIENCE[kind]:g} s")

@@ -7,10 +7,10 @@ section 6.2.1). Nothing here raises for what a network does: what fails says why
 import asyncio
 import secrets
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final, Protocol, cast
 from urllib.parse import parse_qs
 
@@ -303,9 +303,9 @@ async def probe(target: Target, tls: ssl.SSLContext | None = None) -> Probed:
         async with _opened(target, tls) as way:
             if not target.turn:
                 return await _bind(target, way)
-            started = time.perf_counter()
+            started = monotonic()
             relay, answered = await _allocate(target, way)
-            rtt = time.perf_counter() - started if answered else None
+            rtt = monotonic() - started if answered else None
             if isinstance(relay, str):
                 return Probed(target, relay, rtt, answered=answered)
             await relay.free()
@@ -319,11 +319,11 @@ async def probe(target: Target, tls: ssl.SSLContext | None = None) -> Probed:
 
 
 async def _bind(target: Target, way: Asking) -> Probed:
-    started = time.perf_counter()
+    started = monotonic()
     answer = await way.ask(request(Method.BINDING))
     if answer is None:
         return Probed(target, "no answer")
-    rtt = time.perf_counter() - started
+    rtt = monotonic() - started
     reason = "" if answer.mapped else "it does not tell our address"
     return Probed(target, reason, rtt, answer.mapped, answered=True)
 
