@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from tests.doctor.verdict_vectors import PATH, text
 from tests.faults.nat import Kind as Router
 from tests.faults.test_nat import PathKind, expected
 from thkmesh.core.engine import IceServer
@@ -136,3 +137,9 @@ def test_urls_are_read_as_browsers_read_them(
     [target] = targets((IceServer((url,), "name", "secret"), IceServer((url,), "name", "secret")))
     assert (target.host, target.port) == (host, port)
     assert (target.transport, target.turn) == (transport, turn)
+
+
+def test_the_vectors_are_up_to_date() -> None:
+    """The file in the tree is what ``python -m tests.doctor.verdict_vectors`` writes."""
+    current = PATH.read_text(encoding="utf-8") == text()
+    assert current, "run: python -m tests.doctor.verdict_vectors"
