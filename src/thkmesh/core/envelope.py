@@ -12,8 +12,7 @@ The body is no more than a string here: what is in it is between the clients.
 """
 
 from functools import reduce
-from operator import or_
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 from msgspec import defstruct
@@ -31,12 +30,14 @@ _NAMES: list[tuple[str, object] | tuple[str, object, object]] = [
     ("to_sid", Short, ""),
 ]
 
-_WITHOUT_PATTERNS = [
+_WITHOUT_PATTERNS: list[Any] = [
     defstruct(each.__name__, _NAMES, bases=(each,), frozen=True, tag=each.__struct_config__.tag)
     for each in get_args(AnySignal)
 ]
 
-_quick: "msgspec.json.Decoder[Signal]" = msgspec.json.Decoder(reduce(or_, _WITHOUT_PATTERNS))
+_quick: msgspec.json.Decoder[Signal] = msgspec.json.Decoder(
+    reduce(lambda one, other: one | other, _WITHOUT_PATTERNS)
+)
 
 
 class EnvelopeDecoder:

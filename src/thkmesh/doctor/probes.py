@@ -7,7 +7,7 @@ section 6.2.1). Nothing here raises for what a network does: what fails says why
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
@@ -214,7 +214,7 @@ class _Udp:
 
 
 @asynccontextmanager
-async def opened_udp(version: int = 4) -> AsyncIterator[UdpSocket]:
+async def opened_udp(version: int = 4) -> AsyncGenerator[UdpSocket, None]:
     """Have a socket on a port of its own.
 
     Raises:
@@ -269,7 +269,7 @@ class _Stream:
 
 
 @asynccontextmanager
-async def _opened(target: Target, tls: ssl.SSLContext | None) -> AsyncIterator[Asking]:
+async def _opened(target: Target, tls: ssl.SSLContext | None) -> AsyncGenerator[Asking, None]:
     """Have a way to a server.
 
     Raises:
