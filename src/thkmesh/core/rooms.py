@@ -112,8 +112,6 @@ class Rooms:
         self._silent: Timeouts[int] = Timeouts(rules.idle_timeout)
         self._away: Timeouts[Session] = Timeouts(rules.grace)
         self._empty: Timeouts[str] = Timeouts(rules.room_ttl)
-        self._quiet_until = -inf
-        """Nothing comes due before."""
         self._out: list[Output] = []
 
     # --- the contract of the core ---
@@ -121,9 +119,8 @@ class Rooms:
     @property
     def deadline(self) -> float | None:
         """When to tick at the latest."""
-        # Whoever is connected is in the first or the second of them.
-        waiting = self._connections or len(self._away) or len(self._empty)
-        return self._quiet_until if waiting else None
+        first = min(self._greeted.first, self._silent.first, self._away.first, self._empty.first)
+        return None if first == inf else first
 
     def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
         """Settle what is due at ``now``, then ``event``; return what to send and close."""
@@ -131,8 +128,7 @@ class Rooms:
         if isinstance(event, Slept):
             for timeouts in (self._greeted, self._silent, self._away, self._empty):
                 timeouts.postpone(event.duration, now)
-        if now >= self._quiet_until:
-            self._settle(now)
+        self._settle(now)
         match event:
             case Received(conn=conn):
                 if conn in self._connections:
@@ -203,11 +199,6 @@ class Rooms:
             self._remove(session, "timeout", now)
         for name in self._empty.expired(now):
             del self._rooms[name]
-        timeouts = (self._greeted, self._silent, self._away, self._empty)
-        # What is started from now on comes due later than the shortest of them takes.
-        self._quiet_until = min(
-            *(each.first for each in timeouts), now + min(each.duration for each in timeouts)
-        )
 
     def _stop(self) -> None:
         for conn in self._connections:
@@ -372,12 +363,7 @@ class Rooms:
         if not _signed(signal):
             self._send(conn, Error(Unsigned.reason, "signals carry sids, a body and a signature"))
             return
-        me = session.key
-        if (
-            signal.from_user_id != me.id
-            or signal.from_sid != me.sid
-            or signal.room_id != session.room.name
-        ):
+        if signal.source != session.key or signal.room_id != session.room.name:
             message = "roomId, fromUserId and fromSid are not those of this connection"
             self._refuse(conn, "not-yours", message, CloseCode.INVALID, now)
             return
