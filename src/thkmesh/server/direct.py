@@ -123,7 +123,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             after = payload + size
             if end < after:
                 break
-            if not self._take(first, data[payload:after], data[payload - 4 : payload]):
+            if self.close_sent and first & 15 <= 2:
+                pass  # What is said after the end is worth no parsing.
+            elif not self._take(first, data[payload:after], data[payload - 4 : payload]):
                 super().data_received(bytes(data[at:after]))
                 if first & 15 <= 2:
                     self._fragmented = first < 128
@@ -136,7 +138,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def _take(self, first: int, masked: bytes | bytearray, mask: bytes | bytearray) -> bool:
         """Deliver a message, if that is what a frame is."""
-        if self._deliver is None or self._fragmented or self.close_sent or self.read_paused:
+        if self._deliver is None or self._fragmented or self.read_paused:
             return False
         if first == _TEXT:
             try:
