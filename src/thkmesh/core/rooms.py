@@ -45,7 +45,7 @@ from typing import Literal
 
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.machine import CATCH_UP, Slept, Tick
 from thkmesh.core.room_events import (
     Close,
     CreateRoom,
@@ -127,7 +127,8 @@ class Rooms:
         self._out = []
         if isinstance(event, Slept):
             for timeouts in (self._greeted, self._silent, self._away, self._empty):
-                timeouts.postpone(event.duration, now)
+                # What others said meanwhile comes in one by one, and each settles what is due.
+                timeouts.postpone(event.duration + CATCH_UP, now)
         self._settle(now)
         match event:
             case Received(conn=conn):
