@@ -59,7 +59,8 @@ _AT_ONCE = 100
 """Clients under way at the same time when there is no storm; nobody's backlog is shorter."""
 _SETTLE = 2.0
 
-_BASE_OPTIONS: tuple[str, ...] = ()
+_UNLIMITED = {"THKMESH_MESSAGE_RATE": "0"}
+"""What takes the limit off that keeps one client from sending as much as here."""
 
 Figures: TypeAlias = dict[str, list[float]]
 """The figures of a contestant, round by round, by the name of what was measured."""
@@ -106,7 +107,7 @@ class Running:
 
 def contestants() -> dict[str, Contestant]:
     """Return the servers that there are."""
-    ours = (sys.executable, "-m", "thkmesh", "serve", "--port", "0", *_BASE_OPTIONS)
+    ours = (sys.executable, "-m", "thkmesh", "serve", "--port", "0")
     found = {"THKMesh": Contestant(ours, ThkMesh)}
     if shutil.which("node") is None or not (_WEB / "node_modules").is_dir():
         print("without peerjs-server: it or node is not installed (make bench installs them)")
@@ -143,8 +144,10 @@ def run(results: Path, runs: int) -> None:
 @contextmanager
 def _running(contestant: Contestant, core: int) -> Iterator[Running]:
     """Have a server on a core."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(contestant.command, stdout=pipe, stdin=subprocess.DEVNULL) as process:
+    environment = os.environ | _UNLIMITED
+    with subprocess.Popen(
+        contestant.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment
+    ) as process:
         try:
             os.sched_setaffinity(process.pid, {core})
             assert process.stdout is not None
