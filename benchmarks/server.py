@@ -40,7 +40,16 @@ from benchmarks.stage import Cue, Stage
 from tests.namespaces import enter
 from thkmesh.server.serve import new_event_loop, serve
 
-__all__ = ["RUNS", "SUMMARY", "Contestant", "Running", "contestants", "run", "start_server"]
+__all__ = [
+    "RUNS",
+    "SUMMARY",
+    "Contestant",
+    "Running",
+    "contestants",
+    "run",
+    "running",
+    "start_server",
+]
 
 SUMMARY = "what the signaling server spends, beside peerjs-server"
 RUNS = 5
@@ -142,14 +151,15 @@ def run(results: Path, runs: int) -> None:
 
 
 @contextmanager
-def _running(contestant: Contestant, core: int) -> Iterator[Running]:
-    """Have a server on a core."""
+def running(contestant: Contestant, core: int | None = None) -> Iterator[Running]:
+    """Have a server, on a core."""
     environment = os.environ | _UNLIMITED
     with subprocess.Popen(
         contestant.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment
     ) as process:
         try:
-            os.sched_setaffinity(process.pid, {core})
+            if core is not None:
+                os.sched_setaffinity(process.pid, {core})
             assert process.stdout is not None
             port = re.findall(rb"\d+", process.stdout.readline())[-1]
             yield Running(contestant, psutil.Process(process.pid), int(port))
@@ -164,7 +174,7 @@ def _measure(
     measured: dict[str, Figures] = {name: {} for name in found}
     with ExitStack() as stack:
         servers = {
-            name: stack.enter_context(_running(contestant, core))
+            name: stack.enter_context(running(contestant, core))
             for name, contestant in found.items()
         }
         for number in range(runs + 1):
@@ -174,7 +184,7 @@ def _measure(
                         measured[name].setdefault(what, []).append(round(figure, 3))
             report.progress(number, runs)
     for name, contestant in found.items():
-        with _running(contestant, core) as server:
+        with running(contestant, core) as server:
             for what, figure in _hold(server, idle).items():
                 measured[name][what] = [round(figure, 3)]
     return measured
