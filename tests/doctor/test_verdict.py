@@ -120,6 +120,15 @@ def test_a_relay_that_leads_nowhere_is_told_of() -> None:
     assert not verdict.healthy
 
 
+def test_a_relay_into_a_private_network_is_told_of_once() -> None:
+    """Whatever works: that it does is what is wrong."""
+    probes = [dataclasses.replace(each, exposed=("10.0.0.1",)) for each in works(UDP, TCP)]
+    verdict = judge(Findings(ENTRANCE, (*works(STUN), *probes), PORTS, CALLS))
+    [problem] = verdict.problems
+    assert "10.0.0.1" in problem
+    assert not verdict.healthy
+
+
 @pytest.mark.parametrize(
     ("url", "host", "port", "transport", "turn"),
     [

@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 
 from tests.faults.lab import INTERNET, Host, Lab
 from tests.faults.nat import Kind
-from tests.faults.turn import USERNAME
+from tests.faults.turn import CREDENTIAL, USERNAME
 from tests.namespaces import Namespace
 from tests.rooms.processes import ROOT
 
 SECOND = "198.51.100.2"
-STUN_PORT = 3500
+PORT = 3500
 PATIENCE = 60.0
 
 Report: TypeAlias = dict[str, Any]
@@ -97,20 +97,20 @@ async def test_every_kind_of_network_gets_its_verdict(lab: Lab) -> None:
 
 
 @asynccontextmanager
-async def stun_of_two_addresses(namespace: Namespace) -> AsyncIterator[str]:
-    """Have a server that can tell all (RFC 5780); give its URL."""
+async def coturn(namespace: Namespace, *words: str) -> AsyncIterator[str]:
+    """Have coturn as we do not ship it, on another port; give where it is."""
     program = shutil.which("turnserver")
     assert program is not None
     process = await asyncio.create_subprocess_exec(
-        *(*namespace.prefix, program, "-n", "-S", "--no-cli", "--no-tls", "--no-dtls"),
-        *("-L", INTERNET, "-L", SECOND, "-p", str(STUN_PORT), "--alt-listening-port", "3501"),
+        *(*namespace.prefix, program, "-n", "--no-cli", "--no-tls", "--no-dtls"),
+        *("-L", INTERNET, "-p", str(PORT), "--alt-listening-port", str(PORT + 1), *words),
         *("--log-file", "stdout", "--pidfile", "/dev/null", "--userdb", "/dev/null"),
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=DEVNULL,
     )
     try:
-        yield f"stun:{INTERNET}:{STUN_PORT}"
+        yield f"{INTERNET}:{PORT}"
     finally:
         process.kill()
         await process.wait()
@@ -119,8 +119,8 @@ async def stun_of_two_addresses(namespace: Namespace) -> AsyncIterator[str]:
 async def test_a_stun_server_of_two_addresses_tells_all(lab: Lab) -> None:
     """Mapping and filtering by RFC 5780; and without TURN it says who cannot be reached."""
     lab.internet.ip(f"addr add {SECOND}/32 dev lo")
-    async with stun_of_two_addresses(lab.internet) as url:
-        server = await lab.server(ice_servers=[{"urls": [url]}])
+    async with coturn(lab.internet, "-S", "-L", SECOND) as at:
+        server = await lab.server(ice_servers=[{"urls": [f"stun:{at}"]}])
         hosts = {kind: lab.natted(kind) for kind in BY_RFC_5780}
         found = await reports(hosts, server.url)
     for kind, (code, report) in found.items():
@@ -137,14 +137,18 @@ async def test_a_stun_server_of_two_addresses_tells_all(lab: Lab) -> None:
 async def test_what_is_wrong_with_turn_is_said(lab: Lab) -> None:
     """To people, in a sentence for each server, with what to do."""
     turn = await lab.turn()
-    wrong = {"username": USERNAME, "credential": "wrong"}
-    servers = [
-        turn.ice_servers[0],
-        {"urls": [f"turn:{INTERNET}:3478?transport=udp"], **wrong},
-        {"urls": [f"turn:{INTERNET}:3479?transport=tcp"], **wrong},
-    ]
-    server = await lab.server(ice_servers=servers)
-    code, text = await examined(lab.wired(), server.url)
+    user = {"username": USERNAME, "credential": CREDENTIAL}
+    async with coturn(
+        lab.internet, "-a", "-r", "x", "-u", f"{USERNAME}:{CREDENTIAL}"
+    ) as open_to_all:
+        servers = [
+            turn.ice_servers[0],
+            {"urls": [f"turn:{INTERNET}:3478?transport=udp"], **user, "credential": "wrong"},
+            {"urls": [f"turn:{INTERNET}:3479?transport=tcp"], **user},
+            {"urls": [f"turn:{open_to_all}?transport=udp"], **user},
+        ]
+        server = await lab.server(ice_servers=servers)
+        code, text = await examined(lab.wired(), server.url)
     found, _, advice = text.partition("What to do")
     assert code == 1
     assert "it does not accept the name and the password" in found
@@ -152,3 +156,5 @@ async def test_what_is_wrong_with_turn_is_said(lab: Lab) -> None:
     assert "compare the name and the password" in advice
     assert "on port 3479" in advice
     assert "through the signaling server, slowly" in found
+    assert "(10.0.0.1, 169.254.169.254 or 192.168.0.1)" in found
+    assert "Deny them" in advice

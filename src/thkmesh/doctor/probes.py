@@ -34,6 +34,9 @@ __all__ = [
 PATIENCE: Final = 3.0
 """Seconds in which a server that can be reached has answered."""
 
+_PRIVATE: Final = ("127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.0.1")
+"""Of loopback, of private networks, and where clouds keep secrets (RFC 6890)."""
+
 _FIRST_RESEND: Final = 0.2
 _REFUSALS: Final = {
     400: "it finds the request malformed",
@@ -108,6 +111,7 @@ class Probed:
         rtt: seconds until the first answer.
         mapped: the address from which it saw us.
         answered: whether it said anything at all.
+        exposed: addresses that it would relay to though they are not of the internet.
     """
 
     target: Target
@@ -115,6 +119,7 @@ class Probed:
     rtt: float | None = None
     mapped: Address | None = None
     answered: bool = False
+    exposed: tuple[str, ...] = ()
 
     @property
     def works(self) -> bool:
@@ -308,8 +313,10 @@ async def probe(target: Target, tls: ssl.SSLContext | None = None) -> Probed:
             rtt = monotonic() - started if answered else None
             if isinstance(relay, str):
                 return Probed(target, relay, rtt, answered=answered)
+            exposed = [each for each in _PRIVATE if await relay.permit(Address(each, 9))]
             await relay.free()
-            return Probed(target, "", rtt, relay.mapped, answered=True)
+            found = tuple(exposed)
+            return Probed(target, "", rtt, relay.mapped, answered=True, exposed=found)
     except ssl.SSLCertVerificationError as error:
         return Probed(target, f"its certificate is not trusted ({error.verify_message})")
     except TimeoutError:

@@ -194,6 +194,13 @@ def _complaints(
             "--ice-server turn:HOST:3478?transport=udp --ice-server turn:HOST:3478?transport=tcp.",
         )
     yield from (_unreached(each, network) for each in findings.probes if not each.works)
+    for host, exposed in {each.target.host: each.exposed for each in findings.probes}.items():
+        if exposed:
+            yield _Complaint(
+                f"{host} relays to addresses that are not of the internet ({_listed(exposed)}), so "
+                "whoever may use it reaches what is in its own network.",
+                "Deny them: deploy/coturn.conf has a line for each kind, and says why.",
+            )
     yield from _failed_calls(findings)
 
 
@@ -240,5 +247,5 @@ def _failed_calls(findings: Findings) -> Iterator[_Complaint]:
         )
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else "".join(words)
