@@ -71,6 +71,8 @@ def test_a_signal_is_decoded_the_quick_way_once_its_names_are_known() -> None:
         OFFER.replace('"roomId":"lobby"', '"roomId":"no room"'),
         OFFER.replace(A.sid, "x" * 16),
         OFFER.replace(B.sid, B.sid.upper()[:-1] + "F"),
+        OFFER.replace(A.sid, ""),
+        OFFER.replace(B.sid, ""),
         OFFER.replace('"seq":1', '"seq":-1'),
         OFFER.replace('"body":"{}"', '"body":"' + "x" * 49_153 + '"'),
         OFFER.replace("s" * 86, "s" * 85),

@@ -68,4 +68,5 @@ class EnvelopeDecoder:
             if len(known) >= _KNOWN_LIMIT:
                 known.clear()
             known.update((message.room_id, message.from_sid, message.to_sid))
+            known.discard("")  # a sid may be missing, but not be empty
         return message
