@@ -25,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,14 +140,21 @@ def run(results: Path, runs: int) -> None:
     finally:
         os.sched_setaffinity(0, cores)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    medians = {
-        name: {what: round(statistics.median(each), 2) for what, each in figures.items()}
+    summary = {
+        name: {what: round(_typical(what, each), 2) for what, each in figures.items()}
         for name, figures in measured.items()
     }
-    _print(medians)
-    content = {"machine": machine, "runs": runs, "medians": medians, "figures": measured}
+    _print(summary)
+    content = {"machine": machine, "runs": runs, "summary": summary, "figures": measured}
     report.write(results / "server.json", content)
-    _draw(results / "server.svg", medians)
+    _draw(results / "server.svg", summary)
+
+
+def _typical(what: str, figures: Sequence[float]) -> float:
+    """Return the median; of what the clock says the best, for all others have more of other work."""
+    if what.endswith(("_ms", "_s")):
+        return min(figures)
+    return max(figures) if what.endswith("_per_second") else statistics.median(figures)
 
 
 @contextmanager
@@ -255,22 +262,22 @@ _ROWS = {
 }
 
 
-def _print(medians: Mapping[str, Mapping[str, float]]) -> None:
-    base = medians.get(_BASE)
+def _print(summary: Mapping[str, Mapping[str, float]]) -> None:
+    base = summary.get(_BASE)
     rows = []
     for what, title in _ROWS.items():
         row = [title]
-        for figures in medians.values():
+        for figures in summary.values():
             ratio = f" ({figures[what] / base[what]:.2f})" if base and base[what] else ""
             row.append(f"{figures[what]:.{0 if figures[what] >= 1000 else 2}f}{ratio}")
         rows.append(row)
-    report.print_table([f"median (of {_BASE}'s)", *medians], rows)
+    report.print_table([f"median, or best (of {_BASE}'s)", *summary], rows)
 
 
-def _draw(path: Path, medians: Mapping[str, Mapping[str, float]]) -> None:
+def _draw(path: Path, summary: Mapping[str, Mapping[str, float]]) -> None:
     shown = ("relay_300_us", "relay_1024_us", "paced_p99_ms", "storm_us", "idle_kib")
     panels = {
-        _ROWS[what]: {name: figures[what] for name, figures in medians.items()} for what in shown
+        _ROWS[what]: {name: figures[what] for name, figures in summary.items()} for what in shown
     }
     title = "The signaling server on one core (less is better)"
     plot.bars(path, panels, title=title, mark=None)
