@@ -151,7 +151,7 @@ def run(results: Path, runs: int) -> None:
 
 
 def _typical(what: str, figures: Sequence[float]) -> float:
-    """Return the median; of what the clock says the best, for all others have more of other work."""
+    """Return the median; of what the clock says the best, which others disturbed least."""
     if what.endswith(("_ms", "_s")):
         return min(figures)
     return max(figures) if what.endswith("_per_second") else statistics.median(figures)
