@@ -545,6 +545,19 @@ def test_our_own_sleep_judges_nobody() -> None:
     assert list(world.closed) == [stranger, a]
 
 
+def test_after_sleep_nobody_is_judged_before_being_heard() -> None:
+    """What waits to be read comes in one by one; the first must not end the others."""
+    world = World()
+    a, b = world.join(A), world.join(B)
+    world.now += 3600
+    world.feed(Slept(3540))
+    world.now += 0.05
+    world.say(b, Ping(1))
+    world.say(a, Ping(2))
+    assert world.closed == {}
+    assert (world.heard(a)[-1], world.heard(b)[-1]) == (Pong(2), Pong(1))
+
+
 def test_a_late_event_finds_what_was_due_settled() -> None:
     """Time comes first: who was due is gone before the event is looked at."""
     world = World()

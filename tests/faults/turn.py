@@ -6,12 +6,12 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from tests.namespaces import Namespace
 from tests.rooms.processes import ROOT
 
 __all__ = ["CREDENTIAL", "SHIPPED", "USERNAME", "Coturn"]
@@ -24,6 +24,15 @@ CREDENTIAL = "lab-secret"
 
 _PORT = 3478
 _PATIENCE = 15.0
+
+
+class Place(Protocol):
+    """Where something runs; a namespace is one."""
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        """What makes a command run there."""
+        ...
 
 
 class Coturn:
@@ -52,7 +61,7 @@ class Coturn:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, namespace: Namespace, address: str, *, lab: bool = True, secret: str = ""
+        cls, namespace: Place, address: str, *, lab: bool = True, secret: str = ""
     ) -> "AsyncIterator[Coturn]":
         """Have one; it is ended by its process id.
 
@@ -99,7 +108,7 @@ class Coturn:
                     await process.wait()
 
 
-async def _listening(namespace: Namespace, address: str) -> None:
+async def _listening(namespace: Place, address: str) -> None:
     """Wait until it takes connections, and answers a STUN binding request (RFC 8489) over UDP."""
     connect = (
         "import socket, sys, time\n"

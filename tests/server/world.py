@@ -226,7 +226,7 @@ class Client:
         """Return why the server closed, after reading what it said before."""
         with suppress(ConnectionClosed):
             while True:
-                await self.text()
+                await self.socket.recv()
         assert self.socket.close_code is not None
         return CloseCode(self.socket.close_code)
 

@@ -17,7 +17,15 @@ from thkmesh.core.identity import is_room
 from thkmesh.errors import InvalidArgument
 from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
 
-__all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "parse"]
+__all__ = [
+    "LINGER",
+    "ChatOptions",
+    "DoctorOptions",
+    "Options",
+    "PeersOptions",
+    "ServeOptions",
+    "parse",
+]
 
 DEFAULT_URL: Final = "http://localhost:8765"
 DEFAULT_ROOM: Final = "lobby"
@@ -49,7 +57,18 @@ class PeersOptions:
     shown: ShownOptions = field(default_factory=ShownOptions)
 
 
-Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | TokenOptions
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """``thkmesh doctor``."""
+
+    url: str
+    room: str | None
+    ca_file: Path | None
+    json: bool
+    shown: ShownOptions = field(default_factory=ShownOptions)
+
+
+Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | TokenOptions | DoctorOptions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", help="make a token that admits to a room")
     token.set_defaults(options=TokenOptions, command=token)
     add_token(token, _room)
+    _add_doctor(commands.add_parser("doctor", help="find out why peers do not connect"))
     return parser
 
 
@@ -152,12 +172,26 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Find out whom this machine can be connected with, by which path, and why not with all. "
+        "The exit code is 0 if everybody can be reached, directly or through TURN, else 1."
+    )
+    parser.set_defaults(options=DoctorOptions, command=parser)
+    _add_place(parser, room=None, room_help="the room to meet in (default: one of its own)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_place(
+    parser: argparse.ArgumentParser,
+    room: str | None = DEFAULT_ROOM,
+    room_help: str = "the room (default: %(default)s)",
+) -> None:
     add = parser.add_argument
     add_shown(add)
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
     add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
-    add("--room", type=_room, default=DEFAULT_ROOM, help="the room (default: %(default)s)")
+    add("--room", type=_room, default=room, help=room_help)
     add("--ca-file", type=Path, metavar="FILE", help="authorities to trust for https, PEM")
 
 

@@ -50,7 +50,7 @@ from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.draining import Draining
 from thkmesh.core.grants import Denied, Grant, lacking_to_enter, not_granted, sorted_grants
-from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.machine import CATCH_UP, Slept, Tick
 from thkmesh.core.room_events import (
     Close,
     CreateRoom,
@@ -133,7 +133,8 @@ class Rooms:
         self._out = []
         if isinstance(event, Slept):
             for timeouts in (self._greeted, self._silent, self._away, self._empty):
-                timeouts.postpone(event.duration, now)
+                # What others said meanwhile comes in one by one, and each settles what is due.
+                timeouts.postpone(event.duration + CATCH_UP, now)
         self._settle(now)
         match event:
             case Received(conn=conn):

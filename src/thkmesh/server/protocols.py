@@ -16,10 +16,10 @@ import asyncio
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.server.direct import DirectProtocol
 
 __all__ = ["HttpProtocol", "WebSocketProtocol"]
 
@@ -75,10 +75,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(DirectProtocol):
     """WebSocket, whose socket is freed in bounded time however the peer behaves.
 
-    It offers the ASGI extension ``thkmesh.abort``: ``{"abort": function}``.
+    It offers the ASGI extensions ``thkmesh.abort``: ``{"abort": function}``, and
+    ``thkmesh.direct`` (see ``direct``).
 
     Attributes:
         patience: seconds for the answer to a close frame.
@@ -100,8 +101,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             extensions["thkmesh.abort"] = {"abort": self.transport.abort}
 
     def data_received(self, data: bytes) -> None:
-        """Parse a little; the rest when what was found in it has been taken."""
-        if len(data) <= _SLICE and not self._held:
+        """Parse a little; the rest when what was found in it has been taken.
+
+        What takes the short way is seen to there.
+        """
+        if (self.attached or len(data) <= _SLICE) and not self._held:
             super().data_received(data)
             return
         self._held = memoryview(bytes(self._held) + data if self._held else data)

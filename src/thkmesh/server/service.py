@@ -24,6 +24,7 @@ import msgspec
 
 from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.envelope import EnvelopeDecoder
 from thkmesh.core.grants import Denied, Permit
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import (
@@ -62,7 +63,6 @@ from thkmesh.core.wire import (
     IceServers,
     RenewToken,
     UnknownType,
-    decode_to_server,
     encode,
 )
 from thkmesh.driver import Driver
@@ -415,6 +415,7 @@ class Connection:
         self._nonce = nonce
         self._handshake = handshake
         self._hello: Hello | None = None
+        self._decoder = EnvelopeDecoder()
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
@@ -432,7 +433,7 @@ class Connection:
             self._refuse("too-large", limit, CloseCode.TOO_LARGE)
             return
         try:
-            message = decode_to_server(data)
+            message = self._decoder.decode(data)
         except UnknownType:
             self._service.feed(Skipped(self._number))
         except InvalidMessage as error:

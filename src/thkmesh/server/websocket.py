@@ -7,6 +7,9 @@ sent when that is empty; what does not fit there is dropped. However a connectio
 ends, its socket is free ``close_timeout`` later at the latest: where the server offers
 the ASGI extension ``thkmesh.abort`` (ours does, see ``protocols``), a socket that takes
 in nothing any more, not even the close frame, is aborted.
+
+Where the server offers ``thkmesh.direct`` (ours does, see ``direct``), messages take a
+shorter way in, and out as long as none waits.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 from math import ceil
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -22,8 +26,9 @@ from starlette.types import Receive, Scope, Send
 
 from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import ABNORMAL
+from thkmesh.server.direct import Write
 from thkmesh.server.gate import Handshake
-from thkmesh.server.service import RoomService, ServerSettings
+from thkmesh.server.service import Connection, RoomService, ServerSettings
 
 __all__ = ["DENIED_STATUS", "Outlet", "WebSocketEndpoint", "origin_allowed"]
 
@@ -34,6 +39,8 @@ DENIED_STATUS = {
     "moving": 503,
 }
 """The HTTP status for each reason not to let somebody in (RFC 6585, RFC 9110)."""
+
+Extensions: TypeAlias = dict[str, dict[str, Callable[..., Any]]]
 
 _TURN = 16
 """After so many messages of one client it is the others' turn."""
@@ -74,9 +81,13 @@ class Outlet:
         self._sealed_bytes = 0
         self._closing: tuple[int, str] | None = None
         self._more = asyncio.Event()
+        self.write: Write | None = None
+        """Sends at once, or says False; None where the server offers no such way."""
 
     def send(self, text: str) -> bool:
         """Take a message; False, and nothing is taken, when too much waits already."""
+        if self.write is not None and not self._queue and self.write(text):
+            return True
         size = len(text) if text.isascii() else len(text.encode())
         if (
             len(self._queue) >= self._settings.outgoing_messages
@@ -90,6 +101,9 @@ class Outlet:
 
     def relay(self, frame: bytes) -> None:
         """Take a sealed frame, to be sent when no message waits; drop it if too much does."""
+        waits = self._queue or self._sealed
+        if self.write is not None and not waits and self.write(frame):
+            return
         if self._sealed_bytes + len(frame) <= self._settings.outgoing_relay_bytes:
             self._sealed.append(frame)
             self._sealed_bytes += len(frame)
@@ -108,13 +122,15 @@ class Outlet:
             while self._closing is None or self._queue:
                 self._more.clear()
                 while self._queue:
-                    text, size = self._queue.popleft()
-                    self._bytes -= size
+                    text, size = self._queue[0]
                     await send({"type": "websocket.send", "text": text})
+                    self._queue.popleft()  # only now: nothing must overtake it
+                    self._bytes -= size
                 if self._sealed and self._closing is None:
-                    frame = self._sealed.popleft()
-                    self._sealed_bytes -= len(frame)
+                    frame = self._sealed[0]
                     await send({"type": "websocket.send", "bytes": frame})
+                    self._sealed.popleft()
+                    self._sealed_bytes -= len(frame)
                 elif self._closing is None:
                     await self._more.wait()
             code, reason = self._closing
@@ -148,26 +164,28 @@ class WebSocketEndpoint:
             self._service.release(source)
 
     async def _serve(self, scope: Scope, source: str | None, receive: Receive, send: Send) -> None:
+        extensions: Extensions = scope.get("extensions") or {}
         try:
             async with asyncio.timeout(None) as patience:
-                await self._converse(source, Handshake(scope), receive, send, patience)
+                outlet = Outlet(self._service.settings, patience)
+                connection = self._service.open(outlet, source, Handshake(scope))
+                await self._converse(connection, outlet, extensions, receive, send)
         except TimeoutError:
-            extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
             if "thkmesh.abort" in extensions:
                 extensions["thkmesh.abort"]["abort"]()
 
     async def _converse(
         self,
-        source: str | None,
-        handshake: Handshake,
+        connection: Connection,
+        outlet: Outlet,
+        extensions: Extensions,
         receive: Receive,
         send: Send,
-        patience: asyncio.Timeout,
     ) -> None:
-        outlet = Outlet(self._service.settings, patience)
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
-            connection = self._service.open(outlet, source, handshake)
+            if "thkmesh.direct" in extensions:
+                outlet.write = extensions["thkmesh.direct"]["attach"](connection.received)
             code = ABNORMAL
             try:
                 for number in count(1):
