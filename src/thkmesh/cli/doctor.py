@@ -41,6 +41,7 @@ def doctor(options: DoctorOptions) -> int:
 
     Raises:
         InvalidArgument: the URL is not that of a server, or a file cannot be read.
+        Problem: so it is with the file of a token or a password.
     """
     token, password = shown(options.shown)
     settings = RoomSettings(

@@ -44,7 +44,9 @@ class Timeouts(Generic[_Key]):
 
     def pop(self) -> _Key:
         """Take out and return the key that comes due first; there must be one."""
-        return self._due.popitem(last=False)[0]
+        key, _ = self._due.popitem(last=False)
+        self._look()
+        return key
 
     def clear(self) -> None:
         """Forget every key."""
