@@ -16,6 +16,7 @@ needs=(
     'command -v npm              | npm'
     'command -v nft              | nftables'
     'command -v nsenter          | util-linux'
+    'command -v redis-server     | redis-server'
     'command -v turnserver       | coturn'
     'python3 -c "import ensurepip, venv" | python3-venv'
 )
@@ -54,8 +55,10 @@ echo "Installing ${packages[*]} ..." >&2
 # $install is split into words on purpose: it holds package names only.
 # shellcheck disable=SC2086
 "${as_root[@]}" DEBIAN_FRONTEND=noninteractive $install --quiet=2 >&2
-if [[ " ${packages[*]} " == *" coturn "* ]]; then
-    # Debian starts what it installs; the tests start a relay of their own where they need one.
-    "${as_root[@]}" systemctl disable --quiet --now coturn 2>/dev/null ||
-        "${as_root[@]}" service coturn stop >/dev/null 2>&1 || true
-fi
+for service in coturn redis-server; do
+    if [[ " ${packages[*]} " == *" $service "* ]]; then
+        # Debian starts what it installs; the tests start what they need themselves.
+        "${as_root[@]}" systemctl disable --quiet --now "$service" 2>/dev/null ||
+            "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true
+    fi
+done

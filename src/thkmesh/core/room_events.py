@@ -12,10 +12,12 @@ from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, 
 __all__ = [
     "PEERS_LIMIT",
     "Close",
+    "Command",
     "CreateRoom",
     "Dropped",
     "Event",
     "HelloAccepted",
+    "News",
     "Opened",
     "Output",
     "Received",
@@ -134,8 +136,21 @@ class Stop(Struct, frozen=True):
     """The server stops."""
 
 
+class News(Struct, frozen=True):
+    """Something that a broker says, of which there are several (see ``shared_events``)."""
+
+
 Event: TypeAlias = (
-    Opened | HelloAccepted | Received | Sealed | Skipped | Refused | Dropped | CreateRoom | Stop
+    Opened
+    | HelloAccepted
+    | Received
+    | Sealed
+    | Skipped
+    | Refused
+    | Dropped
+    | CreateRoom
+    | Stop
+    | News
 )
 
 # --- outputs ----------------------------------------------------------------------
@@ -163,4 +178,8 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Output: TypeAlias = Send | Relay | Close
+class Command(Struct, frozen=True):
+    """Something for a broker to do, of which there are several (see ``shared_events``)."""
+
+
+Output: TypeAlias = Send | Relay | Close | Command

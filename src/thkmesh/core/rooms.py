@@ -86,7 +86,7 @@ from thkmesh.core.wire import (
     encode,
 )
 
-__all__ = ["Rooms"]
+__all__ = ["Rooms", "ready_of"]
 
 
 class Rooms:
@@ -253,15 +253,21 @@ class Rooms:
 
     def _enter(self, event: HelloAccepted, now: float) -> None:
         conn, hello = event.conn, event.hello
-        room = self._rooms.get(hello.room_id)
-        known = None if room is None else room.sessions.get(hello.from_user_id)
         invalid = CloseCode.INVALID
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
-        elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
+        elif len(encode(ready_of(hello)).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
-        elif known is not None and known.key == hello.session:
+        else:
+            self._admit(event, now)
+
+    def _admit(self, event: HelloAccepted, now: float) -> None:
+        """Find a place for whom nothing speaks against."""
+        conn, hello = event.conn, event.hello
+        room = self._rooms.get(hello.room_id)
+        known = None if room is None else room.sessions.get(hello.from_user_id)
+        if known is not None and known.key == hello.session:
             self._return(known, event, now)
         elif room is None and self.full:
             self._refuse(conn, "too-many-rooms", "no more rooms", CloseCode.OVERLOADED, now)
@@ -280,7 +286,7 @@ class Rooms:
 
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
-        ready = _ready(event.hello)
+        ready = ready_of(event.hello)
         relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
         session = Session(ready.session, room, now, event.introduction.name, ready, relay)
         room.sessions[session.key.id] = session
@@ -294,7 +300,7 @@ class Rooms:
             self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
             self._forget(session.conn)
         self._away.stop(session)
-        ready, before = _ready(event.hello), session.ready
+        ready, before = ready_of(event.hello), session.ready
         session.name, session.ready = event.introduction.name, ready
         self._attach(session, event, now, resumed=True)
         self._out += (Send(event.conn, text) for text in session.take_waiting())
@@ -306,8 +312,11 @@ class Rooms:
         self._connections[conn] = session
         self._greeted.stop(conn)
         self._silent.start(conn, now)
+        self._send(conn, self._welcome(session, event, resumed=resumed))
+
+    def _welcome(self, session: Session, event: HelloAccepted, *, resumed: bool) -> Welcome:
         others = (other for other in session.room.sessions.values() if other is not session)
-        welcome = Welcome(
+        return Welcome(
             room_id=session.room.name,
             epoch=self.epoch,
             resume=event.resume,
@@ -318,7 +327,6 @@ class Rooms:
             ping_interval=self._rules.ping_interval,
             relay_bytes=self._rules.relay_bytes,
         )
-        self._send(conn, welcome)
 
     # --- going ---
 
@@ -372,8 +380,12 @@ class Rooms:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "unknown-session"))
         elif target.conn is not None:
             self._out.append(Send(target.conn, event.text))
-        elif not target.keep(event.text, self._rules):
+        elif not self._keep(target, event.text):
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
+
+    def _keep(self, target: Session, text: str) -> bool:
+        """Keep a signal for a session that is away; tell whether there was space."""
+        return target.keep(text, self._rules)
 
     def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
         """Put the sender's name in the place of the recipient's, if all is well."""
@@ -404,7 +416,7 @@ class Rooms:
                 self._out.append(Send(other.conn, text))
 
 
-def _ready(hello: Hello) -> PeerReady:
+def ready_of(hello: Hello) -> PeerReady:
     """Return what the others are told: the hello's own signed words."""
     return PeerReady(
         hello.room_id,

@@ -77,9 +77,10 @@ class RestApi:
     async def _rooms(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._create_room(request)
+        max_peers = self._service.settings.max_peers
         rooms = [
-            {"room": room.room, "peers": len(room.peers), "maxPeers": room.max_peers}
-            for room in self._service.listed()
+            {"room": name, "peers": peers, "maxPeers": max_peers}
+            for name, peers in await self._service.list_rooms()
         ]
         return _answer({"rooms": rooms})
 
@@ -89,7 +90,7 @@ class RestApi:
         wanted = await _new_room(request, self._service.settings.request_timeout)
         if wanted.room is not None:
             _check_name(wanted.room)
-        view = self._service.create(wanted.room, listed=wanted.listed)
+        view = await self._service.make_room(wanted.room, listed=wanted.listed)
         if view is not None:
             path = f"{request.scope.get('root_path', '')}/api/rooms/{view.room}"
             return _answer(view, 201, {"location": path})
@@ -100,7 +101,7 @@ class RestApi:
     async def _inspect_room(self, request: Request) -> Response:
         name: str = request.path_params["room"]
         _check_name(name)
-        view = self._service.inspect(name)
+        view = await self._service.look_up(name)
         if view is None:
             raise Refusal(404, "unknown-room", "there is no room of that name")
         return _answer(view)

@@ -24,6 +24,7 @@ from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
 from thkmesh.server.app import create_app
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 from thkmesh.server.service import RoomService, ServerSettings
+from thkmesh.server.shared import SharedRoomService
 from thkmesh.server.tls import write_self_signed
 
 if sys.platform != "win32":
@@ -47,6 +48,8 @@ async def serve(
     tls_self_signed: bool = False,
     extra_routes: Sequence[BaseRoute] = (),
     on_ready: Callable[[int], None] | None = None,
+    redis: str | None = None,
+    reuse_port: bool = False,
 ) -> signal.Signals | None:
     """Serve until SIGTERM, SIGINT or cancellation; then close all with 1012.
 
@@ -63,12 +66,18 @@ async def serve(
         tls_self_signed: make a certificate for this run.
         extra_routes: served beside our own, such as a dashboard's.
         on_ready: called with the port once clients can come.
+        redis: the URL of a Redis through which all processes that name it serve the
+            same rooms; None means that this process is alone.
+        reuse_port: let other processes listen on the same port; the system shares the
+            connections out.
 
     Raises:
+        BrokerUnreachable: there is no such Redis.
+        ModuleNotFoundError: ``thkmesh[redis]`` is not installed.
         OSError: the address cannot be listened on, or a file not be read.
         ssl.SSLError: the certificate and the key do not fit.
     """
-    service = RoomService(settings)
+    service = await _service(settings, redis)
     app = create_app(service=service, extra_routes=extra_routes)
     with TemporaryDirectory(prefix="thkmesh-tls-") as folder:
         if tls_self_signed:
@@ -76,7 +85,25 @@ async def serve(
         config = configure(app, tls_cert, tls_key)
         config.load()
     server = _Server(config, service, on_ready)
-    running = asyncio.create_task(server.serve(await _listen(host, port)))
+    try:
+        return await _run(server, await _listen(host, port, reuse_port=reuse_port))
+    finally:
+        await service.leave()
+
+
+async def _service(settings: ServerSettings | None, redis: str | None) -> RoomService:
+    """Return the rooms to be served, those of many processes if there is a Redis."""
+    if redis is None:
+        return RoomService(settings)
+    from thkmesh.server.broker.redis import RedisBroker  # noqa: PLC0415 - an extra: thkmesh[redis]
+
+    shared = SharedRoomService(RedisBroker(redis, settings), settings)
+    await shared.start()
+    return shared
+
+
+async def _run(server: "_Server", sockets: list[socket.socket]) -> signal.Signals | None:
+    running = asyncio.create_task(server.serve(sockets))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -152,7 +179,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _listen(host: str, port: int) -> list[socket.socket]:
+async def _listen(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
     """Return sockets that listen on every address of ``host``, all on one port."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -160,7 +187,10 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
     for index, (family, _, _, _, address) in enumerate(found, start=1):
         where = (address[0], sockets[0].getsockname()[1] if sockets else port)
         try:
-            sockets.append(socket.create_server(where, family=family, backlog=_BACKLOG))
+            listening = socket.create_server(
+                where, family=family, backlog=_BACKLOG, reuse_port=reuse_port
+            )
+            sockets.append(listening)
         except OSError as error:
             # A name may have addresses of a family that this machine does without.
             last = index == len(found) and not sockets

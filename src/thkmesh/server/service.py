@@ -26,6 +26,7 @@ from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id,
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
+    Command,
     CreateRoom,
     Dropped,
     Event,
@@ -73,6 +74,7 @@ __all__ = [
     "Outbound",
     "RoomService",
     "ServerSettings",
+    "Verify",
     "check_hello",
 ]
 
@@ -211,6 +213,7 @@ class RoomService:
         *,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
+        rooms: Rooms | None = None,
     ) -> None:
         """Make a server without clients.
 
@@ -219,11 +222,12 @@ class RoomService:
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
+            rooms: None means those of one process alone.
         """
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
-        self._rooms = Rooms(entropy(8).hex(), self.settings)
+        self._rooms = rooms or Rooms(entropy(8).hex(), self.settings)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
 
@@ -258,6 +262,9 @@ class RoomService:
         logger.info("stopping with %d connections", len(self._outbounds))
         self.feed(Stop())
 
+    async def leave(self) -> None:
+        """Let go of what is shared with other processes, after ``stop``; here nothing."""
+
     def _perform(self, output: Output) -> None:
         match output:
             case Send(conn=number, text=text):
@@ -271,6 +278,11 @@ class RoomService:
                     outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
+            case Command():
+                self._command(output)
+
+    def _command(self, command: Command) -> None:
+        """Do what a broker is for; rooms that are not shared have nothing to do."""
 
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
         outbound = self._outbounds.pop(number, None)
@@ -332,6 +344,20 @@ class RoomService:
             return None
         self.feed(CreateRoom(room, listed))
         return self.inspect(room)
+
+    # The same questions, for rooms that may be shared with other processes.
+
+    async def look_up(self, room: str) -> RoomView | None:
+        """Return what is known of a room, None if there is no such room."""
+        return self.inspect(room)
+
+    async def list_rooms(self) -> list[tuple[str, int]]:
+        """Return the rooms that want to be found, and how many are there."""
+        return [(view.room, len(view.peers)) for view in self.listed()]
+
+    async def make_room(self, room: str | None = None, *, listed: bool = False) -> RoomView | None:
+        """Do what ``create`` does."""
+        return self.create(room, listed=listed)
 
 
 class Connection:
