@@ -120,9 +120,11 @@ async def serving(
 
 
 @asynccontextmanager
-async def server(settings: ServerSettings | None = None) -> AsyncIterator[Server]:
+async def server(
+    settings: ServerSettings | None = None, service: RoomService | None = None
+) -> AsyncIterator[Server]:
     """Serve the rooms."""
-    app = create_app(settings)
+    app = create_app(settings, service=service)
     async with serving(app) as (host, state):
         running = Server(host, app.state.service, state)
         try:

@@ -43,6 +43,9 @@ class ServeOptions:
     ice_username: str | None
     ice_credential: str | None
     log_level: str
+    redis: str | None
+    workers: int
+    as_worker: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,20 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="for the TURN servers; every peer is told it (default: $THKMESH_ICE_CREDENTIAL)",
     )
     add(
+        "--redis",
+        metavar="URL",
+        help="serve the same rooms as all servers that name this Redis, like "
+        "redis://HOST:6379 (default: none, this one is alone)",
+    )
+    add(
+        "--workers",
+        type=_workers,
+        default=1,
+        metavar="N",
+        help="server processes on this port; more than one needs --redis (default: %(default)s)",
+    )
+    add("--as-worker", action="store_true", help=argparse.SUPPRESS)
+    add(
         "--log-level",
         choices=["debug", "info", "warning", "error"],
         default="warning",
@@ -226,6 +243,12 @@ def _origin(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is no origin: {hint}")
     scheme, host, port = match.groups()
     return f"{scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(scheme) else "")
+
+
+def _workers(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError(f"{text!r:.80} will not do: use a number from 1 to 64")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import ssl
 import sys
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +19,16 @@ from thkmesh.cli import demo
 from thkmesh.cli.arguments import ServeOptions
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
+from thkmesh.cli.workers import supervise
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
 from thkmesh.server import ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
+from thkmesh.server.workers import can_share_ports, end_with_supervisor
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
@@ -62,17 +66,45 @@ def serve(options: ServeOptions) -> int:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
+    _check_sharing(options)
     settings = _settings(options)
     for path in filter(None, (options.tls_cert, options.tls_key)):
         try:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from error
+    if options.workers > 1:
+        return supervise(options)
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
         return run(_serve(options, settings, cert, key), new_event_loop)
+
+
+def _check_sharing(options: ServeOptions) -> None:
+    """See whether rooms can be shared as wanted.
+
+    Raises:
+        Problem: they cannot.
+    """
+    if options.redis is not None:
+        if find_spec("hiredis") is None:
+            raise Problem("--redis needs one more package: pip install 'thkmesh[redis]'", 2)
+        from thkmesh.server.broker.resp import address_of  # noqa: PLC0415 - an extra
+
+        address_of(options.redis)
+    if options.workers == 1:
+        return
+    if options.redis is None:
+        raise Problem(
+            f"--workers {options.workers} needs --redis URL: processes share their rooms there", 2
+        )
+    if options.demo or options.tls_self_signed:
+        option = "--demo" if options.demo else "--tls-self-signed"
+        raise Problem(f"{option} is for one process: leave out --workers", 2)
+    if not can_share_ports():
+        raise Problem("--workers needs Linux: start servers on several ports instead", 2)
 
 
 def _settings(options: ServeOptions) -> ServerSettings:
@@ -109,6 +141,8 @@ async def _serve(
 ) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
+    if options.as_worker:
+        end_with_supervisor()
     opened: list[asyncio.Task[None]] = []
 
     def on_ready(port: int) -> None:
@@ -124,7 +158,11 @@ async def _serve(
             tls_cert=cert,
             tls_key=key,
             on_ready=on_ready,
+            redis=options.redis,
+            reuse_port=options.as_worker,
         )
+    except BrokerUnreachable as error:
+        raise Problem(f"Redis cannot be reached: {error}") from error
     except ssl.SSLError as error:
         raise Problem(f"the certificate and the key cannot be used: {error.reason}") from error
     except OSError as error:

@@ -20,11 +20,10 @@ from thkmesh.core.shared_events import (
     Looked,
     Member,
     Mount,
-    Tell,
     Unmount,
 )
 from thkmesh.core.timeouts import Timeouts
-from thkmesh.core.wire import Message, PeerLeft, PeerReady, decode_to_client, encode
+from thkmesh.core.wire import Message, PeerReady, decode_to_client, encode
 
 __all__ = ["Reason", "Replica"]
 
@@ -58,10 +57,11 @@ class Replica(Rooms):
             self._place(room, member, now)
         if room.name in self._forgiving:
             return
-        present = {member.key for member in answer.members}
+        present = {member.id: member.sid for member in answer.members}
         for session in list(room.sessions.values()):
-            if session.node and session.key not in present:
-                self._take_out(session, "timeout")
+            sid = present.get(session.key.id)
+            if session.node and sid != session.key.sid:
+                self._take_out(session, "replaced" if sid else "timeout")
 
     def _place(self, room: Room, member: Member, now: float) -> None:
         """Have one session of another node in a room, as the broker says."""
@@ -151,10 +151,8 @@ class Replica(Rooms):
             self._out.append(Depart(session.room.name, session.key, reason))
 
     def _tell_others(self, session: Session, message: Message) -> None:
-        """Tell our members; of comings and goings the broker tells the others."""
+        """Tell our members; the broker tells the others."""
         text = encode(message)
         for other in session.room.sessions.values():
             if other is not session and other.conn is not None and not other.node:
                 self._out.append(Send(other.conn, text))
-        if not isinstance(message, PeerReady | PeerLeft):
-            self._out.append(Tell(session.room.name, text))

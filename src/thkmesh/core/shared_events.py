@@ -60,12 +60,13 @@ class Member(Struct, frozen=True):
 
 
 class Post(Struct, frozen=True, array_like=True):
-    """What is for a session on another node: a message, or a sealed frame."""
+    """What is for a session on another node: a message, or else a sealed frame."""
 
     room: str
     id: str
     sid: str
-    content: str | bytes
+    text: str
+    frame: bytes = b""
 
     @property
     def to(self) -> SessionKey:

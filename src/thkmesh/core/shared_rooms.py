@@ -44,7 +44,6 @@ from msgspec.structs import replace
 
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.replica import Replica
 from thkmesh.core.room_events import (
@@ -135,9 +134,18 @@ class SharedRooms(Replica):
     def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
         """Settle what is due at ``now``, then ``event``; return what is to be done."""
         if not isinstance(event, News):
-            return super().handle(event, now)
-        self._out = []
-        self._settle(now)
+            super().handle(event, now)
+        else:
+            self._out = []
+            self._settle(now)
+            self._learn(event, now)
+        for name in self._forgiving.expired(now):
+            if self.online:
+                self._ask(Look(name))
+        return self._out
+
+    def _learn(self, event: News, now: float) -> None:
+        """Take in what the broker says."""
         match event:
             case Posted(posts=posts):
                 for post in posts:
@@ -163,13 +171,6 @@ class SharedRooms(Replica):
                 self._down(now)
             case _:
                 pass
-        return self._out
-
-    def _settle(self, now: float) -> None:
-        super()._settle(now)
-        for name in self._forgiving.expired(now):
-            if name in self._rooms and self.online:
-                self._ask(Look(name))
 
     def _stop(self) -> None:
         # Sessions are not taken out: they come back through another node.
@@ -316,7 +317,8 @@ class SharedRooms(Replica):
         waiting = (*answer.waiting, *session.take_waiting())
         if session.conn is None:
             self._out += (Entrust(room.name, session.key, text) for text in waiting)
-        elif session.welcome is not None:
+        else:
+            assert session.welcome is not None, "whoever is connected has been welcomed"
             others = (each.ready for each in room.sessions.values() if each is not session)
             welcome = replace(session.welcome, epoch=self.epoch, peers=tuple(others))
             self._send(session.conn, welcome)
@@ -386,20 +388,20 @@ class SharedRooms(Replica):
         if owed is not None:
             owed.news.append(post)
             return
-        content, key = post.content, SessionKey(post.id, post.sid)
+        text, key = post.text, post.to
         room = self._rooms.get(post.room)
         session = room.sessions.get(key.id) if room else None
         ours = session is not None and session.key == key and not session.node
         conn = session.conn if session is not None and ours else None
-        if isinstance(content, bytes):
+        if post.frame:
             if conn is not None:
-                self._out.append(Relay(conn, content))
+                self._out.append(Relay(conn, post.frame))
         elif conn is not None:
-            self._out.append(Send(conn, content))
+            self._out.append(Send(conn, text))
         elif self.online:
-            self._out.append(Entrust(post.room, key, content))
+            self._out.append(Entrust(post.room, key, text))
         elif session is not None and ours:
-            super()._keep(session, content)
+            super()._keep(session, text)
 
     def _returned(self, text: str, reason: str) -> None:
         """Tell who sent a signal, wherever that is, that it could not be passed on."""
@@ -408,5 +410,9 @@ class SharedRooms(Replica):
             return  # A refusal that could not be delivered.
         room = self._rooms.get(signal.room_id)
         source = room.sessions.get(signal.from_user_id) if room else None
-        if source is not None and source.key == signal.source and source.conn is not None:
-            self._send(source.conn, SignalRefused(*signal.to, signal.seq, reason))
+        if room is None or source is None or source.key != signal.source or source.conn is None:
+            return
+        target = room.sessions.get(signal.to_user_id)
+        if reason == "unknown-session" and target is not None and target.key == signal.to:
+            reason = "unavailable"  # Who has been told that it is there may try again.
+        self._send(source.conn, SignalRefused(*signal.to, signal.seq, reason))

@@ -30,7 +30,7 @@ from thkmesh.server.tls import write_self_signed
 if sys.platform != "win32":
     import uvloop
 
-__all__ = ["configure", "new_event_loop", "serve"]
+__all__ = ["configure", "listen", "new_event_loop", "serve"]
 
 logger = logging.getLogger("thkmesh.server")
 
@@ -86,7 +86,7 @@ async def serve(
         config.load()
     server = _Server(config, service, on_ready)
     try:
-        return await _run(server, await _listen(host, port, reuse_port=reuse_port))
+        return await _run(server, await listen(host, port, reuse_port=reuse_port))
     finally:
         await service.leave()
 
@@ -179,8 +179,12 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _listen(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
-    """Return sockets that listen on every address of ``host``, all on one port."""
+async def listen(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Return sockets that listen on every address of ``host``, all on one port.
+
+    Raises:
+        OSError: one of them cannot be listened on.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []

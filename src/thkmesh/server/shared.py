@@ -40,7 +40,7 @@ class _Elsewhere:
 
     def relay(self, frame: bytes) -> None:
         """Take a sealed frame."""
-        self._broker.post(self._node, Post(self._room, self._id, self._sid, frame))
+        self._broker.post(self._node, Post(self._room, self._id, self._sid, "", frame))
 
     def close(self, code: int, reason: str) -> None:
         """Nobody closes what is another's."""

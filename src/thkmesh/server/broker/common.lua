@@ -9,6 +9,13 @@
 -- thkmesh:wait:<room>:<id>:<sid>      list of signals, and their bytes in ...:b
 -- thkmesh:n:<node>         the channel of a node
 
+-- What has been forgotten since must not be answered from: a Redis that was restarted in
+-- between has another epoch, or none yet.
+local epoch = table.remove(ARGV, 1)
+if epoch ~= '' and redis.call('GET', 'thkmesh:epoch') ~= epoch then
+  return redis.error_reply('STALE another epoch')
+end
+
 local NODES = 'thkmesh:nodes'
 local LISTED = 'thkmesh:listed'
 

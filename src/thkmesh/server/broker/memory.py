@@ -118,8 +118,8 @@ class MemoryBroker:
     def post(self, node: str, post: Post) -> None:
         """Send something to a session on another node."""
         heard = self._cluster.deliver(node, Posted((post,)))
-        if not heard and isinstance(post.content, str):
-            self.submit(Entrust(post.room, post.to, post.content))
+        if not heard and not post.frame:
+            self.submit(Entrust(post.room, post.to, post.text))
 
     async def look(self, room: str) -> RoomRecord | None:
         """Return who is in a room, None if there is no such room."""

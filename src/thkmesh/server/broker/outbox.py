@@ -63,12 +63,13 @@ class Outbox:
 
     def post(self, node: str, post: Post) -> None:
         """Add something for a session on a node."""
-        size = len(post.content)
-        if isinstance(post.content, bytes):
+        if post.frame:
+            size = len(post.frame)
             if self._sealed_bytes + size <= SEALED_BYTES:
                 self._sealed_bytes += size
                 self._sealed.setdefault(node, Parcel(node)).posts.append(post)
             return
+        size = len(post.text)
         if self._bytes + size > SIGNAL_BYTES:
             self.dropped += 1
             return
@@ -93,6 +94,10 @@ class Outbox:
         self._sealed = {}
         self._sealed_bytes = 0
         return items
+
+    def forget(self, *kinds: type[Command]) -> None:
+        """Take out commands of some kinds: nobody wants them done any more."""
+        self._items = deque(item for item in self._items if not isinstance(item, kinds))
 
     def put_back(self, items: Iterator[Item]) -> None:
         """Have what was taken come first again."""

@@ -14,17 +14,11 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
-
-from redis.asyncio import PubSub, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from collections.abc import Callable, Sequence
 
 from thkmesh.core.backoff import full_jitter
 from thkmesh.core.registry import LEASE
-from thkmesh.core.room_events import Command, RoomRules
+from thkmesh.core.room_events import Command, News, RoomRules
 from thkmesh.core.shared_events import (
     Away,
     Depart,
@@ -40,9 +34,9 @@ from thkmesh.core.shared_events import (
 )
 from thkmesh.server.broker import BrokerUnreachable, Hear, RoomRecord
 from thkmesh.server.broker.outbox import Item, Outbox, Parcel
+from thkmesh.server.broker.resp import Link, Words, address_of
 from thkmesh.server.broker.scripts import (
     CHANNEL,
-    PULSE,
     SCRIPTS,
     Script,
     counted,
@@ -62,9 +56,6 @@ _TIMEOUT = 5.0
 
 _BATCH = 256
 """How many commands are given to Redis at once."""
-
-_TURN = 16
-"""After so many payloads it is the turn of others."""
 
 _RETRY_BASE, _RETRY_CAP = 0.1, 1.0
 
@@ -100,12 +91,15 @@ class RedisBroker:
                 ``unix:///path/of/socket``.
             rules: the limits and times; the same in all processes.
             entropy: returns that many random bytes.
+
+        Raises:
+            InvalidArgument: ``url`` is no such URL.
         """
         rules = rules or RoomRules()
         self.node = entropy(8).hex()
         self._epoch = ""
-        self._fresh_epoch = entropy(8).hex()
-        self._url = url
+        self._entropy = entropy
+        self._address = address_of(url)
         self._rules = rules
         self._lease_ms = int(1000 * LEASE)
         self._more_ms = int(1000 * max(0.0, rules.grace - LEASE))
@@ -113,7 +107,7 @@ class RedisBroker:
         self._wait_ms = int(1000 * (rules.grace + LEASE))
         self._outbox = Outbox()
         self._wake = asyncio.Event()
-        self._client: Redis | None = None
+        self._client: Link | None = None
         self._hear: Hear | None = None
         self._running: asyncio.Task[None] | None = None
         self._heard_at = 0.0
@@ -124,79 +118,70 @@ class RedisBroker:
         """Become a node; ``Up`` has been heard when this returns.
 
         Raises:
-            BrokerUnreachable: there is no Redis, or it lets us do nothing.
+            BrokerUnreachable: there is no Redis, or it does not let us in.
         """
         self._hear = hear
         try:
-            client, channel = await self._connect()
-        except (RedisError, OSError, TimeoutError, ValueError) as error:
-            raise BrokerUnreachable(f"{self._shown_url}: {error}") from error
-        self._running = asyncio.create_task(self._run(client, channel))
-
-    @property
-    def _shown_url(self) -> str:
-        """The URL without the password."""
-        scheme, _, rest = self._url.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+            channel = await self._connect()
+        except (OSError, TimeoutError) as error:
+            raise BrokerUnreachable(str(error) or "it does not answer") from error
+        self._running = asyncio.create_task(self._run(channel))
 
     async def stop(self) -> None:
         """Be a node no more; its sessions keep their seats for their grace."""
         if self._running is not None:
             self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+            await asyncio.wait([self._running])
             self._running = None
 
-    async def _connect(self) -> tuple[Redis, PubSub]:
-        """Connect twice, become a node, and tell."""
-        assert self._hear is not None, "start comes first"
-        client = Redis.from_url(
-            self._url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
-        )
-        channel = client.pubsub()
+    async def _connect(self) -> Link:
+        """Connect twice, become a node, and tell; return the connection that listens."""
+        self._outbox.forget(_Renew, _Bury)
+        async with asyncio.timeout(_TIMEOUT):
+            channel = await Link.open(self._address, self._published)
+            try:
+                client = await Link.open(self._address)
+            except BaseException:
+                channel.close()
+                raise
         try:
-            await channel.subscribe(CHANNEL + self.node)
-            await channel.get_message(timeout=_TIMEOUT)
-            pipeline = client.pipeline(transaction=False)
-            for text, _ in SCRIPTS.values():
-                pipeline.execute_command("SCRIPT", "LOAD", text)
-            await pipeline.execute()
-            reply = await client.execute_command(*self._words(_Renew()))
-            self._epoch, _, dead = renewed(reply)
+            async with asyncio.timeout(_TIMEOUT):
+                await _ask(channel, [("SUBSCRIBE", CHANNEL + self.node)])
+                await _ask(client, [("SCRIPT", "LOAD", text) for text, _ in SCRIPTS.values()])
+                [reply] = await _ask(client, [self._words(_Renew())])
         except BaseException:
-            await _close(client, channel)
+            channel.close()
+            client.close()
             raise
+        self._epoch, _, dead = renewed(reply)
         self._client = client
         self._heard_at = asyncio.get_running_loop().time()
         logger.info("node %s: in touch with Redis, epoch %s", self.node, self._epoch)
-        self._hear(Up(self._epoch))
+        self._tell(Up(self._epoch))
         for node in dead:
             self.submit(_Bury(node))
-        return client, channel
+        return channel
 
-    async def _run(self, client: Redis, channel: PubSub) -> None:
+    async def _run(self, channel: Link) -> None:
         """Serve one pair of connections after the other."""
-        assert self._hear is not None, "start comes first"
         while True:
+            client = self._client
+            assert client is not None, "it is connected"
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._write(client))
-                    group.create_task(self._read(channel))
+                    group.create_task(self._watch(client, channel))
                     group.create_task(self._renew())
-            except* (RedisError, OSError, TimeoutError, _GivenUpError) as errors:
+            except* (OSError, TimeoutError, _GivenUpError) as errors:
                 logger.warning("node %s: Redis is away: %s", self.node, errors.exceptions[0])
-            except* Exception as errors:
-                logger.exception("node %s: starting anew", self.node, exc_info=errors)
             finally:
                 self._client = None
-                await _close(client, channel)
-            self._hear(Down())
-            client, channel = await self._reconnect()
+                client.close()
+                channel.close()
+            self._tell(Down())
+            channel = await self._reconnect()
 
-    async def _reconnect(self) -> tuple[Redis, PubSub]:
+    async def _reconnect(self) -> Link:
         attempt = 0
         while True:
             # All nodes have lost it in the same moment.
@@ -205,8 +190,25 @@ class RedisBroker:
             attempt += 1
             try:
                 return await self._connect()
-            except (RedisError, OSError, TimeoutError) as error:
+            except (OSError, TimeoutError) as error:
                 logger.debug("node %s: no Redis yet: %s", self.node, error)
+
+    @staticmethod
+    async def _watch(client: Link, channel: Link) -> None:
+        """End when either connection is lost."""
+        await asyncio.wait((client.lost, channel.lost), return_when=asyncio.FIRST_COMPLETED)
+        raise ConnectionResetError("a connection is lost")
+
+    def _tell(self, news: News) -> None:
+        """Hand on what we have heard; a fault in who hears it must not end us."""
+        assert self._hear is not None, "start comes first"
+        try:
+            self._hear(news)
+        except Exception as error:  # noqa: BLE001 - as above
+            message = f"hearing {news!r:.100} failed"
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": message, "exception": error}
+            )
 
     # --- to Redis ---
 
@@ -220,7 +222,7 @@ class RedisBroker:
         self._outbox.post(node, post)
         self._wake.set()
 
-    async def _write(self, client: Redis) -> None:
+    async def _write(self, client: Link) -> None:
         """Give Redis what waits, a batch at a time."""
         self._wake.set()
         while True:
@@ -229,65 +231,63 @@ class RedisBroker:
             while self._outbox:
                 await self._give(client, self._outbox.take(_BATCH))
 
-    async def _give(self, client: Redis, items: list[Item]) -> None:
-        pipeline = client.pipeline(transaction=False)
-        for item in items:
-            if isinstance(item, Parcel):
-                pipeline.execute_command("PUBLISH", CHANNEL + item.node, posted(item.posts))
-            else:
-                pipeline.execute_command(*self._words(item))
+    async def _give(self, client: Link, items: list[Item]) -> None:
+        commands: list[Words] = [
+            ("PUBLISH", CHANNEL + item.node, posted(item.posts))
+            if isinstance(item, Parcel)
+            else self._words(item)
+            for item in items
+        ]
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            async with asyncio.timeout(_TIMEOUT):
+                replies = await _ask(client, commands)
         except BaseException:
             # Of what is done twice nobody sees more than of what is done once. Whoever
             # waits for an answer is told that none comes.
-            self._outbox.put_back(
-                item for item in items if not isinstance(item, Join | Look | _Renew | _Bury)
-            )
+            self._outbox.put_back(item for item in items if not isinstance(item, Join | Look))
             raise
         for item, reply in zip(items, replies, strict=True):
-            if isinstance(reply, Exception):
-                raise reply
             self._answer(item, reply)
 
-    def _words(self, command: Command) -> tuple[str | bytes | int, ...]:  # long: one table
+    def _words(self, command: Command) -> Words:  # long: one table
         """Return how Redis is asked."""
-        node, rules = self.node, self._rules
+        node, rules, epoch = self.node, self._rules, self._epoch
         match command:
             case Join(room=room, key=key, words=words, claim=claim, away=away):
                 flags = (int(claim), int(away), self._more_ms, self._ttl_ms)
-                return _call("join", node, room, *key, words, rules.max_peers, *flags)
+                return _call("join", epoch, node, room, *key, words, rules.max_peers, *flags)
             case Depart(room=room, key=key, reason=reason):
-                return _call("depart", node, room, *key, reason, self._ttl_ms)
+                return _call("depart", epoch, node, room, *key, reason, self._ttl_ms)
             case Away(room=room, key=key):
-                return _call("away", node, room, *key)
+                return _call("away", epoch, node, room, *key)
             case Entrust(room=room, to=to, text=text):
                 limits = (rules.away_messages, rules.away_bytes, self._wait_ms)
-                return _call("entrust", node, room, *to, text, *limits)
+                return _call("entrust", epoch, node, room, *to, text, *limits)
             case Tell(room=room, text=text):
-                return _call("tell", node, room, text)
+                return _call("tell", epoch, node, room, text)
             case Look(room=room):
-                return _call("look", room)
+                return _call("look", epoch, room)
             case _Bury(node=dead):
-                return _call("bury", dead, self._more_ms, self._ttl_ms)
+                return _call("bury", epoch, dead, self._more_ms, self._ttl_ms)
             case _:
-                return _call("renew", node, self._fresh_epoch, self._lease_ms, self._more_ms)
+                # The first that comes to a Redis which knows nothing names its life.
+                fresh = self._entropy(8).hex()
+                return _call("renew", "", node, fresh, self._lease_ms, self._more_ms)
 
     def _answer(self, item: Item, reply: object) -> None:
-        assert self._hear is not None, "start comes first"
         match item:
             case Parcel(posts=posts):
                 if not reply:
                     self._undelivered(posts)
             case Join():
-                self._hear(joined(item, reply))
+                self._tell(joined(item, reply))
             case Look(room=room):
                 found, _ = looked(room, reply)
-                self._hear(found or Looked(room, 0, ()))
+                self._tell(found or Looked(room, 0, ()))
             case Entrust(text=text):
                 if reply in {b"unknown-session", b"queue-full"}:
                     full = reply == b"queue-full"
-                    self._hear(Returned(text, "queue-full" if full else "unknown-session"))
+                    self._tell(Returned(text, "queue-full" if full else "unknown-session"))
             case _Renew():
                 self._renewed(reply)
             case _Bury():
@@ -299,28 +299,18 @@ class RedisBroker:
     def _undelivered(self, posts: list[Post]) -> None:
         """Have kept what nobody on the node has taken in."""
         for post in posts:
-            if isinstance(post.content, str):
-                self.submit(Entrust(post.room, post.to, post.content))
+            if not post.frame:
+                self.submit(Entrust(post.room, post.to, post.text))
 
     # --- from Redis ---
 
-    async def _read(self, channel: PubSub) -> None:
+    def _published(self, payload: bytes) -> None:
         """Take in what is published to us."""
-        assert self._hear is not None, "start comes first"
-        count = 0
-        while True:
-            message = await channel.get_message(timeout=None)
-            payload = message["data"] if message is not None else None
-            if not isinstance(payload, bytes):
-                continue
-            heard = news(payload)
-            if heard is None:
-                self._heard_at = asyncio.get_running_loop().time()
-            else:
-                self._hear(heard)
-            count += 1
-            if count % _TURN == 0:
-                await asyncio.sleep(0)
+        heard = news(payload)
+        if heard is None:
+            self._heard_at = asyncio.get_running_loop().time()
+        else:
+            self._tell(heard)
 
     # --- lease ---
 
@@ -335,8 +325,6 @@ class RedisBroker:
             if loop.time() - self._heard_at > LEASE:
                 raise _GivenUpError("our channel is silent")
             self.submit(_Renew())
-            assert self._client is not None, "it is connected"
-            await self._client.execute_command("PUBLISH", CHANNEL + self.node, PULSE)
 
     def _renewed(self, reply: object) -> None:
         epoch, known, dead = renewed(reply)
@@ -370,17 +358,21 @@ class RedisBroker:
         if self._client is None:
             raise BrokerUnreachable("Redis is away")
         try:
-            return await self._client.execute_command(*_call(script, *words))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise BrokerUnreachable(str(error)) from error
+            async with asyncio.timeout(_TIMEOUT):
+                [reply] = await _ask(self._client, [_call(script, self._epoch, *words)])
+        except (OSError, TimeoutError) as error:
+            raise BrokerUnreachable(str(error) or "it does not answer") from error
+        return reply
 
 
-def _call(script: Script, *words: str | int) -> tuple[str | int, ...]:
+async def _ask(link: Link, commands: Sequence[Words]) -> list[object]:
+    """Have commands done; a reply that is an error is as good as no connection."""
+    replies = await link.ask(commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise ConnectionRefusedError(str(reply))
+    return replies
+
+
+def _call(script: Script, *words: str | int) -> Words:
     return ("EVALSHA", SCRIPTS[script][1], 0, *words)
-
-
-async def _close(client: Redis, channel: PubSub) -> None:
-    with suppress(RedisError, OSError, TimeoutError):
-        await channel.aclose()
-    with suppress(RedisError, OSError, TimeoutError):
-        await client.aclose()

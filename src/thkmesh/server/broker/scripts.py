@@ -2,7 +2,8 @@
 
 Each script is one step: nobody sees Redis between its first command and its last. A
 published payload is text, its fields on lines, the last one any text; or what several
-sessions of a node are sent, in MessagePack, behind a ``P``.
+sessions of a node are sent, in MessagePack, behind a ``P``. An ``L`` is a sign of life, which
+each node is sent when it renews its lease.
 """
 
 from hashlib import sha1
@@ -27,7 +28,6 @@ from thkmesh.core.shared_events import (
 
 __all__ = [
     "CHANNEL",
-    "PULSE",
     "SCRIPTS",
     "Script",
     "counted",
@@ -40,9 +40,6 @@ __all__ = [
 
 CHANNEL: Final = "thkmesh:n:"
 """Stands before a node's name in the name of its channel."""
-
-PULSE: Final = b"L"
-"""What a node publishes to itself, to know that it hears."""
 
 Script: TypeAlias = Literal[
     "join", "depart", "away", "entrust", "tell", "look", "create", "listed", "hub", "renew", "bury"
@@ -128,7 +125,7 @@ def counted(reply: _Reply) -> list[tuple[str, int]]:
 
 
 def news(payload: bytes) -> News | None:
-    """Return what was published to a node; None for its own pulse."""
+    """Return what was published to a node; None for a sign of life."""
     if payload[:1] == b"P":
         return Posted(_decode_posts(memoryview(payload)[1:]))
     kind, _, rest = payload.decode().partition("\n")
@@ -141,7 +138,8 @@ def news(payload: bytes) -> News | None:
             why = cast("Literal['left', 'timeout', 'replaced']", reason)
             return Went(room, int(version), SessionKey(id, sid), why)
         case "S":
-            return Posted((Post(*rest.split("\n", 3)),))
+            room, id, sid, text = rest.split("\n", 3)
+            return Posted((Post(room, id, sid, text),))
         case "T":
             return Told(*rest.split("\n", 1))
         case _:
