@@ -1,6 +1,5 @@
 """``thkmesh serve --redis`` and ``--workers``: what they need, and how they end."""
 
-import asyncio
 import signal
 
 import pytest
@@ -92,10 +91,8 @@ async def test_a_worker_that_ends_is_started_again() -> None:
         for _ in range(2):
             victim = cluster.workers[0]
             cluster.kill_worker(victim.pid)
+            await eventually(lambda: victim not in cluster.workers)  # noqa: B023
             client = Client(f"ws://{cluster.host}/ws")
             await client.join()
             await client.cut()
-            await eventually(
-                lambda: len(cluster.workers) == 2 and victim not in cluster.workers  # noqa: B023
-            )
-            await asyncio.sleep(0)
+            await eventually(lambda: cluster.serving == 2)

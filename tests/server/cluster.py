@@ -38,6 +38,14 @@ class ServerCluster:
         children = psutil.Process(self.process.pid).children()
         return sorted(children, key=lambda child: child.create_time())
 
+    @property
+    def serving(self) -> int:
+        """How many workers take clients in."""
+        return sum(
+            any(each.status == "LISTEN" for each in worker.net_connections("tcp"))
+            for worker in self.workers
+        )
+
     def connections(self, worker: psutil.Process) -> int:
         """Return how many clients a worker has."""
         return sum(1 for each in worker.net_connections("tcp") if each.status == "ESTABLISHED")

@@ -1,6 +1,7 @@
 """A Redis of a test's own, to be killed and started again."""
 
 import asyncio
+import socket
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,18 +15,24 @@ __all__ = ["RedisProcess", "redis_process"]
 _POLL = 0.005
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class RedisProcess:
     """A Redis that listens on a socket in a folder, and keeps nothing on disk."""
 
-    def __init__(self, folder: Path) -> None:
-        """Be down."""
+    def __init__(self, folder: Path, *, tcp: bool = False) -> None:
+        """Be down; ``tcp``: listen on a free port too, and be found there."""
         self.socket = folder / "redis.sock"
+        self.port = _free_port() if tcp else 0
         self.process: Process | None = None
 
     @property
     def url(self) -> str:
         """Where to find it."""
-        return f"unix://{self.socket}"
+        return f"redis://127.0.0.1:{self.port}" if self.port else f"unix://{self.socket}"
 
     @property
     def pid(self) -> int:
@@ -36,7 +43,7 @@ class RedisProcess:
     async def start(self) -> None:
         """Begin a life that knows nothing; returns once it answers."""
         self.socket.unlink(missing_ok=True)
-        options = ("--port", "0", "--unixsocket", str(self.socket), "--save", "")
+        options = ("--port", str(self.port), "--unixsocket", str(self.socket), "--save", "")
         self.process = await asyncio.create_subprocess_exec(
             "redis-server", *options, "--appendonly", "no", cwd=self.socket.parent, stdout=DEVNULL
         )
@@ -61,11 +68,11 @@ class RedisProcess:
 
 
 @asynccontextmanager
-async def redis_process() -> AsyncIterator[RedisProcess]:
+async def redis_process(*, tcp: bool = False) -> AsyncIterator[RedisProcess]:
     """Start a Redis; kill it in the end."""
     # A socket's path has at most 107 bytes, which pytest's folders may exceed.
     with TemporaryDirectory(prefix="thkmesh-redis-") as folder:
-        redis = RedisProcess(Path(folder))
+        redis = RedisProcess(Path(folder), tcp=tcp)
         try:
             await redis.start()
             yield redis

@@ -108,6 +108,7 @@ class RedisBroker:
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._client: Link | None = None
+        self._channel: Link | None = None
         self._hear: Hear | None = None
         self._running: asyncio.Task[None] | None = None
         self._heard_at = 0.0
@@ -122,10 +123,10 @@ class RedisBroker:
         """
         self._hear = hear
         try:
-            channel = await self._connect()
+            await self._connect()
         except (OSError, TimeoutError) as error:
             raise BrokerUnreachable(str(error) or "it does not answer") from error
-        self._running = asyncio.create_task(self._run(channel))
+        self._running = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Be a node no more; its sessions keep their seats for their grace."""
@@ -133,9 +134,16 @@ class RedisBroker:
             self._running.cancel()
             await asyncio.wait([self._running])
             self._running = None
+            self._close()
 
-    async def _connect(self) -> Link:
-        """Connect twice, become a node, and tell; return the connection that listens."""
+    def _close(self) -> None:
+        for link in (self._client, self._channel):
+            if link is not None:
+                link.close()
+        self._client = self._channel = None
+
+    async def _connect(self) -> None:
+        """Connect twice, become a node, and tell."""
         self._outbox.forget(_Renew, _Bury)
         async with asyncio.timeout(_TIMEOUT):
             channel = await Link.open(self._address, self._published)
@@ -154,19 +162,19 @@ class RedisBroker:
             client.close()
             raise
         self._epoch, _, dead = renewed(reply)
-        self._client = client
+        self._client, self._channel = client, channel
         self._heard_at = asyncio.get_running_loop().time()
         logger.info("node %s: in touch with Redis, epoch %s", self.node, self._epoch)
         self._tell(Up(self._epoch))
         for node in dead:
             self.submit(_Bury(node))
-        return channel
 
-    async def _run(self, channel: Link) -> None:
+    async def _run(self) -> None:
         """Serve one pair of connections after the other."""
         while True:
-            client = self._client
+            client, channel = self._client, self._channel
             assert client is not None, "it is connected"
+            assert channel is not None, "it is connected"
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._write(client))
@@ -175,13 +183,11 @@ class RedisBroker:
             except* (OSError, TimeoutError, _GivenUpError) as errors:
                 logger.warning("node %s: Redis is away: %s", self.node, errors.exceptions[0])
             finally:
-                self._client = None
-                client.close()
-                channel.close()
+                self._close()
             self._tell(Down())
-            channel = await self._reconnect()
+            await self._reconnect()
 
-    async def _reconnect(self) -> Link:
+    async def _reconnect(self) -> None:
         attempt = 0
         while True:
             # All nodes have lost it in the same moment.
@@ -189,9 +195,11 @@ class RedisBroker:
             await asyncio.sleep(delay)
             attempt += 1
             try:
-                return await self._connect()
+                await self._connect()
             except (OSError, TimeoutError) as error:
                 logger.debug("node %s: no Redis yet: %s", self.node, error)
+            else:
+                return
 
     @staticmethod
     async def _watch(client: Link, channel: Link) -> None:
