@@ -30,7 +30,6 @@ class Bouncer:
     def __init__(self, room: str) -> None:
         self.client = Client("", Identity.generate(), room=room)
         self.received = 0
-        self.resting = False
 
     async def join(self, host: str) -> None:
         """Connect and enter the room."""
@@ -61,8 +60,7 @@ class Bouncer:
                 message = await self.socket.receive()
                 if message.startswith(b'{"type":"webrtc-'):
                     self.received += 1
-                    if not self.resting:
-                        self.socket.send(self.signal)
+                    self.socket.send(self.signal)
         except Closed:
             return
 

@@ -53,6 +53,7 @@ def run(results: Path, runs: int) -> None:
                 report.progress(done, of)
         for way in WAYS:
             trips[way] = crowd.ask(("stamp", way, 4 * SECONDS))
+        crowd.ask(None)  # and Redis has ended
     _report(results, {"machine": machine, "runs": runs}, costs, rates, trips)
 
 

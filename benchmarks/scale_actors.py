@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from contextlib import suppress
+from typing import TypeAlias
 
 import psutil
 import uvicorn
@@ -32,7 +33,34 @@ _SETTINGS = ServerSettings(
 )
 _WARM_UP = 0.3
 
-Pair: TypeAlias = tuple[Bouncer, Bouncer]
+_APART = 0.002
+
+
+class _Ender(Bouncer):
+    """One end of a pair, which bounces signals or notes how long they took."""
+
+    def __init__(self, room: str) -> None:
+        super().__init__(room)
+        self.bouncing = False
+        self.sent_at: float | None = None
+        self.trips: list[float] = []
+
+    async def bounce(self) -> None:
+        """Take in signals, until the server is gone."""
+        with suppress(Closed):
+            while True:
+                message = await self.socket.receive()
+                if not message.startswith(b'{"type":"webrtc-'):
+                    continue
+                self.received += 1
+                if self.sent_at is not None:
+                    self.trips.append(time.perf_counter() - self.sent_at)
+                    self.sent_at = None
+                elif self.bouncing:
+                    self.socket.send(self.signal)
+
+
+Pair: TypeAlias = tuple[_Ender, _Ender]
 
 
 class _Silent:
@@ -92,13 +120,22 @@ async def drive(cue: Cue) -> None:
         alone, one, other = hosts
         ends = {"one process": (alone, alone), "one of two": (one, one), "across": (one, other)}
         ways = {way: await _meet(way, *ends[way]) for way in WAYS}
+        readers = [
+            asyncio.create_task(ender.bounce())
+            for pairs in ways.values()
+            for pair in pairs
+            for ender in pair
+        ]
         cue.send(None)
-        while True:
-            what, way, seconds = await cue.receive()
+        while (request := await cue.receive()) is not None:
+            what, way, seconds = request
             if what == "bounce":
                 cue.send(await _bounce(ways[way], pids[way], seconds))
             else:
                 cue.send(await _stamp(ways[way], seconds))
+        for reader in readers:
+            reader.cancel()
+    cue.send(None)
 
 
 async def _meet(way: str, one: str, other: str) -> list[Pair]:
@@ -106,9 +143,9 @@ async def _meet(way: str, one: str, other: str) -> list[Pair]:
     pairs: list[Pair] = []
     for number in range(PAIRS):
         room = f"{way.replace(' ', '-')}-{2 * number // PEERS}"
-        pair = Bouncer(room), Bouncer(room)
-        for bouncer, host in zip(pair, (one, other), strict=True):
-            await bouncer.join(host)
+        pair = _Ender(room), _Ender(room)
+        for ender, host in zip(pair, (one, other), strict=True):
+            await ender.join(host)
         pairs.append(pair)
     for first, second in pairs:
         first.aim(second.client.key, SIZE)
@@ -116,34 +153,25 @@ async def _meet(way: str, one: str, other: str) -> list[Pair]:
     return pairs
 
 
-async def _bounce(pairs: list[Pair], pids: Sequence[int], seconds: float) -> tuple[float, float]:
-    """Let all pairs bounce; return processor time a signal in microseconds, and signals a second."""
-    bouncers = [bouncer for pair in pairs for bouncer in pair]
+async def _bounce(crowd: list[Pair], pids: Sequence[int], seconds: float) -> tuple[float, float]:
+    """Let all pairs bounce.
+
+    Returns the processor time a signal in microseconds, and how many signals a second.
+    """
+    enders = [ender for pair in crowd for ender in pair]
     processes = [psutil.Process(pid) for pid in pids]
-    tasks = [asyncio.create_task(bouncer.bounce()) for bouncer in bouncers]
-    for first, _ in pairs:
+    for ender in enders:
+        ender.bouncing = True
+    for first, _ in crowd:
         first.serve()
     await asyncio.sleep(_WARM_UP)
-    before, count, began = _spent(processes), _received(bouncers), time.perf_counter()
+    before, count, began = _spent(processes), _received(enders), time.perf_counter()
     await asyncio.sleep(seconds)
-    after, more, ended = _spent(processes), _received(bouncers), time.perf_counter()
-    await _stop(bouncers, tasks)
+    after, more, ended = _spent(processes), _received(enders), time.perf_counter()
+    for ender in enders:
+        ender.bouncing = False
+    await asyncio.sleep(_WARM_UP)
     return (after - before) / (more - count) * 1e6, (more - count) / (ended - began)
-
-
-async def _stop(bouncers: list[Bouncer], tasks: list["asyncio.Task[None]"]) -> None:
-    """Let every signal come to rest at who gets it next."""
-    for bouncer in bouncers:
-        bouncer.resting = True
-    count = -1
-    while count != _received(bouncers):
-        count = _received(bouncers)
-        await asyncio.sleep(_WARM_UP)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for bouncer in bouncers:
-        bouncer.resting = False
 
 
 def _spent(processes: list[psutil.Process]) -> float:
@@ -151,36 +179,19 @@ def _spent(processes: list[psutil.Process]) -> float:
     return sum(each.user + each.system for each in times)
 
 
-def _received(bouncers: list[Bouncer]) -> int:
-    return sum(bouncer.received for bouncer in bouncers)
+def _received(enders: list[_Ender]) -> int:
+    return sum(ender.received for ender in enders)
 
 
 async def _stamp(pairs: list[Pair], seconds: float) -> list[float]:
     """Send 500 signals a second; return how many milliseconds each took."""
-    trips: list[float] = []
-    sent: dict[int, float] = {}
-
-    async def listen_to(bouncer: Bouncer, number: int) -> None:
-        try:
-            while True:
-                message = await bouncer.socket.receive()
-                if message.startswith(b'{"type":"webrtc-'):
-                    trips.append(1000 * (time.perf_counter() - sent.pop(number)))
-        except Closed:
-            return
-
-    tasks = [asyncio.create_task(listen_to(pair[1], number)) for number, pair in enumerate(pairs)]
-    end, number = time.perf_counter() + seconds, 0
-    while time.perf_counter() < end:
-        which = number % len(pairs)
-        number += 1
-        if which not in sent:
-            sent[which] = time.perf_counter()
-            pairs[which][0].serve()
-        await asyncio.sleep(0.002)
+    for _, second in pairs:
+        second.trips.clear()
+    for number in range(int(seconds / _APART)):
+        first, second = pairs[number % len(pairs)]
+        if second.sent_at is None:
+            second.sent_at = time.perf_counter()
+            first.serve()
+        await asyncio.sleep(_APART)
     await asyncio.sleep(_WARM_UP)
-    for task in tasks:
-        task.cancel()
-    results: list[Any] = await asyncio.gather(*tasks, return_exceptions=True)
-    del results
-    return trips
+    return [1000 * trip for _, second in pairs for trip in second.trips]

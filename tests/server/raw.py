@@ -11,7 +11,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
-TEXT, BINARY, CLOSE = 1, 2, 8
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _FIN, _MASKED = 0x80, 0x80
 
 
@@ -67,7 +67,9 @@ class RawSocket:
             raise Closed(1006) from None
         if first == _FIN | CLOSE:
             raise Closed(int.from_bytes(payload[:2], "big"))
-        if first == _FIN | BINARY:
+        if first == _FIN | PING:
+            self.send(payload, PONG)
+        if first in {_FIN | BINARY, _FIN | PING}:
             return await self.receive()
         assert first == _FIN | TEXT
         return payload
