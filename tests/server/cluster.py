@@ -6,7 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import psutil
@@ -41,14 +41,11 @@ class ServerCluster:
     @property
     def serving(self) -> int:
         """How many workers take clients in."""
-        return sum(
-            any(each.status == "LISTEN" for each in worker.net_connections("tcp"))
-            for worker in self.workers
-        )
+        return sum("LISTEN" in _sockets(worker) for worker in self.workers)
 
     def connections(self, worker: psutil.Process) -> int:
         """Return how many clients a worker has."""
-        return sum(1 for each in worker.net_connections("tcp") if each.status == "ESTABLISHED")
+        return _sockets(worker).count("ESTABLISHED")
 
     def kill_worker(self, pid: int) -> None:
         """Kill one worker at once."""
@@ -60,6 +57,13 @@ class ServerCluster:
         async with asyncio.timeout(PATIENCE):
             words = await self.process.stdout.read()
             return await self.process.wait(), words.decode().strip()
+
+
+def _sockets(worker: psutil.Process) -> list[str]:
+    """Return the states of a worker's TCP sockets; none if it has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return [each.status for each in worker.net_connections("tcp")]
+    return []
 
 
 async def eventually(holds: Callable[[], bool], patience: float = PATIENCE) -> None:

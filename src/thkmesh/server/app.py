@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.rest import RestApi, answer_error
 from thkmesh.server.service import RoomService, ServerSettings
 from thkmesh.server.web import page_routes
@@ -30,7 +31,8 @@ def create_app(
 
     Args:
         settings: None means the defaults.
-        service: the rooms to serve, to share them or to stop them; made from
+        service: the rooms to serve, to stop them or to share them with other processes (a
+            ``SharedRoomService``, which has to be started before); made from
             ``settings`` if None, and found at ``app.state.service`` either way.
         serve_page: serve the page at ``/`` and the browser client below ``/thkmesh/``.
         extra_routes: looked at after our own.
@@ -51,7 +53,11 @@ def create_app(
             *extra_routes,
         ],
         middleware=[cors] if origins else [],
-        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        exception_handlers={
+            HTTPException: answer_error,
+            BrokerUnreachable: answer_error,
+            Exception: answer_error,
+        },
     )
     app.state.service = service
     return app

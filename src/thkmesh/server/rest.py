@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from thkmesh.core.identity import is_room
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.service import RoomService
 from thkmesh.server.websocket import origin_allowed
 
@@ -52,6 +53,8 @@ def _answer(
 
 async def answer_error(_request: Request, error: Exception) -> Response:
     """Answer any error in the one form that errors have here."""
+    if isinstance(error, BrokerUnreachable):
+        error = Refusal(503, "unavailable", "what the servers share cannot be reached")
     if not isinstance(error, HTTPException):
         return _answer({"error": "internal", "message": "this is our fault"}, 500)
     words = {404: "not-found", 405: "method-not-allowed"}

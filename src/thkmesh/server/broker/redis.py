@@ -82,6 +82,7 @@ class RedisBroker:
         url: str,
         rules: RoomRules | None = None,
         *,
+        lease: float = LEASE,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         """Be no node yet.
@@ -90,6 +91,8 @@ class RedisBroker:
             url: such as ``redis://:password@host:6379/0``, ``rediss://...`` (TLS), or
                 ``unix:///path/of/socket``.
             rules: the limits and times; the same in all processes.
+            lease: seconds after which a process that says nothing is taken for dead; the
+                same in all processes.
             entropy: returns that many random bytes.
 
         Raises:
@@ -101,10 +104,11 @@ class RedisBroker:
         self._entropy = entropy
         self._address = address_of(url)
         self._rules = rules
-        self._lease_ms = int(1000 * LEASE)
-        self._more_ms = int(1000 * max(0.0, rules.grace - LEASE))
+        self._lease = lease
+        self._lease_ms = int(1000 * lease)
+        self._more_ms = int(1000 * max(0.0, rules.grace - lease))
         self._ttl_ms = int(1000 * rules.room_ttl)
-        self._wait_ms = int(1000 * (rules.grace + LEASE))
+        self._wait_ms = int(1000 * (rules.grace + lease))
         self._outbox = Outbox()
         self._wake = asyncio.Event()
         self._client: Link | None = None
@@ -327,10 +331,10 @@ class RedisBroker:
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
-            await asyncio.sleep(LEASE / 3)
-            if loop.time() - before > LEASE:
+            await asyncio.sleep(self._lease / 3)
+            if loop.time() - before > self._lease:
                 raise _GivenUpError("we were asleep")
-            if loop.time() - self._heard_at > LEASE:
+            if loop.time() - self._heard_at > self._lease:
                 raise _GivenUpError("our channel is silent")
             self.submit(_Renew())
 
