@@ -132,7 +132,7 @@ async def drive(cue: Cue) -> None:
             if what == "bounce":
                 cue.send(await _bounce(ways[way], pids[way], seconds))
             else:
-                cue.send(await _stamp(ways[way], seconds))
+                cue.send(await _stamp(ways[way], pids[way], seconds))
         for reader in readers:
             reader.cancel()
     cue.send(None)
@@ -183,10 +183,17 @@ def _received(enders: list[_Ender]) -> int:
     return sum(ender.received for ender in enders)
 
 
-async def _stamp(pairs: list[Pair], seconds: float) -> list[float]:
-    """Send 500 signals a second; return how many milliseconds each took."""
+async def _stamp(
+    pairs: list[Pair], pids: Sequence[int], seconds: float
+) -> tuple[float, list[float]]:
+    """Send 500 signals a second.
+
+    Returns the processor time a signal in microseconds, and how many milliseconds each took.
+    """
     for _, second in pairs:
         second.trips.clear()
+    processes = [psutil.Process(pid) for pid in pids]
+    before = _spent(processes)
     for number in range(int(seconds / _APART)):
         first, second = pairs[number % len(pairs)]
         if second.sent_at is None:
@@ -194,4 +201,5 @@ async def _stamp(pairs: list[Pair], seconds: float) -> list[float]:
             first.serve()
         await asyncio.sleep(_APART)
     await asyncio.sleep(_WARM_UP)
-    return [1000 * trip for _, second in pairs for trip in second.trips]
+    trips = [1000 * trip for _, second in pairs for trip in second.trips]
+    return (_spent(processes) - before) / len(trips) * 1e6, trips

@@ -29,6 +29,9 @@ def test_nothing_has_to_be_said() -> None:
         ice_username=None,
         ice_credential=None,
         log_level="warning",
+        redis=None,
+        workers=1,
+        as_worker=False,
     )
     assert parse(["chat"]) == ChatOptions(
         url="http://localhost:8765",
