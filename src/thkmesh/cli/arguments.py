@@ -164,6 +164,17 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         metavar="SECRET",
         help="for the TURN servers; every peer is told it (default: $THKMESH_ICE_CREDENTIAL)",
     )
+    _add_sharing(parser)
+    add(
+        "--log-level",
+        choices=["debug", "info", "warning", "error"],
+        default="warning",
+        help="what is logged to standard error (default: %(default)s)",
+    )
+
+
+def _add_sharing(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--redis",
         metavar="URL",
@@ -178,12 +189,6 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="server processes on this port; more than one needs --redis (default: %(default)s)",
     )
     add("--as-worker", action="store_true", help=argparse.SUPPRESS)
-    add(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        default="warning",
-        help="what is logged to standard error (default: %(default)s)",
-    )
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
