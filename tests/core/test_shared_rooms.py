@@ -113,6 +113,15 @@ def test_a_newer_session_replaces_the_older_on_another_node() -> None:
     assert c not in world.closed
 
 
+def test_a_newer_session_replaces_the_older_on_the_same_node() -> None:
+    """As it does where there is one node only."""
+    world, a, b = two()
+    anew = world.join(1, another_life(B))
+    assert world.closed[b] == (CloseCode.REPLACED, "replaced")
+    assert not world.welcomed(anew).resumed
+    assert world.heard(a) == [PeerLeft("lobby", *B, "replaced"), ready(another_life(B))]
+
+
 def test_a_third_node_hears_of_a_replacement() -> None:
     """One word of who is gone, one of who came, wherever both were."""
     world, a, b = two()
@@ -648,3 +657,35 @@ def test_a_page_that_goes_away_takes_its_session_with_it() -> None:
     world.feed(world.nodes[1], Dropped(b, leaving=True))
     world.settle()
     assert world.heard(a) == [PeerLeft("lobby", *B, "timeout")]
+
+
+@pytest.mark.parametrize("goodbye", [True, False], ids=["leaves", "drops"])
+def test_the_end_of_a_connection_is_not_that_of_a_newer_one(goodbye: bool) -> None:
+    """Which the broker has let in before it could be told of the end of the older."""
+    world, a, b = two()
+    d = world.join(1, D)
+    newer = world.open(1)
+    world.enter(newer, B)
+    if goodbye:
+        world.say(b, Leave())
+    else:
+        world.drop(b)
+    world.settle()
+    assert newer not in world.closed
+    c = world.join(0, C)
+    assert {each.session for each in world.welcomed(c).peers} == {A, B, D}
+    told = [PeerLeft("lobby", *B, "left"), ready(B)] if goodbye else []
+    assert [each for each in world.heard(d)[2:] if each != ready(C)] == told
+    assert PeerLeft("lobby", *B, "left") not in world.heard(a)
+
+
+def test_of_two_lives_that_come_at_once_the_later_stays() -> None:
+    """Though the end of the earlier one is told of while the later is on its way in."""
+    world = Cluster()
+    conns = [world.open(0) for _ in range(3)]
+    for conn, who in zip(conns, (A, another_life(A), A), strict=True):
+        world.enter(conn, who)
+    world.settle()
+    assert [conn in world.closed for conn in conns] == [True, True, False]
+    b = world.join(1, B)
+    assert [each.session for each in world.welcomed(b).peers] == [A]

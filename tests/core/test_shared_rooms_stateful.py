@@ -193,4 +193,4 @@ class SharedPresence(RuleBasedStateMachine):
 
 
 TestSharedPresence = SharedPresence.TestCase
-TestSharedPresence.settings = settings(max_examples=60, stateful_step_count=40)
+TestSharedPresence.settings = settings(max_examples=100, stateful_step_count=40)

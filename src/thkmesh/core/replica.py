@@ -6,10 +6,12 @@ that node. A room is here as long as one of its sessions is ours. See ``shared_r
 which keeps the replica true.
 """
 
+from collections import Counter
 from typing import Literal, TypeAlias
 
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import SessionKey
 from thkmesh.core.room_events import Close, RoomRules, Send
 from thkmesh.core.room_state import Room, Session
 from thkmesh.core.rooms import Rooms
@@ -42,6 +44,9 @@ class Replica(Rooms):
         self.node = node
         self._mounts = 0
         self._versions: dict[str, int] = {}
+        # Sessions of which a newer connection is on its way in: what becomes of the older one
+        # must not end it, since the broker is told only after it has let them in.
+        self._joining: Counter[tuple[str, SessionKey]] = Counter()
         # Rooms in which nobody is missed yet, since the broker has forgotten them.
         self._forgiving: Timeouts[str] = Timeouts(self._rules.grace)
 
@@ -130,7 +135,7 @@ class Replica(Rooms):
     def _detach(self, conn: int, now: float) -> None:
         session = self._connections.get(conn)
         super()._detach(conn, now)
-        if session is not None:
+        if session is not None and not self._joining[session.room.name, session.key]:
             self._out.append(Away(session.room.name, session.key))
 
     def _replace(self, session: Session) -> None:
@@ -147,7 +152,7 @@ class Replica(Rooms):
         super()._take_out(session, reason)
         if session.node:
             self._unmount(session)
-        else:
+        elif reason != "replaced" and not self._joining[session.room.name, session.key]:
             self._out.append(Depart(session.room.name, session.key, reason))
 
     def _tell_others(self, session: Session, message: Message) -> None:

@@ -177,6 +177,7 @@ class SharedRooms(Replica):
         super()._stop()
         self._entries.clear()
         self._owed.clear()
+        self._joining.clear()
         self._forgiving.clear()
 
     # --- the broker ---
@@ -217,6 +218,7 @@ class SharedRooms(Replica):
     def _down(self, now: float) -> None:
         self.online = False
         self._owed.clear()
+        self._joining.clear()
         entries, self._entries = self._entries, {}
         for conn in entries:
             if conn in self._connections:
@@ -244,6 +246,7 @@ class SharedRooms(Replica):
         elif self.online:
             self._greeted.stop(conn)
             self._entries[conn] = _Entry(event)
+            self._joining[hello.room_id, hello.session] += 1
             self._ask(Join(conn, hello.room_id, hello.session, encode(ready_of(hello))))
         elif known is not None and known.key == hello.session and not known.node:
             self._return(known, event, now)
@@ -253,6 +256,9 @@ class SharedRooms(Replica):
     def _joined(self, event: Joined, now: float) -> None:
         if event.ticket:
             entry = self._entries.pop(event.ticket)
+            self._joining[event.room, event.key] -= 1
+            if not self._joining[event.room, event.key]:
+                del self._joining[event.room, event.key]
             self._enter_shared(entry.event, event, now)
             for early in entry.early:
                 if early.conn in self._connections:
@@ -275,6 +281,9 @@ class SharedRooms(Replica):
         self._empty.stop(room.name)
         self._synchronize(answer, now)
         known = room.sessions.get(key.id)
+        if known is not None and known.key != key:
+            self._replace(known)
+            known = None
         if conn in self._connections and known is None and answer.verdict == "new":
             self._arrive(room, event, now)
             return
@@ -282,8 +291,7 @@ class SharedRooms(Replica):
             relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
             ready, name = ready_of(event.hello), event.introduction.name
             known = room.sessions[key.id] = Session(key, room, now, name, ready, relay)
-            if answer.verdict == "new":
-                self._tell_others(known, ready)
+            self._tell_others(known, ready)
         elif known.node:
             self._take_home(known)
         if conn in self._connections:
