@@ -63,6 +63,7 @@ from thkmesh.core.rooms import ready_of
 from thkmesh.core.shared_events import (
     Away,
     Came,
+    Depart,
     Down,
     Entrust,
     Join,
@@ -220,7 +221,13 @@ class SharedRooms(Replica):
         self._owed.clear()
         self._joining.clear()
         entries, self._entries = self._entries, {}
-        for conn in entries:
+        for conn, entry in entries.items():
+            name, key = entry.event.hello.room_id, entry.event.hello.session
+            room = self._rooms.get(name)
+            known = room.sessions.get(key.id) if room else None
+            if known is None or known.key != key or known.node:
+                # Perhaps it was let in, and nobody will ever know: it must not stay for good.
+                self._out.append(Depart(name, key, "timeout"))
             if conn in self._connections:
                 self._turn_away(conn, now)
 
