@@ -689,3 +689,19 @@ def test_of_two_lives_that_come_at_once_the_later_stays() -> None:
     assert [conn in world.closed for conn in conns] == [True, True, False]
     b = world.join(1, B)
     assert [each.session for each in world.welcomed(b).peers] == [A]
+
+
+def test_who_is_let_in_while_the_answer_is_lost_holds_no_seat_for_good() -> None:
+    """It is taken out again, unless it has been here already."""
+    world, a, b = two()
+    c, again = world.open(1), world.open(1)
+    world.enter(c, C)
+    world.enter(again, B)
+    world.obey(world.nodes[1])
+    world.obey(world.nodes[1])
+    world.disconnect(world.nodes[1])
+    world.connect(world.nodes[1])
+    world.settle()
+    assert world.heard(a) == [ready(C), PeerLeft("lobby", *C, "timeout")]
+    assert b not in world.closed
+    assert {c, again} <= world.closed.keys()
