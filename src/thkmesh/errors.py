@@ -6,7 +6,8 @@
     ├── JoinError              join() could not enter the room
     │   ├── ServerUnreachable  no answer from the signaling server in time
     │   ├── RoomFull           the room has its maximum of peers
-    │   ├── Unauthorized       the server refused who we are
+    │   ├── Unauthorized       the server refused who we are, or the token
+    │   │   └── NotGranted     the token does not allow to enter, or to make the room
     │   ├── ProtocolMismatch   no protocol version in common
     │   └── Replaced           a newer session of the same identity took over
     ├── RoomClosed             the room was left, or the server closed it for good
@@ -41,6 +42,7 @@ __all__ = [
     "JoinError",
     "MeshError",
     "MessageTooLarge",
+    "NotGranted",
     "NotListening",
     "PeerError",
     "ProtocolMismatch",
@@ -74,6 +76,10 @@ class RoomFull(JoinError):
 
 class Unauthorized(JoinError):
     """The server refused the identity or the token."""
+
+
+class NotGranted(Unauthorized):
+    """The token is genuine, but does not allow to enter the room, or to bring it into being."""
 
 
 class ProtocolMismatch(JoinError):

@@ -12,6 +12,7 @@ from thkmesh.host import Lease, forked
 from thkmesh.keys import Identity
 from thkmesh.room import Room
 from thkmesh.settings import HURRIED_PATIENCE, JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
+from thkmesh.signaling.tokens import Token
 
 __all__ = ["Joining", "join"]
 
@@ -68,7 +69,8 @@ def join(
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
-    token: str = "",
+    token: Token = "",
+    password: str = "",
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
     relay: bool = True,
@@ -92,7 +94,11 @@ def join(
         key_file: where our identity is kept (made if missing); None means a fresh
             identity for this room.
         identity: our identity itself, instead of a file.
-        token: for servers that ask for one; not used by this server yet.
+        token: for servers that ask for one: the token, or a function (a coroutine function
+            too) that returns a fresh one. It is called on this event loop (``thkmesh.sync``:
+            in a thread) when we join, when we come back, and before a token ends. A room
+            that outlives its token needs a function.
+        password: for servers that ask for one.
         ice_servers: STUN and TURN servers beside those the server offers; URLs or
             ``IceServer``. None are needed within one network; across routers STUN is,
             and through some of them TURN.
@@ -121,7 +127,8 @@ def join(
         ServerUnreachable: the server did not answer in time, or its certificate is not
             trusted.
         RoomFull: the room has its maximum of peers.
-        Unauthorized: the server refused who we are.
+        Unauthorized: the server refused who we are, the token or the password.
+        NotGranted: the token does not allow to join, or to make the room.
         ProtocolMismatch: the server speaks no version of ours.
         EngineError: the engine is missing.
         WrongContext: in a process forked from one that had joined a room.
@@ -137,6 +144,7 @@ def join(
             key_file=key_file,
             identity=identity,
             token=token,
+            password=password,
             ice_servers=ice_servers,
             privacy=privacy,
             relay=relay,

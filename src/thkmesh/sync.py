@@ -54,6 +54,7 @@ from thkmesh.settings import (
     RoomSettings,
     check_patience,
 )
+from thkmesh.signaling.tokens import Token
 from thkmesh.transfer import Source, Transfer, is_stream, plain_chunks
 
 __all__ = ["ByteStream", "Channel", "Room", "Subscription", "join"]
@@ -69,7 +70,8 @@ def join(
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
-    token: str = "",
+    token: Token = "",
+    password: str = "",
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
     relay: bool = True,
@@ -99,6 +101,7 @@ def join(
             key_file=key_file,
             identity=identity,
             token=token,
+            password=password,
             ice_servers=ice_servers,
             privacy=privacy,
             relay=relay,
@@ -272,6 +275,11 @@ class Room:
     def server(self) -> ServerState:
         """How it stands with the signaling server; links live on without it."""
         return self._inner.server
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """What the server lets us do; see ``thkmesh.Room.grants``."""
+        return self._inner.grants
 
     @property
     def error(self) -> MeshError | None:

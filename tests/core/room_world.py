@@ -16,6 +16,7 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Relay,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
@@ -96,6 +97,8 @@ class World:
                     self.frames.append((conn, frame))
                 case Close(conn=conn, code=code, reason=reason):
                     self.closed[conn] = (code, reason)
+                case RenewIce():
+                    pass
         return outputs
 
     def wait(self, seconds: float) -> None:

@@ -24,6 +24,7 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Relay,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
@@ -65,6 +66,7 @@ class Cluster:
         self.texts: dict[int, list[str]] = {}
         self.frames: list[tuple[int, bytes]] = []
         self.closed: dict[int, tuple[CloseCode, str]] = {}
+        self.rotated: list[int] = []
         self.start()
         for _ in range(nodes):
             self.add()
@@ -156,6 +158,9 @@ class Cluster:
                     assert conn > 0, "nobody closes what is another's"
                     assert conn not in self.closed
                     self.closed[conn] = (code, reason)
+                case RenewIce(conn=conn):
+                    assert conn not in self.closed, "what is closed is told nothing"
+                    self.rotated.append(conn)
                 case Command():
                     node.commands.append(output)
         return outputs

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import logging
-import os
 import shutil
 import signal
 import ssl
 import sys
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,26 +16,32 @@ from tempfile import TemporaryDirectory
 from thkmesh import Joining, __version__
 from thkmesh.apps.chat import Chat
 from thkmesh.cli import demo
-from thkmesh.cli.arguments import ServeOptions
+from thkmesh.cli.permits import access_settings, own_token, turn_settings
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
+from thkmesh.cli.serving import ServeOptions
 from thkmesh.cli.workers import supervise
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
 from thkmesh.server.broker import BrokerUnreachable
+from thkmesh.server.logs import set_up
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
-from thkmesh.server.workers import can_share_ports, end_with_supervisor
+from thkmesh.server.workers import can_share_ports, end_with_supervisor, worker_index
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
+if sys.platform != "win32":
+    import resource
+
 __all__ = ["serve"]
 
 _INTERRUPTED = 130
+_PORTS = 65536
 
 
 class _AtHome(RoomSettings):
@@ -60,26 +66,38 @@ def serve(options: ServeOptions) -> int:
     Raises:
         Problem: the address, the certificate or the key cannot be used.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("thkmesh").setLevel(options.log_level.upper())
+    set_up(options.log_level, options.log_format)
     if options.tls_key and not options.tls_cert:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
     _check_sharing(options)
     settings = _settings(options)
+    access = access_settings(options.access, demo=options.demo)
     for path in filter(None, (options.tls_cert, options.tls_key)):
         try:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from error
-    if options.workers > 1:
+    worker = worker_index()
+    if options.workers > 1 and worker is None:
         return supervise(options)
+    if worker and options.metrics_port:
+        options = replace(options, metrics_port=options.metrics_port + worker)
+    _allow_many_files()
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
-        return run(_serve(options, settings, cert, key), new_event_loop)
+        return run(_serve(options, settings, access, cert, key), new_event_loop)
+
+
+def _allow_many_files() -> None:
+    """Let this process have as many connections as the system lets it; often it is 1,024."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _check_sharing(options: ServeOptions) -> None:
@@ -94,15 +112,18 @@ def _check_sharing(options: ServeOptions) -> None:
         from thkmesh.server.broker.resp import address_of  # noqa: PLC0415 - an extra
 
         address_of(options.redis)
+        if options.demo:
+            raise Problem("--demo is for one process: leave out --redis", 2)
     if options.workers == 1:
         return
     if options.redis is None:
         raise Problem(
             f"--workers {options.workers} needs --redis URL: processes share their rooms there", 2
         )
-    if options.demo or options.tls_self_signed:
-        option = "--demo" if options.demo else "--tls-self-signed"
-        raise Problem(f"{option} is for one process: leave out --workers", 2)
+    if options.tls_self_signed:
+        raise Problem("--tls-self-signed is for one process: leave out --workers", 2)
+    if options.metrics_port and options.metrics_port + options.workers > _PORTS:
+        raise Problem("--metrics-port leaves no port for each of the workers", 2)
     if not can_share_ports():
         raise Problem("--workers needs Linux: start servers on several ports instead", 2)
 
@@ -113,13 +134,11 @@ def _settings(options: ServeOptions) -> ServerSettings:
     Raises:
         Problem: the name and the secret for TURN do not fit the servers.
     """
-    name = options.ice_username
-    # Not everybody on the machine has to see it among the arguments.
-    secret = options.ice_credential or os.environ.get("THKMESH_ICE_CREDENTIAL")
+    name, secret = options.ice_username, options.ice_credential
     relays = [url for url in options.ice_servers if needs_credentials(url)]
     if relays and (name is None or secret is None):
         raise Problem(f"{relays[0]} needs --ice-username and --ice-credential", 2)
-    if not relays and (name or options.ice_credential) is not None:
+    if not relays and options.flags & {"ice-username", "ice-credential"}:
         raise Problem(
             "--ice-username and --ice-credential are for TURN: name a server with "
             "--ice-server turn:HOST:PORT",
@@ -129,24 +148,25 @@ def _settings(options: ServeOptions) -> ServerSettings:
         IceServer((url,), name, secret) if needs_credentials(url) else IceServer((url,))
         for url in options.ice_servers
     )
-    return ServerSettings(
-        max_peers=options.max_peers,
-        allowed_origins=tuple(options.allowed_origins),
-        ice_servers=tuple(servers),
-    )
+    return replace(options.settings, ice_servers=tuple(servers), turn=turn_settings(options.access))
 
 
 async def _serve(
-    options: ServeOptions, settings: ServerSettings, cert: Path | None, key: Path | None
+    options: ServeOptions,
+    settings: ServerSettings,
+    access: AccessSettings,
+    cert: Path | None,
+    key: Path | None,
 ) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
-    if options.as_worker:
+    as_worker = worker_index() is not None
+    if as_worker:
         end_with_supervisor()
     opened: list[asyncio.Task[None]] = []
 
     def on_ready(port: int) -> None:
-        opening = asyncio.create_task(_open(options, port, cert))
+        opening = asyncio.create_task(_open(options, access, port, cert))
         opening.add_done_callback(lambda done: done.cancelled() or main.cancel())
         opened.append(opening)
 
@@ -155,11 +175,14 @@ async def _serve(
             options.host,
             options.port,
             settings=settings,
+            access=access,
             tls_cert=cert,
             tls_key=key,
+            metrics_host=options.metrics_host,
+            metrics_port=options.metrics_port,
             on_ready=on_ready,
             redis=options.redis,
-            reuse_port=options.as_worker,
+            reuse_port=as_worker,
         )
     except BrokerUnreachable as error:
         raise Problem(f"Redis cannot be reached: {error}") from error
@@ -175,7 +198,9 @@ async def _serve(
     return _INTERRUPTED if ended_by is signal.SIGINT else 0
 
 
-async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
+async def _open(
+    options: ServeOptions, access: AccessSettings, port: int, cert: Path | None
+) -> None:
     """Tell that clients can come, and be the first of them if there is to be a demo."""
     url = _url(options.host, port, tls=cert is not None)
     # A certificate that was given is for a name, which its owner knows.
@@ -186,7 +211,12 @@ async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
         print(f"ready: {url}", flush=True)
         await asyncio.Event().wait()
     settings = _AtHome(
-        url=url, room=demo.ROOM, name=demo.NAME, metadata=demo.METADATA, ca_file=cert
+        url=url,
+        room=demo.ROOM,
+        name=demo.NAME,
+        metadata=demo.METADATA,
+        ca_file=cert,
+        token=partial(own_token, access, demo.ROOM),
     )
     async with Joining(settings) as room:
         chat = Chat(room, aiter(room))

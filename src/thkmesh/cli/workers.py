@@ -4,13 +4,15 @@ import asyncio
 import signal
 import sys
 
-from thkmesh.cli.arguments import ServeOptions
 from thkmesh.cli.problem import listening_problem
+from thkmesh.cli.serving import ServeOptions
 from thkmesh.server.workers import Supervisor, WorkerFailed
 
 __all__ = ["supervise"]
 
 _INTERRUPTED = 130
+_PATIENCE = 10.0
+"""Seconds that a worker may take to end after all its clients have been asked to move."""
 _READY = "ready: "
 
 
@@ -20,8 +22,8 @@ def supervise(options: ServeOptions) -> int:
     Raises:
         Problem: the address cannot be used.
     """
-    # A worker is what we were called as, but for what comes last.
-    command = (sys.executable, "-m", "thkmesh", *sys.argv[1:], "--workers", "1", "--as-worker")
+    # A worker is what we were called as; its environment says that it is one.
+    command = (sys.executable, "-m", "thkmesh", *sys.argv[1:])
     with asyncio.Runner() as runner:
         return runner.run(_supervise(options, command))
 
@@ -32,6 +34,7 @@ async def _supervise(options: ServeOptions, command: tuple[str, ...]) -> int:
         options.workers,
         is_ready=lambda line: line.startswith(_READY),
         on_ready=lambda line: print(line, flush=True),
+        patience=options.settings.drain + _PATIENCE,
     )
     received: list[int] = []
     loop = asyncio.get_running_loop()

@@ -37,6 +37,7 @@ from thkmesh.core.shared_events import (
     Returned,
     Tell,
     Told,
+    Verdict,
     Went,
 )
 
@@ -199,6 +200,8 @@ class Registry:
         return seat if seat is not None and seat.sid == key.sid else None
 
     def _join(self, node: str, join: Join, now: float) -> Joined:
+        if not (join.may_create or join.claim) and self.room(join.room, now) is None:
+            return Joined(join.ticket, join.room, join.key, "missing", 0, ())
         self.create(join.room, now, listed=False)
         self._purge(join.room, now)
         room, key = self._rooms[join.room], join.key
@@ -219,9 +222,7 @@ class Registry:
             self._announce(room, node, came, old)
         return self._answer(join, verdict, now)
 
-    def _answer(
-        self, join: Join, verdict: Literal["new", "resumed", "full", "elsewhere"], now: float
-    ) -> Joined:
+    def _answer(self, join: Join, verdict: Verdict, now: float) -> Joined:
         room = self._rooms[join.room]
         texts: tuple[str, ...] = ()
         if verdict in {"new", "resumed"} and not join.away:

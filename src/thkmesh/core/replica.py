@@ -50,6 +50,12 @@ class Replica(Rooms):
         # Rooms in which nobody is missed yet, since the broker has forgotten them.
         self._forgiving: Timeouts[str] = Timeouts(self._rules.grace)
 
+    @property
+    def peer_count(self) -> int:
+        """How many sessions are ours, those that are away included."""
+        sessions = (each for room in self._rooms.values() for each in room.sessions.values())
+        return sum(not each.node for each in sessions)
+
     # --- the replica ---
 
     def _synchronize(self, answer: Joined | Looked, now: float) -> None:

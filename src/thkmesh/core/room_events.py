@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
 
@@ -14,6 +15,7 @@ __all__ = [
     "Close",
     "Command",
     "CreateRoom",
+    "Drain",
     "Dropped",
     "Event",
     "HelloAccepted",
@@ -23,6 +25,8 @@ __all__ = [
     "Received",
     "Refused",
     "Relay",
+    "RenewIce",
+    "Renewed",
     "RoomRules",
     "Sealed",
     "Send",
@@ -52,6 +56,8 @@ class RoomRules:
         away_messages: how many signals wait for a session that is away.
         away_bytes: how many bytes of them.
         ice_servers: STUN and TURN servers that every welcome names.
+        ice_rotation: how long those last that a connection is given beside these; then it
+            gets others. 0 means that there are none, or that they need not change.
     """
 
     max_peers: int = 10
@@ -66,6 +72,7 @@ class RoomRules:
     away_messages: int = 256
     away_bytes: int = 256 * 1024
     ice_servers: tuple[IceServer, ...] = ()
+    ice_rotation: float = 0
 
 
 # --- events: two of them, and one output, a relayed message, hence the cheap structs -----
@@ -79,12 +86,25 @@ class Opened(Struct, frozen=True):
 
 
 class HelloAccepted(Struct, frozen=True):
-    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome."""
+    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome.
+
+    ``permit`` is what its token, or whatever else admits here, is worth, and
+    ``ice_servers`` are for it alone.
+    """
 
     conn: int
     hello: Hello
     introduction: Introduction
     resume: str
+    permit: Permit = Permit()
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+class Renewed(Struct, frozen=True):
+    """A fresh token came in, for the same room and peer; what it is worth."""
+
+    conn: int
+    permit: Permit
 
 
 class Received(Struct, frozen=True):
@@ -116,6 +136,7 @@ class Refused(Struct, frozen=True):
     reason: str
     message: str
     code: CloseCode
+    retry_after: float | None = None
 
 
 class Dropped(Struct, frozen=True):
@@ -132,6 +153,12 @@ class CreateRoom(Struct, frozen=True):
     listed: bool = False
 
 
+class Drain(Struct, frozen=True):
+    """The server is about to stop, and has so many seconds to ask everybody to move."""
+
+    seconds: float
+
+
 class Stop(Struct, frozen=True):
     """The server stops."""
 
@@ -143,12 +170,14 @@ class News(Struct, frozen=True):
 Event: TypeAlias = (
     Opened
     | HelloAccepted
+    | Renewed
     | Received
     | Sealed
     | Skipped
     | Refused
     | Dropped
     | CreateRoom
+    | Drain
     | Stop
     | News
 )
@@ -178,8 +207,15 @@ class Close(Struct, frozen=True):
     reason: str
 
 
+class RenewIce(Struct, frozen=True):
+    """Send credentials for TURN to a connection of that peer: its own end before long."""
+
+    conn: int
+    peer: str
+
+
 class Command(Struct, frozen=True):
     """Something for a broker to do, of which there are several (see ``shared_events``)."""
 
 
-Output: TypeAlias = Send | Relay | Close | Command
+Output: TypeAlias = Send | Relay | Close | RenewIce | Command

@@ -4,7 +4,7 @@ A **node** is one life of a server process, named by 16 hexadecimal digits. See
 ``shared_rooms`` for the side of a node, and ``registry`` for that of the broker.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -30,6 +30,7 @@ __all__ = [
     "Told",
     "Unmount",
     "Up",
+    "Verdict",
     "Went",
 ]
 
@@ -88,6 +89,7 @@ class Join(Command, frozen=True):
         claim: it is here already, and the broker may have forgotten it. A claim takes
             nobody's seat and nothing from a node that lives.
         away: it has no connection: what waits for it stays where it is.
+        may_create: it may bring the room into being; a claim always may.
     """
 
     ticket: int
@@ -96,6 +98,7 @@ class Join(Command, frozen=True):
     words: str
     claim: bool = False
     away: bool = False
+    may_create: bool = True
 
 
 class Depart(Command, frozen=True):
@@ -165,6 +168,9 @@ class Down(News, frozen=True):
     """The broker is away. What it was asked to tell us it will not answer any more."""
 
 
+Verdict: TypeAlias = Literal["new", "resumed", "full", "missing", "elsewhere"]
+
+
 class Joined(News, frozen=True):
     """The answer to ``Join``.
 
@@ -173,7 +179,8 @@ class Joined(News, frozen=True):
         room: of the question.
         key: of the question.
         verdict: ``new``; ``resumed``: the same session was there; ``full``: the room has
-            its maximum of peers; ``elsewhere``: the claim is void.
+            its maximum of peers; ``missing``: there is no such room, and the session may not
+            create it; ``elsewhere``: the claim is void.
         version: how often the room has changed.
         members: all of them, the session itself included.
         waiting: the signals that were kept for it, oldest first.
@@ -182,7 +189,7 @@ class Joined(News, frozen=True):
     ticket: int
     room: str
     key: SessionKey
-    verdict: Literal["new", "resumed", "full", "elsewhere"]
+    verdict: Verdict
     version: int
     members: tuple[Member, ...]
     waiting: tuple[str, ...] = ()

@@ -44,6 +44,7 @@ from msgspec.structs import replace
 
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import lacking_to_enter, not_granted, sorted_grants
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.replica import Replica
 from thkmesh.core.room_events import (
@@ -54,12 +55,12 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Relay,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
 )
 from thkmesh.core.room_state import Session
-from thkmesh.core.rooms import ready_of
 from thkmesh.core.shared_events import (
     Away,
     Came,
@@ -234,9 +235,8 @@ class SharedRooms(Replica):
     def _turn_away(self, conn: int, now: float) -> None:
         """Say that it is not the client's fault, and when to come back."""
         text = "the server cannot let anybody in at the moment"
-        self._send(conn, Error("unavailable", text, RETRY_AFTER))
-        self._out.append(Close(conn, CloseCode.OVERLOADED, "unavailable"))
-        self._detach(conn, now)
+        error = Error("unavailable", text, RETRY_AFTER)
+        self._refuse_with(conn, error, CloseCode.OVERLOADED, now)
 
     # --- coming ---
 
@@ -248,13 +248,17 @@ class SharedRooms(Replica):
         if conn in self._entries:
             invalid = CloseCode.INVALID
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
+        elif (lacking := lacking_to_enter(event.permit, new=False)) is not None:
+            self._deny(conn, lacking, now)
         elif room is None and self.full:
             self._refuse(conn, "too-many-rooms", "no more rooms", CloseCode.OVERLOADED, now)
         elif self.online:
             self._greeted.stop(conn)
             self._entries[conn] = _Entry(event)
             self._joining[hello.room_id, hello.session] += 1
-            self._ask(Join(conn, hello.room_id, hello.session, encode(ready_of(hello))))
+            may = "create" in event.permit.grants
+            words = encode(hello.ready)
+            self._ask(Join(conn, hello.room_id, hello.session, words, may_create=may))
         elif known is not None and known.key == hello.session and not known.node:
             self._return(known, event, now)
         else:
@@ -284,6 +288,9 @@ class SharedRooms(Replica):
             message = f"the room has {self._rules.max_peers} peers already"
             self._refuse(conn, "room-full", message, CloseCode.ROOM_FULL, now)
             return
+        if answer.verdict == "missing":
+            self._deny(conn, not_granted("create"), now)
+            return
         room = self._rooms.get(answer.room) or self._create(answer.room, now)
         self._empty.stop(room.name)
         self._synchronize(answer, now)
@@ -296,7 +303,7 @@ class SharedRooms(Replica):
             return
         if known is None:
             relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
-            ready, name = ready_of(event.hello), event.introduction.name
+            ready, name = event.hello.ready, event.introduction.name
             known = room.sessions[key.id] = Session(key, room, now, name, ready, relay)
             self._tell_others(known, ready)
         elif known.node:
@@ -335,8 +342,18 @@ class SharedRooms(Replica):
         else:
             assert session.welcome is not None, "whoever is connected has been welcomed"
             others = (each.ready for each in room.sessions.values() if each is not session)
-            welcome = replace(session.welcome, epoch=self.epoch, peers=tuple(others))
+            grants = self._access.grants(session.conn)
+            welcome = replace(
+                session.welcome,
+                epoch=self.epoch,
+                peers=tuple(others),
+                relay_bytes=self._rules.relay_bytes if "relay" in grants else 0,
+                expires=self._access.left(session.conn, now),
+                grants=sorted_grants(grants),
+            )
             self._send(session.conn, welcome)
+            if self._rules.ice_rotation:  # Those of its first welcome may have ended.
+                self._out.append(RenewIce(session.conn, session.key.id))
             self._out += (Send(session.conn, text) for text in waiting)
 
     # --- news ---

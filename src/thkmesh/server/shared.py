@@ -7,6 +7,7 @@ client to send to, so nothing else differs, and nothing costs more, for those wh
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 
 from thkmesh.core.room_events import Command
 from thkmesh.core.room_state import PeerView, RoomView
@@ -16,8 +17,10 @@ from thkmesh.core.wire import PeerReady, decode_introduction, decode_to_client
 from thkmesh.errors import InvalidMessage
 from thkmesh.keys import verify
 from thkmesh.server.broker import Broker, RoomRecord
+from thkmesh.server.gate import AccessSettings
+from thkmesh.server.greeting import Verify
 from thkmesh.server.names import readable_name
-from thkmesh.server.service import RoomService, ServerSettings, Verify
+from thkmesh.server.service import RoomService, ServerSettings, rules_of
 
 __all__ = ["SharedRoomService"]
 
@@ -46,6 +49,17 @@ class _Elsewhere:
         """Nobody closes what is another's."""
 
 
+class _UsedTickets:
+    """Remembers which tickets have been used, at any node."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def use(self, ticket: str) -> bool:
+        """Take note that a ticket is used; False if it has been before."""
+        return await self._broker.use_ticket(ticket)
+
+
 class SharedRoomService(RoomService):
     """All rooms that have members here, shared through a broker."""
 
@@ -54,14 +68,22 @@ class SharedRoomService(RoomService):
         broker: Broker,
         settings: ServerSettings | None = None,
         *,
+        access: AccessSettings | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
     ) -> None:
-        """Make a server without clients, which takes in some once it has been started."""
-        settings = settings or ServerSettings()
-        rooms = SharedRooms(broker.node, settings)
-        super().__init__(settings, entropy=entropy, verify=verify, rooms=rooms)
+        """Make a server without clients, which takes in some once it has been started.
+
+        ``access`` must be the same in all processes. Where it has no secret, the broker
+        has one for all of them; where it remembers no used tickets, the broker does.
+        """
+        settings, access = settings or ServerSettings(), access or AccessSettings()
+        if access.used_tickets is None:
+            access = replace(access, used_tickets=_UsedTickets(broker))
+        rooms = SharedRooms(broker.node, rules_of(settings))
+        super().__init__(settings, access=access, entropy=entropy, verify=verify, rooms=rooms)
         self.broker = broker
+        self._mounts: set[int] = set()
 
     async def start(self) -> None:
         """Become a node of the cluster.
@@ -70,6 +92,8 @@ class SharedRoomService(RoomService):
             BrokerUnreachable: there is none.
         """
         await self.broker.start(self.feed)
+        if self.gate.settings.secret is None:
+            self.gate.adopt(await self.broker.share_secret(self.gate.secret))
 
     async def leave(self) -> None:
         """Be one no more; after ``stop``."""
@@ -79,10 +103,17 @@ class SharedRoomService(RoomService):
         match command:
             case Mount(conn=number):
                 self._outbounds[number] = _Elsewhere(self.broker, command)
+                self._mounts.add(number)
             case Unmount(conn=number):
                 self._outbounds.pop(number, None)
+                self._mounts.discard(number)
             case _:
                 self.broker.submit(command)
+
+    @property
+    def client_count(self) -> int:
+        """How many clients are spoken with, here."""
+        return len(self._outbounds) - len(self._mounts)
 
     # --- rooms, wherever their members are ---
 

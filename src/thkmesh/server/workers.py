@@ -19,14 +19,25 @@ import socket
 import sys
 import threading
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from thkmesh.core.backoff import full_jitter
 from thkmesh.server.serve import listen
 
-__all__ = ["Supervisor", "WorkerFailed", "can_share_ports", "end_with_supervisor"]
+__all__ = [
+    "WORKER_VARIABLE",
+    "Supervisor",
+    "WorkerFailed",
+    "can_share_ports",
+    "end_with_supervisor",
+    "worker_index",
+]
 
 logger = logging.getLogger("thkmesh.server")
+
+WORKER_VARIABLE: Final = "THKMESH_WORKER"
+"""In the environment of a worker: which one it is, from 0 on."""
 
 _RETRY_BASE, _RETRY_CAP = 0.25, 10.0
 _STEADY = 5.0
@@ -44,6 +55,12 @@ class WorkerFailed(Exception):
 def can_share_ports() -> bool:
     """Tell whether the system shares the connections to a port out among processes."""
     return hasattr(socket, "SO_REUSEPORT") and sys.platform == "linux"
+
+
+def worker_index(environ: Mapping[str, str] = os.environ) -> int | None:
+    """Return which worker this process is, None if it is none."""
+    text = environ.get(WORKER_VARIABLE, "")
+    return int(text) if text.isdecimal() else None
 
 
 def end_with_supervisor() -> None:
@@ -115,7 +132,9 @@ class Supervisor:
                 each.close()
 
     def stop(self) -> None:
-        """Have ``run`` end."""
+        """Have ``run`` end; the second time workers do not wait for their clients any more."""
+        if self._stopping.is_set():
+            self._terminate()
         self._stopping.set()
 
     async def _keep(self, index: int, port: int) -> None:
@@ -136,7 +155,13 @@ class Supervisor:
     async def _run_once(self, index: int, port: int) -> int:
         """Run one life of a worker; return its exit code."""
         process = await asyncio.create_subprocess_exec(
-            *self._command, "--port", str(port), stdin=PIPE, stdout=PIPE
+            *self._command,
+            "--port",
+            str(port),
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, WORKER_VARIABLE: str(index)},
+            process_group=0,  # A terminal's Ctrl-C is for us alone, who pass it on.
         )
         self._processes[index] = process
         logger.info("worker %d is process %d", index, process.pid)
@@ -153,10 +178,7 @@ class Supervisor:
 
     async def _end_all(self) -> None:
         """Ask all to end, and do not wait for ever."""
-        running = [each for each in self._processes.values() if each.returncode is None]
-        for process in running:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+        running = self._terminate()
         waits = [asyncio.create_task(process.wait()) for process in running]
         if waits:
             await asyncio.wait(waits, timeout=self._patience)
@@ -165,6 +187,14 @@ class Supervisor:
                 logger.warning("process %d does not end; killing it", process.pid)
                 process.kill()
         await asyncio.gather(*waits)
+
+    def _terminate(self) -> list[Process]:
+        """Ask all to end; return those who are asked."""
+        running = [each for each in self._processes.values() if each.returncode is None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        return running
 
 
 async def _reserve(host: str, port: int) -> list[socket.socket]:

@@ -41,6 +41,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
+from thkmesh.core.engine import ConnectionConfig
 from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
@@ -49,7 +50,7 @@ from thkmesh.host import InlineHost, Mind
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.room import Room
-from thkmesh.server import RoomService, ServerSettings
+from thkmesh.server import AccessSettings, RoomService, ServerSettings
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.testing.clock import Step, VirtualLoop, present, process
@@ -82,6 +83,7 @@ class World:
         disconnect_every: float | None = None,
         behaviour: Behaviour | None = None,
         settings: ServerSettings | None = None,
+        access: AccessSettings | None = None,
         mind: Mind = Session,
     ) -> None:
         """Make a world; nothing happens before ``run``.
@@ -97,6 +99,7 @@ class World:
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
             settings: of the signaling server; None means the defaults.
+            access: who may do what there; None means everything, for everybody.
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
@@ -106,7 +109,9 @@ class World:
         )
         self.server = SignalingServer(
             self.network,
-            lambda: RoomService(settings, entropy=self.entropy, verify=self._notary.verify),
+            lambda: RoomService(
+                settings, access=access, entropy=self.entropy, verify=self._notary.verify
+            ),
             context=lambda: self.context(SERVER),
             disconnect_every=disconnect_every,
         )
@@ -251,6 +256,11 @@ class World:
         )
         self._engines.append(engine)
         return engine
+
+    def configs(self, host: str) -> list[ConnectionConfig]:
+        """Return by what each connection of a host gathers candidates, the oldest first."""
+        engines = [engine for engine in self._engines if engine.host == host]
+        return [config for engine in engines for config in engine.configs]
 
     def transport(self, host: str) -> Transport:
         """Return what opens WebSockets from a host, in its present process."""

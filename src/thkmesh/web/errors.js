@@ -5,7 +5,8 @@
  *     ├── JoinError              join() could not enter the room
  *     │   ├── ServerUnreachable  no answer from the signaling server in time
  *     │   ├── RoomFull           the room has its maximum of peers
- *     │   ├── Unauthorized       the server refused who we are
+ *     │   ├── Unauthorized       the server refused who we are, or the token
+ *     │   │   └── NotGranted     the token does not allow to enter, or to make the room
  *     │   ├── ProtocolMismatch   no protocol version in common
  *     │   └── Replaced           a newer session of the same identity took over
  *     ├── RoomClosed             the room was left, or the server closed it for good
@@ -62,6 +63,11 @@ export class RoomFull extends JoinError {
 /** The server refused the identity or the token. */
 export class Unauthorized extends JoinError {
   static label = "Unauthorized";
+}
+
+/** The token is genuine, but does not allow to enter the room, or to bring it into being. */
+export class NotGranted extends Unauthorized {
+  static label = "NotGranted";
 }
 
 /** The two ends have no protocol version in common. */

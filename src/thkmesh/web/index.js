@@ -22,7 +22,8 @@ export { ByteStream } from "./bytestream.js";
 export { Channel } from "./channel.js";
 export {
   ChannelClosed, ChannelFull, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument,
-  InvalidMessage, InvalidSignature, JoinError, MeshError, MessageTooLarge, NotListening, PeerError,
+  InvalidMessage, InvalidSignature, JoinError, MeshError, MessageTooLarge, NotGranted, NotListening,
+  PeerError,
   ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, StreamBroken, Unauthorized,
   UnknownPeer, UnknownType, Unsigned, WouldWait, WrongContext,
 } from "./errors.js";

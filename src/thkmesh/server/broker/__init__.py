@@ -76,6 +76,22 @@ class Broker(Protocol):
         """Make a room; False if there is one."""
         ...
 
+    async def use_ticket(self, ticket: str) -> bool:
+        """Take note that a ticket is used; False if it has been before (see ``tickets``).
+
+        Raises:
+            BrokerUnreachable: nobody can say.
+        """
+        ...
+
+    async def share_secret(self, secret: bytes) -> bytes:
+        """Return the secret that all nodes have: that of the first who asks, kept from then on.
+
+        Raises:
+            BrokerUnreachable: there is nobody to be asked.
+        """
+        ...
+
     async def assign_hub(self, room: str, hub: str) -> str:
         """Assign a room to a hub, unless it has one; return which it has.
 

@@ -7,6 +7,8 @@
 --                          and .v (version), .listed, .hub
 -- thkmesh:listed           set: rooms that want to be found
 -- thkmesh:wait:<room>:<id>:<sid>      list of signals, and their bytes in ...:b
+-- thkmesh:ticket:<jti>     exists: the ticket has been used
+-- thkmesh:secret           signs tickets, where the processes were given no secret
 -- thkmesh:n:<node>         the channel of a node
 
 -- What has been forgotten since must not be answered from: a Redis that was restarted in

@@ -1,7 +1,10 @@
 local node, room, id, sid, words = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local maximum, claim, away = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8] == '1'
-local more, ttl = tonumber(ARGV[9]), tonumber(ARGV[10])
+local more, ttl, may_create = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1'
 local key, now = room_key(room), now_ms()
+if not claim and not may_create and redis.call('EXISTS', key) == 0 then
+  return {'missing', 0, now, {}, {}}
+end
 local members, count = members_of(key)
 count = count - purge(room, key, members, now, more, ttl)
 local old = members[id]

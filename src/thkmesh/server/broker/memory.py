@@ -31,6 +31,8 @@ class MemoryCluster:
         """Who hears what is told to a node."""
         self.brokers: list[MemoryBroker] = []
         self.registry: Registry | None = None
+        self.tickets: set[str] = set()
+        self.secret = b""
         self.start()
 
     def start(self) -> None:
@@ -138,6 +140,19 @@ class MemoryBroker:
     async def assign_hub(self, room: str, hub: str) -> str:
         """Assign a room to a hub, unless it has one; return which it has."""
         return self._registry.assign_hub(room, hub, asyncio.get_running_loop().time())
+
+    async def use_ticket(self, ticket: str) -> bool:
+        """Take note that a ticket is used; False if it has been before."""
+        if self._cluster.registry is None:
+            raise BrokerUnreachable("the cluster in memory is stopped")
+        fresh = ticket not in self._cluster.tickets
+        self._cluster.tickets.add(ticket)
+        return fresh
+
+    async def share_secret(self, secret: bytes) -> bytes:
+        """Return the secret that all nodes have."""
+        self._cluster.secret = self._cluster.secret or secret
+        return self._cluster.secret
 
     @property
     def _registry(self) -> Registry:

@@ -46,6 +46,7 @@ from thkmesh.server.broker.scripts import (
     posted,
     renewed,
 )
+from thkmesh.server.tickets import TICKET_TTL
 
 __all__ = ["RedisBroker"]
 
@@ -53,6 +54,8 @@ logger = logging.getLogger("thkmesh.server")
 
 _TIMEOUT = 5.0
 """Seconds after which Redis, if it does not answer, counts as away."""
+
+_TICKET, _SECRET = "thkmesh:ticket:", "thkmesh:secret"
 
 _BATCH = 256
 """How many commands are given to Redis at once."""
@@ -101,6 +104,7 @@ class RedisBroker:
         rules = rules or RoomRules()
         self.node = entropy(8).hex()
         self._epoch = ""
+        self._secret = ""
         self._entropy = entropy
         self._address = address_of(url)
         self._rules = rules
@@ -161,6 +165,8 @@ class RedisBroker:
                 await _ask(channel, [("SUBSCRIBE", CHANNEL + self.node)])
                 await _ask(client, [("SCRIPT", "LOAD", text) for text, _ in SCRIPTS.values()])
                 [reply] = await _ask(client, [self._words(_Renew())])
+                if self._secret:
+                    await _ask(client, [("SET", _SECRET, self._secret, "NX")])
         except BaseException:
             channel.close()
             client.close()
@@ -267,7 +273,8 @@ class RedisBroker:
         match command:
             case Join(room=room, key=key, words=words, claim=claim, away=away):
                 flags = (int(claim), int(away), self._more_ms, self._ttl_ms)
-                return _call("join", epoch, node, room, *key, words, rules.max_peers, *flags)
+                rest = (*flags, int(command.may_create))
+                return _call("join", epoch, node, room, *key, words, rules.max_peers, *rest)
             case Depart(room=room, key=key, reason=reason):
                 return _call("depart", epoch, node, room, *key, reason, self._ttl_ms)
             case Away(room=room, key=key):
@@ -366,12 +373,29 @@ class RedisBroker:
         assert isinstance(assigned, bytes)
         return assigned.decode()
 
+    async def use_ticket(self, ticket: str) -> bool:
+        """Take note that a ticket is used; False if it has been before."""
+        life = int(2 * TICKET_TTL)
+        return await self._said("SET", _TICKET + ticket, "", "NX", "EX", life) is not None
+
+    async def share_secret(self, secret: bytes) -> bytes:
+        """Return the secret that all nodes have; a Redis that forgets it is told again."""
+        await self._said("SET", _SECRET, secret.hex(), "NX")
+        shared = await self._said("GET", _SECRET)
+        assert isinstance(shared, bytes), "it has just been set"
+        self._secret = shared.decode()
+        return bytes.fromhex(self._secret)
+
     async def _question(self, script: Script, *words: str | int) -> object:
+        return await self._said(*_call(script, self._epoch, *words))
+
+    async def _said(self, *words: str | bytes | int) -> object:
+        """Return what Redis answers to one command."""
         if self._client is None:
             raise BrokerUnreachable("Redis is away")
         try:
             async with asyncio.timeout(_TIMEOUT):
-                [reply] = await _ask(self._client, [_call(script, self._epoch, *words)])
+                [reply] = await _ask(self._client, [words])
         except (OSError, TimeoutError) as error:
             raise BrokerUnreachable(str(error) or "it does not answer") from error
         return reply

@@ -23,6 +23,7 @@ from thkmesh.core.shared_events import (
     Post,
     Posted,
     Told,
+    Verdict,
     Went,
 )
 
@@ -99,7 +100,7 @@ def joined(join: Join, reply: _Reply) -> Joined:
         join.ticket,
         join.room,
         join.key,
-        cast("Literal['new', 'resumed', 'full', 'elsewhere']", verdict.decode()),
+        cast("Verdict", verdict.decode()),
         version,
         _members(flat, now_ms),
         tuple(text.decode() for text in waiting),

@@ -12,7 +12,9 @@ import { ticket } from "./invitation.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { Visit } from "./visit.js";
-import { attendance, departure, explain, suspicion, typists } from "./words.js";
+import {
+  attendance, departure, explain, passwordTrouble, suspicion, typists,
+} from "./words.js";
 
 /** @typedef {import("../chat.js").ChatEntry} ChatEntry */
 /** @typedef {import("../chat.js").ChatMessage} ChatMessage */
@@ -71,8 +73,10 @@ export class Hall {
   constructor(options) {
     this.name = options.room;
     this.#options = options;
-    const { room, name, base, identity } = options;
-    this.#visit = new Visit(() => join({ url: base.href, room, name, identity, timeout: 5 }), {
+    const { room, name, base, identity, memory } = options;
+    const joining = () => (
+      join({ url: base.href, room, name, identity, password: memory.password, timeout: 5 }));
+    this.#visit = new Visit(joining, {
       changed: () => this.#changed(),
       heard: (entry) => this.#heard(entry),
       failed: (error) => reportError(error),
@@ -89,6 +93,7 @@ export class Hall {
     this.#over.abort();
     this.#refresh.cancel();
     clearTimeout(this.#typingTimer);
+    found("dialog", "lock").close();
     this.#visit.leave();
     this.#people.clear();
     this.#notices.clear();
@@ -108,6 +113,7 @@ export class Hall {
       this.#options.rename(explain(error, this.name).text);
       return;
     }
+    if (state === "over" && passwordTrouble(error) !== null) this.#askPassword();
     const inside = state === "inside";
     this.#composer.show(inside, inside ? "Say something" : state === "over" ? "" : "Joining …");
     this.#notices.show("visit", this.#trouble(state, error));
@@ -136,6 +142,20 @@ export class Hall {
     const act = action === "Reload" ? () => location.reload() : again;
     const tone = state === "waiting" ? "warning" : "error";
     return action === undefined ? { text, tone } : { text, tone, action, act };
+  }
+
+  /** Ask for the server's password, and try again with it. */
+  #askPassword() {
+    const field = found("input", "password");
+    field.value = "";
+    found("form", "unlock").onsubmit = (event) => {
+      event.preventDefault();
+      this.#options.memory.password = field.value;
+      found("dialog", "lock").close();
+      void this.#visit.enter();
+    };
+    if (!found("dialog", "lock").open) found("dialog", "lock").showModal();
+    field.focus();
   }
 
   /** @param {ChatEntry} entry */
