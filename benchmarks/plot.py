@@ -163,3 +163,36 @@ def strip_panels(
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
     print(f"drawn: {path}")
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    title: str,
+    axes: tuple[str, str],
+) -> None:
+    """Draw one line a name over a logarithmic axis; the other begins at nought."""
+    if find_spec("matplotlib") is None:
+        print(f"not drawn: {path} (matplotlib is missing; make bench installs it)")
+        return
+    import matplotlib as mpl  # noqa: PLC0415 - only where it is
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "thkmesh"
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
+
+    figure, panel = plt.subplots(figsize=(8, 4), layout="constrained")
+    for name, points in series.items():
+        panel.plot(*zip(*points, strict=True), "o-", label=name)
+    panel.set_xscale("log")
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel(axes[0])
+    panel.set_ylabel(axes[1])
+    panel.set_title(title, fontsize=11, loc="left")
+    panel.grid(alpha=0.3)
+    panel.legend(frameon=False)
+    panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+    print(f"drawn: {path}")

@@ -17,6 +17,7 @@ needs=(
     'command -v nft              | nftables'
     'command -v nginx            | nginx'
     'command -v nsenter          | util-linux'
+    'command -v redis-server     | redis-server'
     'command -v systemd-analyze  | systemd'
     'command -v turnserver       | coturn'
     'python3 -c "import ensurepip, venv" | python3-venv'
@@ -56,7 +57,7 @@ echo "Installing ${packages[*]} ..." >&2
 # $install is split into words on purpose: it holds package names only.
 # shellcheck disable=SC2086
 "${as_root[@]}" DEBIAN_FRONTEND=noninteractive $install --quiet=2 >&2
-for service in coturn nginx; do
+for service in coturn nginx redis-server; do
     if [[ " ${packages[*]} " == *" $service "* ]]; then
         # Debian starts what it installs; the tests start their own where they need one.
         "${as_root[@]}" systemctl disable --quiet --now "$service" 2>/dev/null ||

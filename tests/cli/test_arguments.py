@@ -34,6 +34,8 @@ def test_nothing_has_to_be_said() -> None:
         metrics_port=None,
         log_level="warning",
         log_format="text",
+        redis=None,
+        workers=1,
         flags=frozenset(),
     )
     assert parse(["chat"]) == ChatOptions(

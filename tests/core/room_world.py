@@ -8,6 +8,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
+    Command,
     Dropped,
     Event,
     HelloAccepted,
@@ -87,6 +88,7 @@ class World:
         """Hand in an event now, and take delivery of what comes out."""
         outputs = self.rooms.handle(event, self.now)
         for output in outputs:
+            assert not isinstance(output, Command), "rooms of one process need no broker"
             assert output.conn not in self.closed, "what is closed is told nothing"
             match output:
                 case Send(conn=conn, text=text):

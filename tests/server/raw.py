@@ -11,7 +11,7 @@ UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
-TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _FIN, _MASKED = 0x80, 0x80
 
 
@@ -80,7 +80,9 @@ class RawSocket:
             raise Closed(1006) from None
         if first == _FIN | CLOSE:
             raise Closed(int.from_bytes(payload[:2], "big"))
-        if first in {_FIN | BINARY, _FIN | PONG}:
+        if first == _FIN | PING:
+            self.send(payload, PONG)
+        if first in {_FIN | BINARY, _FIN | PING, _FIN | PONG}:
             return await self.receive()
         assert first == _FIN | TEXT
         return payload

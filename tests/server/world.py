@@ -121,10 +121,12 @@ async def serving(
 
 @asynccontextmanager
 async def server(
-    settings: ServerSettings | None = None, access: AccessSettings | None = None
+    settings: ServerSettings | None = None,
+    access: AccessSettings | None = None,
+    service: RoomService | None = None,
 ) -> AsyncIterator[Server]:
     """Serve the rooms."""
-    app = create_app(settings, access=access)
+    app = create_app(settings, access=access, service=service)
     async with serving(app) as (host, state):
         running = Server(host, app.state.service, state)
         try:

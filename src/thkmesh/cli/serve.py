@@ -8,6 +8,7 @@ import ssl
 import sys
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,14 +20,17 @@ from thkmesh.cli.permits import access_settings, own_token, turn_settings
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
 from thkmesh.cli.serving import ServeOptions
+from thkmesh.cli.workers import supervise
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
 from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.logs import set_up
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
+from thkmesh.server.workers import can_share_ports, end_with_supervisor, worker_index
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
@@ -37,6 +41,7 @@ if sys.platform != "win32":
 __all__ = ["serve"]
 
 _INTERRUPTED = 130
+_PORTS = 65536
 
 
 class _AtHome(RoomSettings):
@@ -66,6 +71,7 @@ def serve(options: ServeOptions) -> int:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
+    _check_sharing(options)
     settings = _settings(options)
     access = access_settings(options.access, demo=options.demo)
     for path in filter(None, (options.tls_cert, options.tls_key)):
@@ -73,6 +79,11 @@ def serve(options: ServeOptions) -> int:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from error
+    worker = worker_index()
+    if options.workers > 1 and worker is None:
+        return supervise(options)
+    if worker and options.metrics_port:
+        options = replace(options, metrics_port=options.metrics_port + worker)
     _allow_many_files()
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
@@ -87,6 +98,34 @@ def _allow_many_files() -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _check_sharing(options: ServeOptions) -> None:
+    """See whether rooms can be shared as wanted.
+
+    Raises:
+        Problem: they cannot.
+    """
+    if options.redis is not None:
+        if find_spec("hiredis") is None:
+            raise Problem("--redis needs one more package: pip install 'thkmesh[redis]'", 2)
+        from thkmesh.server.broker.resp import address_of  # noqa: PLC0415 - an extra
+
+        address_of(options.redis)
+        if options.demo:
+            raise Problem("--demo is for one process: leave out --redis", 2)
+    if options.workers == 1:
+        return
+    if options.redis is None:
+        raise Problem(
+            f"--workers {options.workers} needs --redis URL: processes share their rooms there", 2
+        )
+    if options.tls_self_signed:
+        raise Problem("--tls-self-signed is for one process: leave out --workers", 2)
+    if options.metrics_port and options.metrics_port + options.workers > _PORTS:
+        raise Problem("--metrics-port leaves no port for each of the workers", 2)
+    if not can_share_ports():
+        raise Problem("--workers needs Linux: start servers on several ports instead", 2)
 
 
 def _settings(options: ServeOptions) -> ServerSettings:
@@ -121,6 +160,9 @@ async def _serve(
 ) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
+    as_worker = worker_index() is not None
+    if as_worker:
+        end_with_supervisor()
     opened: list[asyncio.Task[None]] = []
 
     def on_ready(port: int) -> None:
@@ -139,7 +181,11 @@ async def _serve(
             metrics_host=options.metrics_host,
             metrics_port=options.metrics_port,
             on_ready=on_ready,
+            redis=options.redis,
+            reuse_port=as_worker,
         )
+    except BrokerUnreachable as error:
+        raise Problem(f"Redis cannot be reached: {error}") from error
     except ssl.SSLError as error:
         raise Problem(f"the certificate and the key cannot be used: {error.reason}") from error
     except OSError as error:

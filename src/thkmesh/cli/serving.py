@@ -15,20 +15,23 @@ from thkmesh.core.room_events import PEERS_LIMIT
 from thkmesh.server import ServerSettings
 from thkmesh.server.logs import LogFormat
 from thkmesh.server.proxies import ProxyHeader
+from thkmesh.server.workers import WORKER_VARIABLE
 
 __all__ = ["OTHER_VARIABLES", "SETTINGS", "ServeOptions", "serve_options"]
 
 OTHER_VARIABLES: Final = frozenset(
     {
         *("THKMESH_URL", "THKMESH_TOKEN", "THKMESH_PORT_OPTION"),
+        WORKER_VARIABLE,
         *("THKMESH_SECRET", "THKMESH_PASSWORD", "THKMESH_TURN_SECRET"),
     }
 )
-"""Variables of other commands and of the Makefile; and secrets, which see ``access``."""
+"""Variables of other commands, of the Makefile and of workers; and secrets: see ``access``."""
 
 _ORIGIN: Final = re.compile(
     r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?"
 )
+_WORKERS_LIMIT: Final = 64
 _PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -57,6 +60,8 @@ class ServeOptions:
     metrics_port: int | None
     log_level: str
     log_format: LogFormat
+    redis: str | None
+    workers: int
     flags: frozenset[str]
 
 
@@ -107,6 +112,13 @@ def _count(text: str) -> int:
     if text.isdecimal() and len(text) < 16:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r:.80} will not do: use a whole number from 0 on")
+
+
+def _workers(text: str) -> int:
+    if text.isdecimal() and len(text) < 3 and 1 <= int(text) <= _WORKERS_LIMIT:
+        return int(text)
+    message = f"{text!r:.80} will not do: use a number from 1 to {_WORKERS_LIMIT}"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _amount(text: str) -> float:
@@ -162,6 +174,7 @@ _ROOMS: Final = "rooms"
 _LIMITS: Final = "limits (0 is without)"
 _NETWORK: Final = "networks"
 _OPERATION: Final = "operation"
+_PROCESSES: Final = "many processes"
 
 SETTINGS: Final[Sequence[Setting]] = (
     Setting(name=CONFIG, help="a TOML file with settings", metavar="FILE", parse=Path),
@@ -282,7 +295,7 @@ SETTINGS: Final[Sequence[Setting]] = (
     ),
     Setting(
         name="metrics-port",
-        help="port of it; without one there are no metrics",
+        help="port of it, and of each further worker the next one; without it there are no metrics",
         kind=Kind.NUMBER,
         parse=_port,
         metavar="PORT",
@@ -301,5 +314,21 @@ SETTINGS: Final[Sequence[Setting]] = (
         default="text",
         choices=get_args(LogFormat),
         group=_OPERATION,
+    ),
+    Setting(
+        name="redis",
+        help="serve the same rooms as all servers that name this Redis, like redis://HOST:6379. "
+        "With a password better in the environment",
+        metavar="URL",
+        group=_PROCESSES,
+    ),
+    Setting(
+        name="workers",
+        help="server processes on this port; more than one needs redis",
+        default=1,
+        kind=Kind.NUMBER,
+        parse=_workers,
+        metavar="N",
+        group=_PROCESSES,
     ),
 )

@@ -7,7 +7,7 @@ code  name                 meaning                                     come back
 1003  UNSUPPORTED          a binary message                            no
 1009  TOO_LARGE            a message over 64 KiB                       no
 1012  RESTARTING           the server stops or restarts                yes, soon
-1013  OVERLOADED           the server takes no more rooms              yes, later
+1013  OVERLOADED           no more rooms, or nobody at the moment      yes, later
 4400  INVALID              what was sent breaks the protocol           no
 4401  UNAUTHORIZED         the identity, its signature or the token    no
                            is false

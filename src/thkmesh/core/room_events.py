@@ -13,11 +13,13 @@ from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, 
 __all__ = [
     "PEERS_LIMIT",
     "Close",
+    "Command",
     "CreateRoom",
     "Drain",
     "Dropped",
     "Event",
     "HelloAccepted",
+    "News",
     "Opened",
     "Output",
     "Received",
@@ -161,6 +163,10 @@ class Stop(Struct, frozen=True):
     """The server stops."""
 
 
+class News(Struct, frozen=True):
+    """Something that a broker says, of which there are several (see ``shared_events``)."""
+
+
 Event: TypeAlias = (
     Opened
     | HelloAccepted
@@ -173,6 +179,7 @@ Event: TypeAlias = (
     | CreateRoom
     | Drain
     | Stop
+    | News
 )
 
 # --- outputs ----------------------------------------------------------------------
@@ -207,4 +214,8 @@ class RenewIce(Struct, frozen=True):
     peer: str
 
 
-Output: TypeAlias = Send | Relay | Close | RenewIce
+class Command(Struct, frozen=True):
+    """Something for a broker to do, of which there are several (see ``shared_events``)."""
+
+
+Output: TypeAlias = Send | Relay | Close | RenewIce | Command

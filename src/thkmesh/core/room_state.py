@@ -9,7 +9,7 @@ from msgspec import Struct
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.room_events import RoomRules
-from thkmesh.core.wire import PeerReady
+from thkmesh.core.wire import PeerReady, Welcome
 
 __all__ = ["Counts", "PeerView", "Room", "RoomView", "Session"]
 
@@ -63,10 +63,12 @@ class Session:
     """One life of a peer in a room; ``conn`` is None while it is away.
 
     Attributes:
+        node: the server process that has it; empty if that is ours (see ``shared_rooms``).
         since: when it came into the room.
         ready: its introduction, as the others are told it.
         waiting: the signals that came in while it was away, oldest first.
         relay: how many bytes of sealed frames it may still send.
+        welcome: the last one, where it may have to be said again.
     """
 
     key: SessionKey
@@ -78,6 +80,8 @@ class Session:
     conn: int | None = None
     waiting: deque[str] = field(default_factory=deque[str])
     waiting_bytes: int = 0
+    node: str = ""
+    welcome: Welcome | None = None
 
     def keep(self, text: str, rules: RoomRules) -> bool:
         """Keep a signal until the session is back; False when there is no space."""

@@ -327,15 +327,21 @@ class Rooms:
 
     def _enter(self, event: HelloAccepted, now: float) -> None:
         conn, hello = event.conn, event.hello
-        room = self._rooms.get(hello.room_id)
-        known = None if room is None else room.sessions.get(hello.from_user_id)
         invalid = CloseCode.INVALID
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
         elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
-        elif (lacking := lacking_to_enter(event.permit, new=room is None)) is not None:
+        else:
+            self._admit(event, now)
+
+    def _admit(self, event: HelloAccepted, now: float) -> None:
+        """Find a place for whom nothing speaks against."""
+        conn, hello = event.conn, event.hello
+        room = self._rooms.get(hello.room_id)
+        known = None if room is None else room.sessions.get(hello.from_user_id)
+        if (lacking := lacking_to_enter(event.permit, new=room is None)) is not None:
             self._deny(conn, lacking, now)
         elif known is not None and known.key == hello.session:
             self._return(known, event, now)
@@ -384,9 +390,12 @@ class Rooms:
         self._silent.start(conn, now)
         self._access.grant(conn, event.permit, now)
         self._access.attach(conn, now)
+        self._send(conn, self._welcome(session, event, resumed=resumed))
+
+    def _welcome(self, session: Session, event: HelloAccepted, *, resumed: bool) -> Welcome:
         grants = event.permit.grants
         others = (other for other in session.room.sessions.values() if other is not session)
-        welcome = Welcome(
+        return Welcome(
             room_id=session.room.name,
             epoch=self.epoch,
             resume=event.resume,
@@ -399,7 +408,6 @@ class Rooms:
             expires=event.permit.ttl,
             grants=sorted_grants(grants),
         )
-        self._send(conn, welcome)
 
     # --- going ---
 
@@ -457,10 +465,14 @@ class Rooms:
         elif target.conn is not None:
             self.counts.signal(event.text)
             self._out.append(Send(target.conn, event.text))
-        elif target.keep(event.text, self._rules):
+        elif self._keep(target, event.text):
             self.counts.signal(event.text)
         else:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
+
+    def _keep(self, target: Session, text: str) -> bool:
+        """Keep a signal for a session that is away; tell whether there was space."""
+        return target.keep(text, self._rules)
 
     def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
         """Put the sender's name in the place of the recipient's, if all is well."""

@@ -31,6 +31,10 @@ class Timeouts(Generic[_Key]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def __contains__(self, key: _Key) -> bool:
+        """Tell whether ``key`` is to come due."""
+        return key in self._due
+
     def start(self, key: _Key, now: float) -> None:
         """Let ``key`` come due a duration from now, whatever was before."""
         self._due[key] = now + self._duration

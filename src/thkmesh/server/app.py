@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from thkmesh.errors import InvalidArgument
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.gate import AccessSettings, Authenticate
 from thkmesh.server.proxies import ProxyHeaders, TrustedProxies
 from thkmesh.server.rest import RestApi, answer_error
@@ -40,7 +41,8 @@ def create_app(
         authenticate: the application's own login: an async function that is told who asks
             (``Asked``: room, id, token, headers, cookies, address) and returns grants or
             a ``Permit``, or None to refuse. Everybody else is served meanwhile.
-        service: the rooms to serve, to share them or to stop them; made from the former
+        service: the rooms to serve, to stop them or to share them with other processes (a
+            ``SharedRoomService``, which has to be started before); made from the former
             three if None, and found at ``app.state.service`` either way.
         serve_page: serve the page at ``/`` and the browser client below ``/thkmesh/``.
         extra_routes: looked at after our own.
@@ -70,7 +72,11 @@ def create_app(
             *extra_routes,
         ],
         middleware=[Middleware(ProxyHeaders, proxies), *([cors] if origins else [])],
-        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        exception_handlers={
+            HTTPException: answer_error,
+            BrokerUnreachable: answer_error,
+            Exception: answer_error,
+        },
     )
     app.state.service = service
     return app

@@ -216,6 +216,10 @@ class Gate:
         """The server's secret; a random one where it was given none."""
         return self.settings.secret or self._entropy(32)
 
+    def adopt(self, secret: bytes) -> None:
+        """Have the random secret of other processes in place of ours, before the first use."""
+        self.secret = secret
+
     @cached_property
     def _tickets(self) -> Key:
         return ticket_key(self.secret)

@@ -20,6 +20,7 @@ from thkmesh.core.admission import source_of
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Denied, Grant, Permit, not_granted
 from thkmesh.core.identity import is_id, is_room
+from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.gate import Asked, Handshake
 from thkmesh.server.service import RoomService
 from thkmesh.server.tickets import TICKET_TTL
@@ -68,6 +69,8 @@ def _answer(
 
 async def answer_error(_request: Request, error: Exception) -> Response:
     """Answer any error in the one form that errors have here."""
+    if isinstance(error, BrokerUnreachable):
+        error = Refusal(503, "unavailable", "what the servers share cannot be reached")
     if not isinstance(error, HTTPException):
         return _answer({"error": "internal", "message": "this is our fault"}, 500)
     words = {404: "not-found", 405: "method-not-allowed"}
@@ -128,9 +131,10 @@ class RestApi:
         if request.method == "POST":
             return await self._create_room(request)
         await self._authorize(request, "list")
+        max_peers = self._service.settings.max_peers
         rooms = [
-            {"room": room.room, "peers": len(room.peers), "maxPeers": room.max_peers}
-            for room in self._service.listed()
+            {"room": name, "peers": peers, "maxPeers": max_peers}
+            for name, peers in await self._service.list_rooms()
         ]
         return _answer({"rooms": rooms})
 
@@ -142,7 +146,7 @@ class RestApi:
         self._check_limit(request, wanted.room)
         permit = await self._authorize(request, "create", wanted.room or "")
         name = wanted.room or permit.room or None
-        view = self._service.create(name, listed=wanted.listed)
+        view = await self._service.make_room(name, listed=wanted.listed)
         if view is not None:
             path = f"{request.scope.get('root_path', '')}/api/rooms/{view.room}"
             return _answer(view, 201, {"location": path})
@@ -161,7 +165,7 @@ class RestApi:
         name: str = request.path_params["room"]
         _check_name(name)
         await self._authorize(request, "list", name)
-        view = self._service.inspect(name)
+        view = await self._service.look_up(name)
         if view is None:
             raise Refusal(404, "unknown-room", "there is no room of that name")
         return _answer(view)

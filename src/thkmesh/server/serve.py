@@ -29,12 +29,13 @@ from thkmesh.server.gate import AccessSettings
 from thkmesh.server.metrics import Metrics
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 from thkmesh.server.service import RoomService, ServerSettings
+from thkmesh.server.shared import SharedRoomService
 from thkmesh.server.tls import write_self_signed
 
 if sys.platform != "win32":
     import uvloop
 
-__all__ = ["configure", "new_event_loop", "serve"]
+__all__ = ["configure", "listen", "new_event_loop", "serve"]
 
 logger = logging.getLogger("thkmesh.server")
 
@@ -55,6 +56,8 @@ async def serve(
     metrics_port: int | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     on_ready: Callable[[int], None] | None = None,
+    redis: str | None = None,
+    reuse_port: bool = False,
 ) -> signal.Signals | None:
     """Serve until SIGTERM, SIGINT or cancellation; then ask all clients to move.
 
@@ -75,12 +78,18 @@ async def serve(
         metrics_port: on which port; 0 takes a free one, None does without.
         extra_routes: served beside our own, such as a dashboard's.
         on_ready: called with the port once clients can come.
+        redis: the URL of a Redis through which all processes that name it serve the
+            same rooms; None means that this process is alone.
+        reuse_port: let other processes listen on the same port; the system shares the
+            connections out.
 
     Raises:
+        BrokerUnreachable: there is no such Redis.
+        ModuleNotFoundError: ``thkmesh[redis]`` is not installed.
         OSError: the address cannot be listened on, or a file not be read.
         ssl.SSLError: the certificate and the key do not fit.
     """
-    service = RoomService(settings, access=access)
+    service = await _service(settings, access, redis)
     metrics = None if metrics_port is None else Metrics(service)
     app = create_app(service=service, extra_routes=extra_routes)
     with TemporaryDirectory(prefix="thkmesh-tls-") as folder:
@@ -89,16 +98,36 @@ async def serve(
         config = configure(app, tls_cert, tls_key)
         config.load()
     server = _Server(config, service, on_ready)
-    async with AsyncExitStack() as beside:
-        if metrics is not None and metrics_port is not None:
-            await beside.enter_async_context(_scraped(metrics, metrics_host, metrics_port))
-        running = asyncio.create_task(server.serve(await _listen(host, port)))
-        try:
-            await asyncio.shield(running)
-        except asyncio.CancelledError:
-            server.should_exit = True
-            await running
-            raise
+    try:
+        async with AsyncExitStack() as beside:
+            if metrics is not None and metrics_port is not None:
+                await beside.enter_async_context(_scraped(metrics, metrics_host, metrics_port))
+            return await _run(server, await listen(host, port, reuse_port=reuse_port))
+    finally:
+        await service.leave()
+
+
+async def _service(
+    settings: ServerSettings | None, access: AccessSettings | None, redis: str | None
+) -> RoomService:
+    """Return the rooms to be served, those of many processes if there is a Redis."""
+    if redis is None:
+        return RoomService(settings, access=access)
+    from thkmesh.server.broker.redis import RedisBroker  # noqa: PLC0415 - an extra: thkmesh[redis]
+
+    shared = SharedRoomService(RedisBroker(redis, settings), settings, access=access)
+    await shared.start()
+    return shared
+
+
+async def _run(server: "_Server", sockets: list[socket.socket]) -> signal.Signals | None:
+    running = asyncio.create_task(server.serve(sockets))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await running
+        raise
     return server.ended_by
 
 
@@ -108,7 +137,7 @@ async def _scraped(metrics: Metrics, host: str, port: int) -> AsyncGenerator[Non
     config = configure(Starlette(routes=[metrics.route]))
     config.load()
     state = ServerState()
-    sockets = await _listen(host, port)
+    sockets = await listen(host, port)
     loop = asyncio.get_running_loop()
     listening = [
         await loop.create_server(
@@ -198,15 +227,22 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return sockets that listen on every address of ``host``, all on one port."""
+async def listen(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Return sockets that listen on every address of ``host``, all on one port.
+
+    Raises:
+        OSError: one of them cannot be listened on.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
     for index, (family, _, _, _, address) in enumerate(found, start=1):
         where = (address[0], sockets[0].getsockname()[1] if sockets else port)
         try:
-            sockets.append(socket.create_server(where, family=family, backlog=_BACKLOG))
+            listening = socket.create_server(
+                where, family=family, backlog=_BACKLOG, reuse_port=reuse_port
+            )
+            sockets.append(listening)
         except OSError as error:
             # A name may have addresses of a family that this machine does without.
             last = index == len(found) and not sockets

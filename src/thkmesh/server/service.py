@@ -33,6 +33,7 @@ from thkmesh.core.identity import (
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
+    Command,
     CreateRoom,
     Drain,
     Dropped,
@@ -84,6 +85,7 @@ __all__ = [
     "Outbound",
     "RoomService",
     "ServerSettings",
+    "rules_of",
 ]
 
 logger = logging.getLogger("thkmesh.server")
@@ -165,6 +167,12 @@ def _check_ice_server(server: IceServer) -> None:
             raise InvalidArgument(f"{url:.80} needs a username and a credential")
 
 
+def rules_of(settings: ServerSettings) -> RoomRules:
+    """Return the rules of the rooms of a server."""
+    turn = settings.turn
+    return settings if turn is None else replace(settings, ice_rotation=turn.rotation)
+
+
 class Outbound(Protocol):
     """The way to one client."""
 
@@ -193,6 +201,7 @@ class RoomService:
         access: AccessSettings | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
+        rooms: Rooms | None = None,
     ) -> None:
         """Make a server without clients.
 
@@ -202,6 +211,7 @@ class RoomService:
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
+            rooms: None means those of one process alone.
         """
         self.verify = verify
         self.settings = settings or ServerSettings()
@@ -209,10 +219,7 @@ class RoomService:
         self.turnstile = Turnstile(self.settings)
         self.gate = Gate(access, entropy)
         self.decisions = Decisions(self.gate)
-        rules = self.settings
-        if rules.turn is not None:
-            rules = replace(rules, ice_rotation=rules.turn.rotation)
-        self._rooms = Rooms(entropy(8).hex(), rules)
+        self._rooms = rooms or Rooms(entropy(8).hex(), rules_of(self.settings))
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
         self._names: dict[int, dict[str, str]] = {}
@@ -267,23 +274,31 @@ class RoomService:
         """What the clock of the event loop says."""
         return self._loop.time()
 
+    @property
+    def client_count(self) -> int:
+        """How many clients are spoken with."""
+        return len(self._outbounds)
+
     async def drain(self) -> None:
         """Take nobody in, ask all clients to move, and return when they have been asked.
 
         It takes at most ``settings.drain`` seconds; ``stop`` ends it.
         """
         self.turnstile.draining = True
-        logger.info("draining %d connections", len(self._outbounds))
+        logger.info("draining %d connections", self.client_count)
         self.feed(Drain(self.settings.drain))
-        while self._outbounds:
+        while self.client_count:
             self._alone.clear()
             await self._alone.wait()
 
     def stop(self) -> None:
         """Close every connection with 1012, forget everything, take nobody in."""
-        logger.info("stopping with %d connections", len(self._outbounds))
+        logger.info("stopping with %d connections", self.client_count)
         self.turnstile.draining = True
         self.feed(Stop())
+
+    async def leave(self) -> None:
+        """Let go of what is shared with other processes, after ``stop``; here nothing."""
 
     def name(self, number: int, hello: Hello) -> None:
         """Say in the log who a client is; for this module's connections."""
@@ -310,6 +325,11 @@ class RoomService:
             case RenewIce(conn=number, peer=peer):
                 servers = self.settings.ice_servers + self.ice_servers(peer)
                 self._perform(Send(number, encode(IceServers(servers))))
+            case Command():
+                self._command(output)
+
+    def _command(self, command: Command) -> None:
+        """Do what a broker is for; rooms that are not shared have nothing to do."""
 
     def ice_servers(self, peer: str) -> tuple[IceServer, ...]:
         """Return the servers that a peer gets credentials of its own for."""
@@ -324,7 +344,7 @@ class RoomService:
             self._names.pop(number, None)
             self.closed[code, reason] += 1
             outbound.close(code, reason)
-            if not self._outbounds:
+            if not self.client_count:
                 self._alone.set()
 
     def forget(self, number: int, *, leaving: bool) -> None:
@@ -334,7 +354,7 @@ class RoomService:
             self._log(number, "gone" if leaving else "dropped")
             self._names.pop(number, None)
             self.feed(Dropped(number, leaving))
-            if not self._outbounds:
+            if not self.client_count:
                 self._alone.set()
 
     # --- rooms ---
@@ -394,6 +414,20 @@ class RoomService:
             return None
         self.feed(CreateRoom(room, listed))
         return self.inspect(room)
+
+    # The same questions, for rooms that may be shared with other processes.
+
+    async def look_up(self, room: str) -> RoomView | None:
+        """Return what is known of a room, None if there is no such room."""
+        return self.inspect(room)
+
+    async def list_rooms(self) -> list[tuple[str, int]]:
+        """Return the rooms that want to be found, and how many are there."""
+        return [(view.room, len(view.peers)) for view in self.listed()]
+
+    async def make_room(self, room: str | None = None, *, listed: bool = False) -> RoomView | None:
+        """Do what ``create`` does."""
+        return self.create(room, listed=listed)
 
 
 class Connection:
