@@ -1,15 +1,23 @@
 """``thkmesh serve --redis`` and ``--workers``: what they need, and how they end."""
 
+import asyncio
 import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
 
+import httpx2
+import psutil
 import pytest
 
-from tests.cli.programs import ran, started
+from tests.cli.programs import PATIENCE, ran, started
 from tests.server.cluster import eventually, server_cluster
 from tests.server.redis_process import redis_process
 from tests.server.world import Client
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.wire import PeerReady
+from thkmesh.server.workers import Supervisor
 
 
 @pytest.mark.parametrize(
@@ -17,6 +25,8 @@ from thkmesh.core.wire import PeerReady
     [
         (["--workers", "2"], "--workers 2 needs --redis URL"),
         (["--workers", "0"], "from 1 to 64"),
+        (["--redis", "redis://h", "--demo"], "--demo is for one process"),
+        (["--redis", "redis://h", "--workers", "2", "--metrics-port", "65535"], "--metrics-port"),
         (["--redis", "http://127.0.0.1:6379"], "redis://HOST:PORT"),
         (["--redis", "redis://h", "--workers", "2", "--demo"], "--demo is for one process"),
         (
@@ -76,6 +86,55 @@ async def test_a_signal_ends_all_workers(number: signal.Signals, code: int) -> N
             assert await client.closed() is CloseCode.RESTARTING
         assert await cluster.ended() == (code, "")
         await eventually(lambda: not any(worker.is_running() for worker in workers))
+
+
+def _two_ports() -> int:
+    """Return a port that is free, as the next one is."""
+    for _ in range(20):
+        with socket.create_server(("127.0.0.1", 0)) as one:
+            port: int = one.getsockname()[1]
+            with suppress(OSError), socket.create_server(("127.0.0.1", port + 1)):
+                return port
+    raise AssertionError("no two ports are free")
+
+
+async def test_workers_may_be_asked_for_in_a_file_and_each_has_its_metrics(tmp_path: Path) -> None:
+    """Who is a worker starts no more of them; the next port has the next one's."""
+    config, port = tmp_path / "thkmesh.toml", _two_ports()
+    async with redis_process() as redis:
+        config.write_text(f"redis = '{redis.url}'\nworkers = 2\nmetrics-port = {port}\n")
+        async with (
+            started("serve", "--port", "0", "--config", str(config)) as program,
+            httpx2.AsyncClient(trust_env=False) as http,
+        ):
+            await program.line("^ready: ")
+            for each in (port, port + 1):
+                text = (await http.get(f"http://127.0.0.1:{each}/metrics")).text
+                assert "thkmesh_connections 0.0" in text
+            assert len(psutil.Process(program.process.pid).children(recursive=True)) == 2
+
+
+async def test_workers_are_told_again_to_end() -> None:
+    """The second time each wish to end is a signal of its own, as it is for one server."""
+    patient = (
+        "import signal, time; signal.signal(signal.SIGTERM, lambda *_: "
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)); print('ready', flush=True); time.sleep(99)"
+    )
+    ready = asyncio.Event()
+    supervisor = Supervisor(
+        (sys.executable, "-c", patient),
+        1,
+        is_ready=lambda line: line == "ready",
+        on_ready=lambda _: ready.set(),
+        patience=99,
+    )
+    running = asyncio.create_task(supervisor.run("127.0.0.1", 0))
+    async with asyncio.timeout(PATIENCE):
+        await ready.wait()
+        while not running.done():
+            supervisor.stop()
+            await asyncio.wait([running], timeout=0.1)
+    await running
 
 
 async def test_a_taken_port_is_said() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tests.core.room_world import hello, introduction
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.registry import Registry
@@ -32,6 +33,8 @@ from thkmesh.core.room_events import (
 from thkmesh.core.shared_events import Down, Entrust, Mount, Post, Posted, Unmount, Up
 from thkmesh.core.shared_rooms import SharedRooms
 from thkmesh.core.wire import Offer, ToClient, Welcome, decode_to_client, encode
+
+ANYTHING = Permit()
 
 
 @dataclass
@@ -221,16 +224,30 @@ class Cluster:
         self.feed(self.nodes[node], Opened(conn, f"nonce-{conn}"))
         return conn
 
-    def enter(self, conn: int, who: SessionKey, room: str = "lobby", name: str = "") -> None:
+    def enter(
+        self,
+        conn: int,
+        who: SessionKey,
+        room: str = "lobby",
+        name: str = "",
+        permit: Permit = ANYTHING,
+    ) -> None:
         """Hand in a genuine hello."""
         said = hello(who, room, name)
-        accepted = HelloAccepted(conn, said, introduction(name), f"secret-{conn}")
+        accepted = HelloAccepted(conn, said, introduction(name), f"secret-{conn}", permit)
         self.feed(self.homes[conn], accepted)
 
-    def join(self, node: int, who: SessionKey, room: str = "lobby", name: str = "") -> int:
+    def join(
+        self,
+        node: int,
+        who: SessionKey,
+        room: str = "lobby",
+        name: str = "",
+        permit: Permit = ANYTHING,
+    ) -> int:
         """Accept a WebSocket and a genuine hello, and let all settle; return its number."""
         conn = self.open(node)
-        self.enter(conn, who, room, name)
+        self.enter(conn, who, room, name, permit)
         self.settle()
         return conn
 

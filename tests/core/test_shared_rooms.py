@@ -5,9 +5,10 @@ import pytest
 from tests.core.room_world import A, B, C, D, another_life, offer, ready
 from tests.core.shared_world import Cluster
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Tick
-from thkmesh.core.room_events import CreateRoom, Dropped, News, RoomRules, Stop
+from thkmesh.core.room_events import CreateRoom, Drain, Dropped, News, RoomRules, Stop
 from thkmesh.core.sealed import addressed
 from thkmesh.core.shared_events import Came, Member, Post, Posted, Returned, Tell, Told, Went
 from thkmesh.core.shared_rooms import EARLY_LIMIT, RETRY_AFTER
@@ -705,3 +706,75 @@ def test_who_is_let_in_while_the_answer_is_lost_holds_no_seat_for_good() -> None
     assert world.heard(a) == [ready(C), PeerLeft("lobby", *C, "timeout")]
     assert b not in world.closed
     assert {c, again} <= world.closed.keys()
+
+
+# --- what somebody may do -----------------------------------------------------------
+
+
+def test_a_room_is_there_for_who_may_not_create_it_wherever_it_was_made() -> None:
+    """The broker knows; who is refused leaves no room behind, and may give up before."""
+    guest = Permit(frozenset({"join", "send"}))
+    world = Cluster()
+    refused = world.join(1, B, permit=guest)
+    assert world.closed[refused] == (CloseCode.NOT_GRANTED, "not-granted")
+    gone = world.open(1)
+    world.enter(gone, B, permit=guest)
+    world.drop(gone)
+    world.settle()
+    assert world.registry is not None
+    assert world.registry.room("lobby", world.now) is None
+    assert world.nodes[1].rooms.room_count == 0
+    a, b = world.join(0, A), world.join(1, B, permit=guest)
+    assert world.welcomed(b).grants == ("join", "send")
+    world.seal(b, A, b"sealed")
+    world.say(b, offer(B, A))
+    world.settle()
+    assert offer(B, A) in world.heard(a)
+    assert world.frames == []
+
+
+def test_nobody_is_asked_about_who_may_not_join() -> None:
+    """Also not where its session is already."""
+    world, _, b = two()
+    again = world.open(1)
+    world.enter(again, B, permit=Permit(frozenset({"send"})))
+    assert world.closed[again] == (CloseCode.NOT_GRANTED, "not-granted")
+    assert not world.nodes[1].commands
+    assert b not in world.closed
+
+
+@pytest.mark.parametrize("rotation", [0, 600])
+def test_a_second_welcome_says_what_is_true_then(rotation: float) -> None:
+    """How long the permit lasts from now on, and credentials for TURN that are good."""
+    world = Cluster(rules=RoomRules(ice_rotation=rotation))
+    a = world.join(0, A, permit=Permit(frozenset({"join", "send", "create"}), ttl=100.0))
+    assert world.welcomed(a).expires == 100.0
+    world.lose()
+    world.wait(20.0)
+    world.start()
+    world.settle()
+    welcome = world.welcomed(a)
+    assert (welcome.expires, welcome.relay_bytes) == (80.0, 0)
+    assert welcome.grants == ("join", "send", "create")
+    assert world.rotated == ([a] if rotation else [])
+
+
+def test_a_node_counts_its_own_members() -> None:
+    """So that the sum over all nodes counts everybody once."""
+    world, _, _ = two()
+    world.join(1, C)
+    assert [node.rooms.peer_count for node in world.nodes] == [1, 2]
+
+
+def test_a_node_that_drains_leaves_its_sessions_their_seats() -> None:
+    """They come back through another node, and nobody is told that they were away."""
+    world, a, b = two()
+    waiting = world.open(0)
+    world.enter(waiting, C)
+    world.feed(world.nodes[0], Drain(0.0))
+    world.settle()
+    assert world.closed[a] == world.closed[waiting] == (CloseCode.RESTARTING, "moving")
+    world.heard(b)
+    again = world.join(1, A)
+    assert world.welcomed(again).resumed
+    assert world.heard(b) == []

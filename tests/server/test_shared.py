@@ -1,11 +1,12 @@
 """A service that shares its rooms, as its clients and REST see it, with a broker in memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx2
 
-from tests.server.world import Client, Server, server
+from tests.server.world import PATIENCE, Client, Server, server
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.sealed import addressed
@@ -79,6 +80,33 @@ async def test_nobody_new_gets_in_while_there_is_no_broker() -> None:
         async with httpx2.AsyncClient(trust_env=False) as http:
             answer = await http.get(f"{one.http}/api/rooms/lobby")
         assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+
+
+async def test_a_ticket_of_one_server_is_good_at_any_and_once() -> None:
+    """Though nobody was given a secret."""
+    async with (
+        shared(MemoryCluster()) as (one, other),
+        httpx2.AsyncClient(trust_env=False) as http,
+    ):
+        answer = await http.post(f"{one.http}/api/tickets", json={"room": "lobby"})
+        ticket = answer.json()["ticket"]
+        await other.client().join(token=ticket)
+        for server in (one, other):
+            refused = await server.client().refused(token=ticket)
+            assert refused == (CloseCode.UNAUTHORIZED, "unauthorized")
+
+
+async def test_a_server_that_drains_waits_for_its_own_clients_only() -> None:
+    """Not for those of other servers, with whom theirs were."""
+    async with shared(MemoryCluster()) as (one, other):
+        a, b = await meet(one, other)
+        async with asyncio.timeout(PATIENCE):
+            await one.service.drain()
+        assert await a.closed() is CloseCode.RESTARTING
+        a.url = other.ws
+        assert (await a.join()).resumed
+        await a.send(a.offer(b.key))
+        assert await b.next() == a.offer(b.key)
 
 
 async def test_every_server_shows_all_rooms() -> None:

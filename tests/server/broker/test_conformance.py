@@ -180,6 +180,49 @@ async def test_rooms_can_be_made_found_and_looked_into(cluster: BrokerCluster) -
     assert {each.key for each in lobby.members} == {A, B}
 
 
+async def test_a_room_is_brought_into_being_by_who_may(cluster: BrokerCluster) -> None:
+    """Others are told that it is missing, until it is there; a claim is no arrival."""
+    one = await cluster.node()
+    await one.next(Up)
+
+    async def verdict(who: SessionKey, *, claim: bool = False) -> str:
+        words = encode(ready(who))
+        one.broker.submit(Join(7, "lobby", who, words, claim=claim, may_create=False))
+        return (await one.next(Joined)).verdict
+
+    assert await verdict(A) == "missing"
+    assert await one.broker.look("lobby") is None
+    assert await one.broker.create("lobby", listed=False)
+    assert await verdict(A) == "new"
+    one.broker.submit(Depart("lobby", A, "left"))
+    await cluster.restart()
+    await one.next(Down)
+    await one.next(Up)
+    assert await verdict(B, claim=True) == "new"
+
+
+async def test_a_ticket_is_used_once(cluster: BrokerCluster) -> None:
+    """At whatever node."""
+    one, other = await cluster.node(), await cluster.node()
+    assert await one.broker.use_ticket("first")
+    assert not await other.broker.use_ticket("first")
+    assert not await one.broker.use_ticket("first")
+    assert await other.broker.use_ticket("second")
+
+
+async def test_all_nodes_have_one_secret(cluster: BrokerCluster) -> None:
+    """That of the first; also those that come after all else was forgotten."""
+    one, other = await cluster.node(), await cluster.node()
+    assert await one.broker.share_secret(b"1" * 32) == b"1" * 32
+    assert await other.broker.share_secret(b"2" * 32) == b"1" * 32
+    await one.next(Up)
+    await cluster.restart()
+    await one.next(Down)
+    await one.next(Up)
+    later = await cluster.node()
+    assert await later.broker.share_secret(b"3" * 32) == b"1" * 32
+
+
 async def test_a_room_has_one_hub(cluster: BrokerCluster) -> None:
     """Whoever asks, and whether anybody is there or not."""
     one, other = await pair(cluster)

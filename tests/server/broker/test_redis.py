@@ -98,6 +98,21 @@ async def test_a_node_whose_channel_is_cut_has_missed_something(redis: RedisProc
     await ear.broker.stop()
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_node_that_loses_redis_while_it_stops_stops(
+    redis: RedisProcess, turns: int
+) -> None:
+    """Whichever comes first, by turns of the loop."""
+    broker = RedisBroker(redis.url, RULES)
+    await broker.start(lambda _: None)
+    assert broker._client is not None  # noqa: SLF001 - nothing else is lost at a certain turn
+    broker._client.close()  # noqa: SLF001 - as above
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE / 4):
+        await broker.stop()
+
+
 async def test_a_password_is_needed_where_one_is_set(redis: RedisProcess) -> None:
     """And it is not in what is said of the failure."""
     link = await Link.open(address_of(redis.url))

@@ -186,16 +186,32 @@ class RedisBroker:
             assert client is not None, "it is connected"
             assert channel is not None, "it is connected"
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._write(client))
-                    group.create_task(self._watch(client, channel))
-                    group.create_task(self._renew())
-            except* (OSError, TimeoutError, _GivenUpError) as errors:
-                logger.warning("node %s: Redis is away: %s", self.node, errors.exceptions[0])
+                await self._serve(client, channel)
+            except (OSError, TimeoutError, _GivenUpError) as error:
+                logger.warning("node %s: Redis is away: %s", self.node, error)
             finally:
                 self._close()
             self._tell(Down())
             await self._reconnect()
+
+    async def _serve(self, client: Link, channel: Link) -> None:
+        """Serve a pair of connections until one of three says why that has to end.
+
+        Not a ``TaskGroup``: it would forget that we were cancelled if one of them failed in
+        the same moment, and whoever stops us would wait for ever.
+        """
+        parts = [
+            asyncio.create_task(each)
+            for each in (self._write(client), self._watch(client, channel), self._renew())
+        ]
+        try:
+            ended, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                await each
+        finally:
+            for each in parts:
+                each.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
 
     async def _reconnect(self) -> None:
         attempt = 0
