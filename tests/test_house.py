@@ -39,6 +39,7 @@ WALL_CLOCK = re.compile(
 SHOWN_TIMES = {
     "src/thkmesh/apps/chat.py",
     "src/thkmesh/cli/demo.py",
+    "src/thkmesh/server/service.py",
     "src/thkmesh/server/tls.py",
     "src/thkmesh/web/chat.js",
     "src/thkmesh/web/page/conversation.js",

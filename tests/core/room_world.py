@@ -1,15 +1,18 @@
 """A server's mind, its clock, and what its clients have been told."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from thkmesh.core import wire
+from thkmesh.core.bans import nobody
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
+    Condemn,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -19,10 +22,12 @@ from thkmesh.core.room_events import (
     Sealed,
     Send,
 )
+from thkmesh.core.room_state import Session
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
     Hello,
     Introduction,
+    Kicked,
     Offer,
     PeerReady,
     ToClient,
@@ -71,12 +76,20 @@ def offer(source: SessionKey, to: SessionKey, seq: int = 1, room: str = "lobby")
     )
 
 
+def kicked(who: SessionKey, room: str = "lobby") -> Kicked:
+    """Return a statement in the form the machine sees."""
+    return Kicked(room, f"{who.id} is removed", "s" * 86)
+
+
 class World:
     """Drives ``Rooms`` and checks what holds for every output."""
 
-    def __init__(self, rules: RoomRules | None = None) -> None:
+    def __init__(
+        self, rules: RoomRules | None = None, may_kick: Callable[[Session], bool] = nobody
+    ) -> None:
         self.rules = rules or RoomRules()
-        self.rooms = Rooms("epoch", self.rules)
+        self.rooms = Rooms("epoch", self.rules, may_kick)
+        self.condemned: list[Condemn] = []
         self.now = 1000.0
         self.frames: list[tuple[int, bytes]] = []
         self.texts: dict[int, list[str]] = {}
@@ -86,6 +99,9 @@ class World:
         """Hand in an event now, and take delivery of what comes out."""
         outputs = self.rooms.handle(event, self.now)
         for output in outputs:
+            if isinstance(output, Condemn):
+                self.condemned.append(output)
+                continue
             assert output.conn not in self.closed, "what is closed is told nothing"
             match output:
                 case Send(conn=conn, text=text):
@@ -128,11 +144,17 @@ class World:
         )
         self.feed(accepted)
 
-    def say(self, conn: int, message: wire.Leave | wire.Ping | wire.AnySignal) -> str:
+    def say(self, conn: int, message: wire.Leave | wire.Ping | wire.Kick | wire.AnySignal) -> str:
         """Hand in a message as if it had come as text; return the text."""
         text = encode(message)
         self.feed(Received(conn, message, text))
         return text
+
+    def expel(self, who: SessionKey, duration: float, room: str = "lobby", why: str = "") -> Kicked:
+        """Hand in a signed statement that somebody is removed; return it."""
+        statement = kicked(who, room)
+        self.feed(Expel(room, who.id, duration, statement, why))
+        return statement
 
     def seal(self, conn: int, to: SessionKey, rest: bytes) -> bool:
         """Hand in a sealed frame; tell whether it was passed on."""

@@ -12,6 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from tests.server.world import Client, Server, server, serving, until
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import kicked_payload
+from thkmesh.core.wire import Kicked, decode_expulsion
+from thkmesh.keys import verify
 from thkmesh.server import ServerSettings, create_app
 from thkmesh.server.rest import BODY_LIMIT_BYTES
 
@@ -230,3 +234,67 @@ async def test_fuzzed_requests_are_answered_in_one_form() -> None:
                     assert set(answer.json()) == {"error", "message"}, answer.text
         await inside.send('{"type":"ping"}')
         await inside.text()
+
+
+OPERATOR = "what only the operator of this server knows"
+BEARER = {"authorization": f"Bearer {OPERATOR}"}
+
+
+async def test_an_operator_removes_a_peer() -> None:
+    """It hears the signed statement and is closed with 4412; the answer says until when."""
+    async with server(ServerSettings(secret=OPERATOR)) as world:
+        a = world.client()
+        await a.join("Ada")
+        path, wanted = "/api/rooms/lobby/kick", {"userId": a.key.id, "reason": "spam"}
+        status, answer, _ = await ask(world, "POST", path, json=wanted, headers=BEARER)
+        assert status == 200
+        assert {"room": "lobby", "userId": a.key.id}.items() <= answer.items()
+        statement = await a.expect(Kicked)
+        said = decode_expulsion(statement.body)
+        assert (said.user_id, said.reason, said.until / 1000) == (
+            *(a.key.id, "spam"),
+            answer["until"],
+        )
+        assert said.until - said.at == 60_000
+        key = world.service.keys.public_key("lobby")
+        assert verify(key, statement.signature, kicked_payload("lobby", statement.body))
+        assert await a.closed() == CloseCode.KICKED
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": OPERATOR},
+        {"authorization": f"Basic {OPERATOR}"},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer guessed"},
+    ],
+)
+async def test_nobody_else_removes_a_peer(headers: dict[str, str]) -> None:
+    """Without the server's secret, or without one that anybody could know, it is refused."""
+    wanted = {"userId": "a" * 26}
+    for settings in (ServerSettings(secret=OPERATOR), ServerSettings()):
+        async with server(settings) as world:
+            answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=headers)
+        assert answer[0] == 401
+        assert answer[1]["error"] == "unauthorized"
+        assert answer[2]["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"userId": "somebody"},
+        {"userId": "a" * 26, "duration": 0},
+        {"userId": "a" * 26, "duration": 31_536_001},
+        {"userId": "a" * 26, "reason": "x" * 201},
+    ],
+)
+async def test_what_no_server_removes_is_refused(wanted: dict[str, object]) -> None:
+    """No peer, no time, or more words than anybody is told."""
+    async with server(ServerSettings(secret=OPERATOR)) as world:
+        path = "/api/rooms/lobby/kick"
+        status, answer, _ = await ask(world, "POST", path, json=wanted, headers=BEARER)
+        assert (status, answer["error"]) == (400, "invalid-request")

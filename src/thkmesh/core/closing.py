@@ -15,6 +15,7 @@ code  name                 meaning                                     come back
 4409  REPLACED             a newer session of the same identity        no
 4410  SUPERSEDED           this session came in on a newer connection  it is there
 4411  IDLE                 silent for 60 s                             yes
+4412  KICKED               removed from the room, for a while at least no
 4430  ROOM_FULL            the room has its maximum of peers           no
 4431  SLOW_CONSUMER        did not read what was sent to it            yes
 ====  ===================  ==========================================  ==============
@@ -53,6 +54,7 @@ class CloseCode(IntEnum):
     REPLACED = 4409
     SUPERSEDED = 4410
     IDLE = 4411
+    KICKED = 4412
     ROOM_FULL = 4430
     SLOW_CONSUMER = 4431
 
@@ -72,6 +74,7 @@ _FINAL = frozenset(
         CloseCode.PROTOCOL_MISMATCH,
         CloseCode.REPLACED,
         CloseCode.SUPERSEDED,
+        CloseCode.KICKED,
         CloseCode.ROOM_FULL,
     }
 )

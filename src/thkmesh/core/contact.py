@@ -19,6 +19,7 @@ from thkmesh.core.backoff import full_jitter
 from thkmesh.core.closing import ABNORMAL, UNTRUSTED, CloseCode
 from thkmesh.errors import (
     JoinError,
+    Kicked,
     MeshError,
     ProtocolMismatch,
     Replaced,
@@ -77,7 +78,7 @@ class SayHello:
 class SendToServer:
     """Send a message that needs no signature."""
 
-    message: wire.Leave | wire.Ping
+    message: wire.Leave | wire.Ping | wire.Kick
 
 
 ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | SendToServer
@@ -97,6 +98,7 @@ class Contact:
         state: connecting until the first welcome, then connected or reconnecting.
         error: why the conversation is over for good; None while it is not.
         relay_bytes: how much the server passes on in a second; 0 if nothing.
+        room_key: what the server signs with who is removed; empty if it does not.
     """
 
     def __init__(self, dice: Callable[[], float]) -> None:
@@ -104,6 +106,9 @@ class Contact:
         self.state = ServerState.CONNECTING
         self.error: MeshError | None = None
         self.relay_bytes = 0
+        self.room_key = ""
+        self._complaint = ""
+        """What the server said last of what we did wrong."""
         self._dice = dice
         self._resume = ""
         self._failures = 0
@@ -135,6 +140,8 @@ class Contact:
         """Take note of any message; answer a challenge, keep what a welcome says."""
         if self._silent_at is None:
             return []
+        if isinstance(message, wire.Error):
+            self._complaint = message.message
         match message:
             case wire.Challenge(nonce=nonce, protocol=(low, high)):
                 if not low <= wire.PROTOCOL <= high:
@@ -147,6 +154,7 @@ class Contact:
                 self._known = True
                 self._resume = message.resume
                 self.relay_bytes = message.relay_bytes
+                self.room_key = message.room_key
                 self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
@@ -166,6 +174,8 @@ class Contact:
             # What we are told to trust does not change. Later it may be the network
             # that somebody walked into, and another one comes.
             return self._end(ServerUnreachable(reason))
+        if code == CloseCode.KICKED:
+            return self._end(Kicked(self._complaint or reason))
         known = code in set(CloseCode)
         returning = joined and code == CloseCode.ROOM_FULL
         if known and CloseCode(code).final and not returning:
@@ -226,6 +236,10 @@ class Contact:
         self._pinged_at += duration
         if self._silent_at is not None:
             self._silent_at += duration
+
+    def dismiss(self, error: MeshError) -> list[ContactOutput]:
+        """End it for good: we have been told that we are removed."""
+        return self._end(error)
 
     def leave(self) -> list[ContactOutput]:
         """Say goodbye and close."""

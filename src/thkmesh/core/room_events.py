@@ -7,14 +7,16 @@ from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
+from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Kick, Kicked, Leave, Ping
 
 __all__ = [
     "PEERS_LIMIT",
     "Close",
+    "Condemn",
     "CreateRoom",
     "Dropped",
     "Event",
+    "Expel",
     "HelloAccepted",
     "Opened",
     "Output",
@@ -77,19 +79,25 @@ class Opened(Struct, frozen=True):
 
 
 class HelloAccepted(Struct, frozen=True):
-    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome."""
+    """A genuine hello came in; the rest is for its welcome.
+
+    ``resume`` is a fresh secret, ``room_key`` the public half of the room's key, and
+    ``time`` what the clock on the wall says, in milliseconds.
+    """
 
     conn: int
     hello: Hello
     introduction: Introduction
     resume: str
+    room_key: str = ""
+    time: int = 0
 
 
 class Received(Struct, frozen=True):
     """A message other than a hello came in; ``text`` is what it was decoded from."""
 
     conn: int
-    message: Leave | Ping | AnySignal
+    message: Leave | Ping | Kick | AnySignal
     text: str
 
 
@@ -130,12 +138,34 @@ class CreateRoom(Struct, frozen=True):
     listed: bool = False
 
 
+class Expel(Struct, frozen=True):
+    """Keep a peer out of a room for ``duration`` seconds.
+
+    ``statement`` says so, signed with the room's key; ``why`` is in words.
+    """
+
+    room: str
+    user_id: str
+    duration: float
+    statement: Kicked
+    why: str = ""
+
+
 class Stop(Struct, frozen=True):
     """The server stops."""
 
 
 Event: TypeAlias = (
-    Opened | HelloAccepted | Received | Sealed | Skipped | Refused | Dropped | CreateRoom | Stop
+    Opened
+    | HelloAccepted
+    | Received
+    | Sealed
+    | Skipped
+    | Refused
+    | Dropped
+    | CreateRoom
+    | Expel
+    | Stop
 )
 
 # --- outputs ----------------------------------------------------------------------
@@ -163,4 +193,13 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-Output: TypeAlias = Send | Relay | Close
+class Condemn(Struct, frozen=True):
+    """Sign that a peer is removed from a room, and say so with ``Expel``."""
+
+    room: str
+    user_id: str
+    duration: float
+    why: str
+
+
+Output: TypeAlias = Send | Relay | Close | Condemn

@@ -32,6 +32,8 @@ Rules that are easy to get wrong:
   name; what cannot be forwarded is refused, so that its sender still owes it.
 - Sealed frames pass within their sender's allowance, to who is connected. All others are
   dropped without a word: their sender has to reckon with that anyway.
+- Who is removed hears the signed statement like everybody else, then the close code. It
+  comes in again when its ban is over, and not before (see ``bans``).
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
 
 Deciding whether a hello is genuine takes cryptography, so the shell does it and
@@ -39,18 +41,21 @@ feeds ``HelloAccepted`` or ``Refused``. Everything costs a constant time, but fo
 telling a room's members that somebody came or went.
 """
 
-from collections.abc import Iterator
-from math import inf
+from collections.abc import Callable, Iterator
+from math import ceil, inf
 from typing import Literal
 
 from thkmesh.core.allowance import Allowance
+from thkmesh.core.bans import Ban, Bans, nobody
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
+    Condemn,
     CreateRoom,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -74,6 +79,7 @@ from thkmesh.core.wire import (
     Challenge,
     Error,
     Hello,
+    Kick,
     Leave,
     Message,
     PeerLeft,
@@ -99,12 +105,19 @@ class Rooms:
         dropped: how many were not.
     """
 
-    def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
+    def __init__(
+        self,
+        epoch: str,
+        rules: RoomRules | None = None,
+        may_kick: Callable[[Session], bool] = nobody,
+    ) -> None:
         self.epoch = epoch
         self.skipped = 0
         self.relayed = 0
         self.dropped = 0
         self._rules = rules = rules or RoomRules()
+        self._may_kick = may_kick
+        self._bans = Bans()
         self._stopped = False
         self._rooms: dict[str, Room] = {}
         self._connections: dict[int, Session | None] = {}
@@ -154,6 +167,8 @@ class Rooms:
             case CreateRoom(room=name, listed=listed):
                 if name not in self._rooms and not self.full:
                     self._create(name, now, listed=listed)
+            case Expel():
+                self._expel(event, now)
             case Stop():
                 self._stop()
             case _:
@@ -256,11 +271,15 @@ class Rooms:
         room = self._rooms.get(hello.room_id)
         known = None if room is None else room.sessions.get(hello.from_user_id)
         invalid = CloseCode.INVALID
+        ban = self._bans.of(hello.room_id, hello.from_user_id, now)
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
         elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
+        elif ban is not None:
+            message = f"come back in {ceil(ban.until - now)} s" + (f" ({ban.why})" * bool(ban.why))
+            self._refuse(conn, "kicked", message, CloseCode.KICKED, now)
         elif known is not None and known.key == hello.session:
             self._return(known, event, now)
         elif room is None and self.full:
@@ -317,6 +336,9 @@ class Rooms:
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
             relay_bytes=self._rules.relay_bytes,
+            room_key=event.room_key,
+            time=event.time,
+            kicked=self._bans.statements(session.room.name, now),
         )
         self._send(conn, welcome)
 
@@ -339,6 +361,28 @@ class Rooms:
         del session.room.sessions[session.key.id]
         self._tell_others(session, PeerLeft(session.room.name, *session.key, reason))
 
+    def _expel(self, event: Expel, now: float) -> None:
+        """Keep a peer out, tell everybody, and close on it."""
+        ban = Ban(now + event.duration, event.statement, event.why)
+        self._bans.add(event.room, event.user_id, ban, now)
+        room = self._rooms.get(event.room)
+        if room is None:
+            return
+        text = encode(event.statement)
+        for each in room.sessions.values():
+            if each.conn is not None:
+                self._out.append(Send(each.conn, text))
+        session = room.sessions.get(event.user_id)
+        if session is None:
+            return
+        conn = session.conn
+        if conn is not None:
+            self._send(conn, Error("kicked", event.why, event.duration))
+            self._out.append(Close(conn, CloseCode.KICKED, "kicked"))
+            self._forget(conn)
+        # The statement is what parts it from the others.
+        self._remove(session, "timeout", now)
+
     # --- messages ---
 
     def _receive(self, event: Received, session: Session | None, now: float) -> None:
@@ -355,6 +399,12 @@ class Rooms:
                 self._out.append(Close(conn, CloseCode.NORMAL, "left"))
                 self._forget(conn)
                 self._remove(session, "left", now)
+            case Kick(user_id=user_id, duration=duration, reason=why):
+                if self._may_kick(session):
+                    self._out.append(Condemn(session.room.name, user_id, duration, why))
+                else:
+                    text = "nobody has given you the right to remove others"
+                    self._send(conn, Error("not-granted", text, n=message.n))
             case _:
                 self._relay(session, message, event, now)
 

@@ -5,8 +5,9 @@ programs, the sentence for people.
 """
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from thkmesh.core.identity import is_room
+from thkmesh.core.identity import is_id, is_room
+from thkmesh.core.wire import KICK_LIMIT
 from thkmesh.server.service import RoomService
 from thkmesh.server.websocket import origin_allowed
 
@@ -23,6 +25,8 @@ __all__ = ["BODY_LIMIT_BYTES", "Refusal", "RestApi", "answer_error"]
 
 BODY_LIMIT_BYTES = 4096
 """The largest request body."""
+
+_T = TypeVar("_T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,12 +40,28 @@ class Refusal(HTTPException):
         self.error = error
 
 
+class Unauthorized(Refusal):
+    """A request that needs the server's secret."""
+
+    def __init__(self) -> None:
+        """Say how it is shown."""
+        super().__init__(401, "unauthorized", "this needs the server's secret, as a bearer token")
+        self.headers = {"www-authenticate": "Bearer"}
+
+
 class _NewRoom(Struct):
     room: Annotated[str, Meta(max_length=64)] | None = None
     listed: bool = False
 
 
+class _Kick(Struct, rename="camel"):
+    user_id: Annotated[str, Meta(max_length=128)]
+    duration: Annotated[float, Meta(ge=1, le=KICK_LIMIT)] = 60.0
+    reason: Annotated[str, Meta(max_length=200)] = ""
+
+
 _decode_new_room = msgspec.json.Decoder(_NewRoom).decode
+_decode_kick = msgspec.json.Decoder(_Kick).decode
 
 
 def _answer(
@@ -71,6 +91,7 @@ class RestApi:
         return [
             Route("/api/rooms", self._rooms, methods=["GET", "POST"]),
             Route("/api/rooms/{room}", self._inspect_room),
+            Route("/api/rooms/{room}/kick", self._kick, methods=["POST"]),
             Route("/healthz", self._health),
         ]
 
@@ -105,6 +126,25 @@ class RestApi:
             raise Refusal(404, "unknown-room", "there is no room of that name")
         return _answer(view)
 
+    async def _kick(self, request: Request) -> Response:
+        name: str = request.path_params["room"]
+        self._authorize(request)
+        _check_name(name)
+        body = await _json_body(request, self._service.settings.request_timeout)
+        wanted = _decoded(_decode_kick, body)
+        if not is_id(wanted.user_id):
+            raise Refusal(400, "invalid-request", "userId is the id of a peer: 26 characters")
+        until = self._service.kick(name, wanted.user_id, wanted.duration, wanted.reason)
+        return _answer({"room": name, "userId": wanted.user_id, "until": until})
+
+    def _authorize(self, request: Request) -> None:
+        """Let in who knows the server's secret (RFC 6750)."""
+        secret = self._service.secret
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        genuine = hmac.compare_digest(token.strip().encode(), secret)
+        if not (secret and scheme.lower() == "bearer" and genuine):
+            raise Unauthorized
+
     async def _health(self, request: Request) -> Response:
         counts = {
             "status": "ok",
@@ -122,13 +162,21 @@ def _check_name(name: str) -> None:
 
 
 async def _new_room(request: Request, timeout: float) -> _NewRoom:
+    body = await _json_body(request, timeout)
+    return _decoded(_decode_new_room, body) if body else _NewRoom()
+
+
+async def _json_body(request: Request, timeout: float) -> bytes:
     body = await _body(request, timeout)
-    if not body:
-        return _NewRoom()
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if body and kind != "application/json":
         raise Refusal(415, "not-json", "the body's content type must be application/json")
+    return body
+
+
+def _decoded(decode: Callable[[bytes], _T], body: bytes) -> _T:
     try:
-        return _decode_new_room(body)
+        return decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Refusal(400, "invalid-request", str(error)[:256]) from None
 

@@ -12,6 +12,7 @@ in the machine has proved that it holds the key that its id is the hash of.
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,15 +21,18 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from thkmesh.core.bans import BANS_IN_ROOM, nobody
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
 from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
+    Condemn,
     CreateRoom,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -41,10 +45,11 @@ from thkmesh.core.room_events import (
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import RoomView
+from thkmesh.core.room_state import RoomView, Session
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
+    KICKED_LIMIT_BYTES,
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
     VERSIONS,
@@ -66,6 +71,7 @@ from thkmesh.errors import (
 )
 from thkmesh.keys import verify
 from thkmesh.server.names import readable_name
+from thkmesh.server.room_keys import RoomKeys
 
 __all__ = [
     "Connection",
@@ -98,6 +104,9 @@ class ServerSettings(RoomRules):
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
         request_timeout: seconds that the body of a REST request may take to come.
+        secret: what the rooms' keys are made of, and what operators authorize themselves
+            with; the same for all processes of a server. Empty: drawn anew each time, so
+            that nobody knows it.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -106,6 +115,7 @@ class ServerSettings(RoomRules):
     outgoing_relay_bytes: int = 256 * 1024
     close_timeout: float = 5.0
     request_timeout: float = 10.0
+    secret: str = ""
 
     def __post_init__(self) -> None:
         """Check what has to fit into what.
@@ -124,6 +134,7 @@ class ServerSettings(RoomRules):
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
+        welcome_bytes += BANS_IN_ROOM * KICKED_LIMIT_BYTES
         welcome_bytes += len(msgspec.json.encode(self.ice_servers))
         if welcome_bytes > WELCOME_LIMIT_BYTES:
             raise InvalidArgument("a welcome cannot hold so many ice_servers")
@@ -211,6 +222,8 @@ class RoomService:
         *,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
+        clock: Callable[[], float] = time.time,
+        may_kick: Callable[[Session], bool] = nobody,
     ) -> None:
         """Make a server without clients.
 
@@ -219,11 +232,15 @@ class RoomService:
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
+            clock: returns the seconds since 1970.
+            may_kick: tells whether a session may remove others from its room.
         """
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
-        self._rooms = Rooms(entropy(8).hex(), self.settings)
+        self._clock = clock
+        self._rooms = Rooms(entropy(8).hex(), self.settings, may_kick)
+        self.keys = RoomKeys(self.secret or entropy(32))
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
 
@@ -234,6 +251,11 @@ class RoomService:
     @cached_property
     def _driver(self) -> Driver[Event, Output]:
         return Driver(self._rooms, self._perform, logger=logger, loop=self._loop)
+
+    @property
+    def secret(self) -> bytes:
+        """What operators show to be let do what nobody else may; empty if nobody may."""
+        return self.settings.secret.encode()
 
     # --- clients ---
 
@@ -271,6 +293,8 @@ class RoomService:
                     outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
+            case Condemn(room=room, user_id=user_id, duration=duration, why=why):
+                self.kick(room, user_id, duration, why)
 
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
         outbound = self._outbounds.pop(number, None)
@@ -332,6 +356,38 @@ class RoomService:
             return None
         self.feed(CreateRoom(room, listed))
         return self.inspect(room)
+
+    @property
+    def now_ms(self) -> int:
+        """What time it is, in milliseconds since 1970.
+
+        The wall is looked at once: should that clock jump, everybody would have another idea
+        of when a ban ends.
+        """
+        return int((self._began + self._loop.time()) * 1000)
+
+    @cached_property
+    def _began(self) -> float:
+        return self._clock() - self._loop.time()
+
+    def kick(self, room: str, user_id: str, duration: float, why: str = "") -> float:
+        """Remove a peer from a room, and keep it out for a while.
+
+        Args:
+            room: its name; there need not be one of it now.
+            user_id: of the peer, which need not be there.
+            duration: seconds, from 1 to a year.
+            why: what everybody is told, up to 200 characters.
+
+        Returns:
+            Until when, in seconds since 1970.
+        """
+        at = self.now_ms
+        until = at + int(duration * 1000)
+        logger.info("room %s: %s is removed for %g s", room, user_id, duration)
+        statement = self.keys.statement(room, user_id, at, until, why)
+        self.feed(Expel(room, user_id, duration, statement, why))
+        return until / 1000
 
 
 class Connection:
@@ -395,7 +451,8 @@ class Connection:
             return
         logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
         resume = self._service.entropy(16).hex()
-        self._service.feed(HelloAccepted(self._number, hello, introduction, resume))
+        shown = self._service.keys.public_key(hello.room_id), self._service.now_ms
+        self._service.feed(HelloAccepted(self._number, hello, introduction, resume, *shown))
 
     def _refuse(self, reason: str, message: str, code: CloseCode) -> None:
         self._service.feed(Refused(self._number, reason, message[:256], code))

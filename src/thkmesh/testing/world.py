@@ -34,13 +34,15 @@ Each host runs one *process* at a time. What is scheduled in its context (see
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
+from thkmesh.core.bans import nobody
+from thkmesh.core.room_state import Session as ServerSession
 from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
@@ -82,6 +84,7 @@ class World:
         disconnect_every: float | None = None,
         behaviour: Behaviour | None = None,
         settings: ServerSettings | None = None,
+        may_kick: Callable[[ServerSession], bool] = nobody,
         mind: Mind = Session,
     ) -> None:
         """Make a world; nothing happens before ``run``.
@@ -97,6 +100,7 @@ class World:
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
             settings: of the signaling server; None means the defaults.
+            may_kick: tells it which sessions may remove others.
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
@@ -106,7 +110,13 @@ class World:
         )
         self.server = SignalingServer(
             self.network,
-            lambda: RoomService(settings, entropy=self.entropy, verify=self._notary.verify),
+            lambda: RoomService(
+                settings,
+                entropy=self.entropy,
+                verify=self._notary.verify,
+                clock=lambda: self.wall_clock(SERVER).timestamp(),
+                may_kick=may_kick,
+            ),
             context=lambda: self.context(SERVER),
             disconnect_every=disconnect_every,
         )
