@@ -33,6 +33,7 @@ def test_nothing_has_to_be_said() -> None:
     assert parse(["chat"]) == ChatOptions(
         url="http://localhost:8765",
         room="lobby",
+        secret=None,
         name="ada",
         key_file=None,
         ca_file=None,
@@ -65,6 +66,7 @@ def test_everything_can_be_said() -> None:
     assert parse(given.split()) == ChatOptions(
         url="https://x",
         room="r",
+        secret=None,
         name="n",
         key_file=Path("k"),
         ca_file=Path("c"),
@@ -103,12 +105,30 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
         assert options.url == "http://mesh.example"
 
 
+SECRET = "0123456789abcdefghijkl"
+
+
+def test_a_link_says_where_and_holds_the_secret() -> None:
+    """What a page hands on is understood as it is; who only asks the server needs no secret."""
+    link = f"https://host/#den&secret={SECRET}"
+    for given in (["--url", link], ["--url", link, "--room", "den"]):
+        options = parse(["chat", *given])
+        assert isinstance(options, ChatOptions)
+        assert (options.url, options.room, options.secret) == ("https://host/", "den", SECRET)
+        asked = parse(["peers", *given])
+        assert isinstance(asked, PeersOptions)
+        assert (asked.url, asked.room) == ("https://host/", "den")
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
         ("", "COMMAND"),
         ("dance", "dance"),
         ("serve extra", "extra"),
+        ("chat --url https://host/#den --room lobby", "another room"),
+        ("chat --url https://host/#den&secret=short", "cut off or changed"),
+        (f"chat --url https://host/#secret={SECRET}", "names no room"),
         ("serve --port", "--port"),
         ("serve --port eighty", "'eighty' is no port"),
         ("serve --port 65536", "no port"),

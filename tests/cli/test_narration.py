@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from thkmesh import new_secret
 from thkmesh.apps.chat import Chat
 from thkmesh.cli.narration import Narrator
+from thkmesh.server import ServerSettings
 from thkmesh.testing import World
 
 
@@ -56,3 +58,32 @@ def test_who_is_relayed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     world.run(main())
     assert "bob is relayed by the server, sealed" in lines
     assert listed[1].endswith("relayed by the server")
+
+
+def test_who_is_kept_out_or_removed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a private room, to both sides; a removal with its reason, and once."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    settings = ServerSettings(secret="known to the operator alone")
+    world = World(seed=3, settings=settings, may_kick=lambda session: session.name == "ada")
+    lines: dict[str, list[Any]] = {}
+
+    async def main() -> None:
+        secret = new_secret()
+        rooms = {
+            name: await world.join(name, room="den", secret=None if name == "eve" else secret)
+            for name in ("ada", "bob", "cat", "eve")
+        }
+        await world.linked(rooms["ada"], rooms["bob"], rooms["cat"])
+        await rooms["ada"].kick(rooms["cat"].me, reason="spam")
+        for name in ("ada", "bob", "eve"):
+            await rooms[name].leave()
+            chat = Chat(rooms[name])
+            narrator = Narrator(chat)
+            lines[name] = [line async for entry in chat if (line := narrator.line(entry))]
+
+    world.run(main())
+    assert lines["bob"].count("cat was removed from the room: spam") == 1
+    assert not [line for line in lines["bob"] if line.startswith("cat is gone")]
+    [kept_out] = [line for line in lines["ada"] if line.startswith("kept out of")]
+    assert "'eve'" in kept_out
+    assert "this room is private, so nobody connects to you" in lines["eve"][0]

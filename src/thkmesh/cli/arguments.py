@@ -14,7 +14,8 @@ from thkmesh import __version__
 from thkmesh.core.ice_url import is_ice_url
 from thkmesh.core.identity import is_room
 from thkmesh.core.room_events import PEERS_LIMIT
-from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
+from thkmesh.errors import InvalidArgument
+from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT, invited
 
 __all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "parse"]
 
@@ -51,6 +52,7 @@ class ChatOptions:
 
     url: str
     room: str
+    secret: str | None
     name: str
     key_file: Path | None
     ca_file: Path | None
@@ -90,9 +92,22 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     if rest:
         command.error(_surplus(rest, given))
     make: type[Options] = given.pop("options")
+    if "url" in given:
+        _follow_link(given, command)
     if "ice_servers" in given:
         given["ice_servers"] = tuple(given["ice_servers"])
     return make(**given)
+
+
+def _follow_link(given: dict[str, Any], command: argparse.ArgumentParser) -> None:
+    """Take apart a link that stands where the server is named."""
+    try:
+        place = invited(given["url"], given["room"], None, room_if_none=DEFAULT_ROOM)
+    except InvalidArgument as error:
+        command.error(f"argument --url: {error}")
+    given["url"], given["room"], secret = place
+    if "name" in given:  # who only asks the server needs no secret
+        given["secret"] = secret
 
 
 def _surplus(rest: list[str], given: dict[str, Any]) -> str:
@@ -205,8 +220,9 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
 def _add_place(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
-    add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
-    add("--room", type=_room, default=DEFAULT_ROOM, help="the room (default: %(default)s)")
+    what = "the server, or a link to a room of it (default: $THKMESH_URL or " + DEFAULT_URL + ")"
+    add("--url", default=url, help=what)
+    add("--room", type=_room, help=f"the room (default: that of the link, or {DEFAULT_ROOM})")
     add("--ca-file", type=Path, metavar="FILE", help="authorities to trust for https, PEM")
 
 
