@@ -103,6 +103,27 @@ def test_a_kick_reaches_who_was_cut_off_when_its_link_is_back() -> None:
     here.run(main())
 
 
+def test_who_missed_it_hears_of_it_though_the_server_has_forgotten() -> None:
+    """Every connection that comes up is told what holds."""
+    here = world()
+
+    async def main() -> None:
+        ada, bob, cat = await company(here, "ada", "bob", "cat")
+        seen = here.watch("bob", bob)
+        here.partition("bob")
+        await asyncio.sleep(0.5)
+        await ada.ban(cat.me)
+        here.restart_server()
+        await asyncio.sleep(60.0)
+        here.heal("bob")
+        await asyncio.sleep(30.0)
+        [kicked] = [event for event in seen.events if isinstance(event, PeerKicked)]
+        assert kicked.id == cat.me.id
+        assert bob.peers == (ada.me,)
+
+    here.run(main())
+
+
 def test_a_ban_keeps_out_until_it_ends() -> None:
     """Joining again fails meanwhile, and works afterwards."""
     here = world()
