@@ -73,15 +73,15 @@ def test_who_removes_whom_is_up_to_the_server(
         ada.kick(bob.me, reason="spam")
     with pytest.raises(NotGranted):
         ada.ban(bob.me.id, duration=3600.0)
-    for refused, options in (
-        ("Bob", {}),
-        (ada.me, {}),
-        (bob.me, {"duration": 0.0}),
-        (bob.me, {"duration": 1e9}),
-        (bob.me, {"reason": "x" * 201}),
+    for refused, duration, reason in (
+        ("Bob", 60.0, ""),
+        (ada.me, 60.0, ""),
+        (bob.me, 0.0, ""),
+        (bob.me, 1e9, ""),
+        (bob.me, 60.0, "x" * 201),
     ):
         with pytest.raises(InvalidArgument):
-            ada.ban(refused, **options)
+            ada.ban(refused, duration=duration, reason=reason)
     assert ada.peers == (bob.me,)
     bob.leave()
     with pytest.raises(RoomClosed):
