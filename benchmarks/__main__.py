@@ -4,7 +4,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = ("distance", "join", "pages", "recovery", "throughput")
+COMMANDS = ("distance", "join", "pages", "recovery", "server", "throughput")
 """Modules beside this one; imported by ``main`` alone, as every actor imports this one, too."""
 
 

@@ -15,7 +15,9 @@ needs=(
     'command -v firefox-esr      | firefox-esr'
     'command -v npm              | npm'
     'command -v nft              | nftables'
+    'command -v nginx            | nginx'
     'command -v nsenter          | util-linux'
+    'command -v systemd-analyze  | systemd'
     'command -v turnserver       | coturn'
     'python3 -c "import ensurepip, venv" | python3-venv'
 )
@@ -54,8 +56,10 @@ echo "Installing ${packages[*]} ..." >&2
 # $install is split into words on purpose: it holds package names only.
 # shellcheck disable=SC2086
 "${as_root[@]}" DEBIAN_FRONTEND=noninteractive $install --quiet=2 >&2
-if [[ " ${packages[*]} " == *" coturn "* ]]; then
-    # Debian starts what it installs; the tests start a relay of their own where they need one.
-    "${as_root[@]}" systemctl disable --quiet --now coturn 2>/dev/null ||
-        "${as_root[@]}" service coturn stop >/dev/null 2>&1 || true
-fi
+for service in coturn nginx; do
+    if [[ " ${packages[*]} " == *" $service "* ]]; then
+        # Debian starts what it installs; the tests start their own where they need one.
+        "${as_root[@]}" systemctl disable --quiet --now "$service" 2>/dev/null ||
+            "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true
+    fi
+done

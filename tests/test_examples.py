@@ -1,17 +1,22 @@
 """The examples do what their first line says."""
 
 import asyncio
+import re
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, chdir
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import pytest_asyncio
 
 import thkmesh
 from tests.cli.programs import PATIENCE, launched
+from tests.server.world import Client
 from thkmesh.server.serve import serve
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +51,7 @@ def test_an_example_fits_on_a_screen(path: Path) -> None:
     """At most 40 lines, tested by name below, and it says how to run it."""
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 40
-    assert f"python examples/{path.name} [URL]" in text
+    assert re.search(rf"python examples/{path.name} \[(URL|PORT)\]", text)
     assert f"async def test_{path.stem}" in Path(__file__).read_text(encoding="utf-8")
 
 
@@ -122,3 +127,66 @@ async def test_robot(url: str) -> None:
         assert position[0] == 0.0 < position[1]
         ended = await robot.end(signal.SIGINT)
     assert (ended.code, ended.err) == (0, "")
+
+
+async def listening(url: str) -> bool:
+    """Tell whether somebody answers there."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def logged_in(url: str, user: str, password: str) -> str | None:
+    """Return the cookie of who logs in, once the application listens; None if it refuses."""
+    form = f"user={user}&password={password}"
+    async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        async with asyncio.timeout(PATIENCE):
+            while not await listening(url):  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(0.05)
+        answer = await client.post("/login", content=form)
+    cookie = answer.headers.get("set-cookie", "")
+    assert (answer.status_code == 303) == bool(cookie)
+    return cookie.partition(";")[0] or None
+
+
+async def test_login() -> None:
+    """Who has logged in may join, by the cookie or by a ticket for it; nobody else may."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    async with launched(str(ROOT / "examples/login.py"), str(port)) as application:
+        ada = await logged_in(url, "ada", "lovelace")
+        bob = await logged_in(url, "bob", "marley")
+        assert ada
+        assert bob
+        wrong = [("ada", "marley"), ("eve", ""), ("eve", "?"), ("", ""), ("ada", "?")]
+        assert [await logged_in(url, *each) for each in wrong] == [None] * len(wrong)
+
+        async def ticket(cookie: str) -> str:
+            async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+                headers = {"cookie": cookie}
+                answer = await client.post(
+                    "/mesh/api/tickets", json={"room": "lobby"}, headers=headers
+                )
+            return str(answer.json().get("ticket", "none"))
+
+        mesh = f"{url}/mesh"
+        for cookie in ("", "session=", "session=x"):
+            with pytest.raises(thkmesh.Unauthorized):
+                await thkmesh.join(mesh, room="lobby", token=partial(ticket, cookie))
+        with pytest.raises(thkmesh.NotGranted):
+            await thkmesh.join(mesh, room="lobby", token=partial(ticket, bob))
+        page = Client(f"ws://127.0.0.1:{port}/mesh/ws")
+        page.options["additional_headers"] = {"Cookie": ada}
+        assert "create" in (await page.join("Ada")).grants
+        async with thkmesh.join(mesh, room="lobby", name="Bob", token=partial(ticket, bob)) as room:
+            assert [peer.name for peer in room.peers] == ["Ada"]
+            assert room.grants == {"join", "send", "relay"}
+        await page.cut()
+        ended = await application.end(signal.SIGTERM)
+        assert ended.err == ""

@@ -20,7 +20,7 @@ LONGEST_FUNCTION = 50
 # What the core may import: nothing here waits, looks at a clock, or rolls dice.
 PURE = """
     abc base64 binascii bisect collections contextlib copy dataclasses enum functools hashlib
-    heapq hmac itertools json math msgspec operator re string struct types typing
+    heapq hmac ipaddress itertools json math msgspec operator re string struct types typing
     typing_extensions zlib thkmesh.core thkmesh.errors thkmesh.events thkmesh.peer
 """
 IMPURE_CALLS = frozenset({"breakpoint", "exec", "eval", "input", "open", "print"})
@@ -39,7 +39,7 @@ WALL_CLOCK = re.compile(
 SHOWN_TIMES = {
     "src/thkmesh/apps/chat.py",
     "src/thkmesh/cli/demo.py",
-    "src/thkmesh/server/service.py",
+    "src/thkmesh/server/clock.py",
     "src/thkmesh/server/tls.py",
     "src/thkmesh/web/chat.js",
     "src/thkmesh/web/page/conversation.js",

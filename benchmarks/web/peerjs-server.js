@@ -9,7 +9,8 @@ import { PeerServer } from "peer";
 
 const client = fileURLToPath(import.meta.resolve("peerjs/dist/peerjs.min.js"));
 
-const app = PeerServer({ host: process.argv[2] ?? "127.0.0.1", port: 0, path: "/peers" }, (server) => {
+const settings = { host: process.argv[2] ?? "127.0.0.1", port: 0, path: "/peers", concurrent_limit: 20_000 };
+const app = PeerServer(settings, (server) => {
   console.log(server.address().port);
 });
 app.get("/peerjs.min.js", (_, response) => response.sendFile(client));

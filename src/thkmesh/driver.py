@@ -25,15 +25,12 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
-from thkmesh.core.machine import Machine, Slept, Tick
+from thkmesh.core.machine import CATCH_UP, Machine, Slept, Tick
 
 __all__ = ["SLEPT", "Driver"]
 
 SLEPT = 1.0
 """Seconds of lateness from which a wake-up counts as sleep."""
-
-_CATCH_UP = 0.1
-"""Seconds after sleep in which waiting input comes in before anything is judged."""
 
 _NEVER = float("inf")
 
@@ -132,7 +129,7 @@ class Driver(Generic[_Event, _Output]):
             # A machine that raises has a bug, which is for who feeds it to know; what
             # waits behind that event, and the timer, are no part of it. But a deadline
             # that it cannot meet must not keep us busy.
-            self._earliest = self._loop.time() + _CATCH_UP
+            self._earliest = self._loop.time() + CATCH_UP
             self._settled()
             raise
         finally:
@@ -224,6 +221,6 @@ class Driver(Generic[_Event, _Output]):
         if late <= SLEPT:
             return False
         self._due = now
-        self._earliest = now + _CATCH_UP
+        self._earliest = now + CATCH_UP
         self._waiting.appendleft(Slept(late))
         return True

@@ -18,6 +18,7 @@ from thkmesh.settings import (
     RoomSettings,
     invited,
 )
+from thkmesh.signaling.tokens import Token
 
 __all__ = ["Joining", "join"]
 
@@ -74,7 +75,8 @@ def join(
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
-    token: str = "",
+    token: Token = "",
+    password: str = "",
     secret: str | None = None,
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
@@ -101,7 +103,11 @@ def join(
         key_file: where our identity is kept (made if missing); None means a fresh
             identity for this room.
         identity: our identity itself, instead of a file.
-        token: for servers that ask for one; not used by this server yet.
+        token: for servers that ask for one: the token, or a function (a coroutine function
+            too) that returns a fresh one. It is called on this event loop (``thkmesh.sync``:
+            in a thread) when we join, when we come back, and before a token ends. A room
+            that outlives its token needs a function.
+        password: for servers that ask for one.
         secret: that of a private room, of ``new_secret()``; the server does not hear it. We
             connect to nobody who has not the same, and they not to us (``Refused``). None:
             that of the link, if it has one.
@@ -134,7 +140,8 @@ def join(
             trusted.
         RoomFull: the room has its maximum of peers.
         Kicked: we were removed from the room, and may not come back yet.
-        Unauthorized: the server refused who we are.
+        Unauthorized: the server refused who we are, the token or the password.
+        NotGranted: the token does not allow to join, or to make the room.
         ProtocolMismatch: the server speaks no version of ours.
         EngineError: the engine is missing.
         WrongContext: in a process forked from one that had joined a room.
@@ -151,6 +158,7 @@ def join(
             key_file=key_file,
             identity=identity,
             token=token,
+            password=password,
             secret=place.secret,
             ice_servers=ice_servers,
             privacy=privacy,

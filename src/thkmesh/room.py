@@ -124,11 +124,11 @@ class Room:
         self.name = settings.room
         self.error: MeshError | None = None
         self._settings = settings
-        self._signaling = settings.signaling()
+        self._loop = loop or asyncio.get_running_loop()
+        self._signaling = settings.signaling(None if loop else self._loop)
         self.me: Peer = self._signaling.me
         self._host = host
         self._transport = transport
-        self._loop = loop or asyncio.get_running_loop()
         self._results: Mailbox[tuple[int, MeshError | None] | None] = Mailbox(
             self._loop, self._deliver
         )
@@ -175,6 +175,14 @@ class Room:
     def server(self) -> ServerState:
         """How it stands with the signaling server; links live on without it."""
         return self._server
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """What the server lets us do, by its last word; empty before that.
+
+        Of the words ``join``, ``send``, ``relay``, ``create``, ``kick`` and ``list``.
+        """
+        return frozenset(self._runner.grants) if self._runner else frozenset()
 
     @property
     def closed(self) -> bool:

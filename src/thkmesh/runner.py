@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from thkmesh.core import wire
-from thkmesh.core.contact import CloseSocket, OpenSocket, SayHello, SendToServer
+from thkmesh.core.contact import (
+    CloseSocket,
+    OpenSocket,
+    RenewPermit,
+    SayHello,
+    SendToServer,
+)
 from thkmesh.core.engine import (
     BULK,
     CONTROL,
@@ -53,6 +59,7 @@ from thkmesh.core.session_events import (
     Emit,
     Ended,
     FromLink,
+    Heard,
     Leave,
     Send,
     SendAll,
@@ -348,6 +355,11 @@ class Runner:
         with self._lock:
             return self._session.room_for(channel, to)
 
+    @property
+    def grants(self) -> tuple[str, ...]:
+        """What the server lets us do."""
+        return self._session.grants
+
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is, None where there is none."""
         with self._lock:
@@ -431,6 +443,8 @@ class Runner:
                     self._client.close()
             case SayHello():
                 self._client.hello(output)
+            case RenewPermit():
+                self._client.renew()
             case SendToServer(message=wire.Leave() as message):
                 self._parting = True
                 self._spawn(self._say_goodbye(message, list(self._closing)))
@@ -440,14 +454,22 @@ class Runner:
                 raise AssertionError(output)
 
     def _feed(self, event: SessionEvent) -> None:
-        if isinstance(event, Welcomed):
-            self._config = self._config_with(
-                tuple(
-                    IceServer(each.urls, each.username, each.credential)
-                    for each in event.message.ice_servers
-                )
-            )
+        match event:
+            case Welcomed(message=message) | Heard(message=wire.IceServers() as message):
+                self._use(message.ice_servers)
+            case _:
+                pass
         self._driver.feed(event)
+
+    def _use(self, offered: tuple[wire.IceServer, ...]) -> None:
+        """Use the server's ICE servers, for what is connected from now on or anew."""
+        config = self._config_with(
+            tuple(IceServer(each.urls, each.username, each.credential) for each in offered)
+        )
+        if config != self._config:
+            self._config = config
+            for connection in self._connections.values():
+                connection.reconfigure(config)
 
     def _config_with(self, offered: tuple[IceServer, ...]) -> ConnectionConfig:
         return ConnectionConfig(

@@ -1,5 +1,6 @@
 """What ``join`` is told, checked before anything is started."""
 
+import asyncio
 import secrets
 import ssl
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from thkmesh.invitation import Invitation, parse_link
 from thkmesh.keys import Identity
 from thkmesh.runner import ConnectionSettings
 from thkmesh.signaling.client import SignalingSettings
+from thkmesh.signaling.tokens import Token, TokenSource, check_token
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
@@ -51,7 +53,7 @@ BAN_DURATION = 86_400.0
 
 METADATA_LIMIT_BYTES = 4096
 NAME_LIMIT = 64
-TOKEN_LIMIT = 8192
+PASSWORD_LIMIT = 256
 REASON_LIMIT = 200
 SID_BYTES = 8
 KEY_LENGTH = 43
@@ -131,7 +133,8 @@ class RoomSettings:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     key_file: str | Path | None = None
     identity: Identity | None = None
-    token: str = ""
+    token: Token = ""
+    password: str = ""
     secret: str | None = None
     ice_servers: Sequence[IceServer | str] = ()
     privacy: str = "all"
@@ -176,10 +179,14 @@ class RoomSettings:
             raise InvalidArgument("key_file is the path of a file")
         if self.key_file is not None and self.identity is not None:
             raise InvalidArgument("pass key_file or identity, not both")
+        if not callable(self.token):
+            check_token(self.token)
+        if not (_is(self.password, str) and len(self.password) <= PASSWORD_LIMIT):
+            raise InvalidArgument(f"a password is text of up to {PASSWORD_LIMIT} characters")
+        if self.password and self.token:
+            raise InvalidArgument("pass a token or a password, not both")
         if self.secret is not None and not (_is(self.secret, str) and is_secret(self.secret)):
             raise InvalidArgument(RULE)
-        if not (_is(self.token, str) and self.token.isascii() and len(self.token) <= TOKEN_LIMIT):
-            raise InvalidArgument(f"a token is ASCII text of up to {TOKEN_LIMIT} characters")
 
     def _check_introduction(self) -> None:
         """Check that the server will pass on what we say of ourselves.
@@ -248,8 +255,11 @@ class RoomSettings:
         path = parts.path.rstrip("/") + "/ws"
         return urlunsplit(SplitResult(_SCHEMES[parts.scheme], parts.netloc, path, "", ""))
 
-    def signaling(self) -> SignalingSettings:
+    def signaling(self, loop: asyncio.AbstractEventLoop | None = None) -> SignalingSettings:
         """Return what the signaling client needs, with a fresh session.
+
+        Args:
+            loop: where the application's code is called; None means in threads.
 
         Raises:
             InvalidArgument: the key file is not one, or cannot be read or made.
@@ -261,7 +271,7 @@ class RoomSettings:
             sid=self.sid or secrets.token_hex(SID_BYTES),
             name=self.name,
             metadata=dict(self.metadata),
-            token=self.token,
+            token=TokenSource(self.password or self.token, loop),
             secret=self.secret,
             relay=self.relay,
             relay_seed=self.relay_seed,

@@ -56,6 +56,7 @@ from thkmesh.settings import (
     check_patience,
     invited,
 )
+from thkmesh.signaling.tokens import Token
 from thkmesh.transfer import Source, Transfer, is_stream, plain_chunks
 
 __all__ = ["ByteStream", "Channel", "Room", "Subscription", "join"]
@@ -71,7 +72,8 @@ def join(
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
-    token: str = "",
+    token: Token = "",
+    password: str = "",
     secret: str | None = None,
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
@@ -103,6 +105,7 @@ def join(
             key_file=key_file,
             identity=identity,
             token=token,
+            password=password,
             secret=place.secret,
             ice_servers=ice_servers,
             privacy=privacy,
@@ -282,6 +285,11 @@ class Room:
     def server(self) -> ServerState:
         """How it stands with the signaling server; links live on without it."""
         return self._inner.server
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """What the server lets us do; see ``thkmesh.Room.grants``."""
+        return self._inner.grants
 
     @property
     def error(self) -> MeshError | None:

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 
 from tests.browser.chromium import ARGUMENTS, program
 from tests.browser.namespace import in_namespace
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.serve import serve
 
 __all__ = ["LIMIT", "PythonPeer", "Stage", "WebServer", "listen"]
@@ -37,9 +37,15 @@ class WebServer:
     """A server on a port that stays the same when it is stopped and started again."""
 
     def __init__(
-        self, settings: ServerSettings | None, host: str, port: int, routes: Sequence[BaseRoute]
+        self,
+        settings: ServerSettings | None,
+        host: str,
+        port: int,
+        routes: Sequence[BaseRoute],
+        access: AccessSettings | None,
     ) -> None:
         """Be not started."""
+        self._access = access
         self._settings = settings
         self._host = host
         self._port = port
@@ -63,6 +69,7 @@ class WebServer:
             self._host,
             self._port,
             settings=self._settings,
+            access=self._access,
             extra_routes=self._routes,
             on_ready=ready.set_result,
         )
@@ -162,9 +169,10 @@ class Stage:
         host: str = "127.0.0.1",
         port: int = 0,
         routes: Sequence[BaseRoute] = (),
+        access: AccessSettings | None = None,
     ) -> AsyncIterator[WebServer]:
         """Have a server, with pages of our own beside its own; without a port, on a free one."""
-        server = WebServer(settings, host, port, routes)
+        server = WebServer(settings, host, port, routes, access)
         await server.start()
         try:
             yield server

@@ -14,7 +14,7 @@ from tests.browser.residents import Resident, furnish
 from tests.browser.stage import Stage
 from tests.rooms.test_removal import OPERATOR, forge
 from thkmesh.core.wire import encode
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings
 
 
 @pytest.mark.parametrize("browser", ["Chromium", "Firefox"])
@@ -25,8 +25,8 @@ def test_a_page_obeys_and_passes_on(stage: Stage, firefox: Firefox, browser: str
     """
 
     async def play() -> None:
-        settings = ServerSettings(secret=OPERATOR)
-        async with stage.server(settings) as server, stage.page() as chromium:
+        access = AccessSettings(secret=OPERATOR.encode())
+        async with stage.server(access=access) as server, stage.page() as chromium:
             page: Browser = firefox if browser == "Firefox" else Page(chromium)
             await furnish(page, server.url)
             await removed(page, server.url)

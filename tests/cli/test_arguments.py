@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from thkmesh import __version__
-from thkmesh.cli.arguments import ChatOptions, PeersOptions, ServeOptions, parse
+from thkmesh.cli.access import AccessOptions
+from thkmesh.cli.arguments import ChatOptions, DoctorOptions, PeersOptions, ServeOptions, parse
+from thkmesh.server import ServerSettings
 
 
 @pytest.fixture(autouse=True)
@@ -23,12 +25,16 @@ def test_nothing_has_to_be_said() -> None:
         tls_cert=None,
         tls_key=None,
         tls_self_signed=False,
-        allowed_origins=[],
-        max_peers=10,
+        settings=ServerSettings(),
+        access=AccessOptions(),
         ice_servers=(),
         ice_username=None,
         ice_credential=None,
+        metrics_host="127.0.0.1",
+        metrics_port=None,
         log_level="warning",
+        log_format="text",
+        flags=frozenset(),
     )
     assert parse(["chat"]) == ChatOptions(
         url="http://localhost:8765",
@@ -52,7 +58,8 @@ def test_everything_can_be_said() -> None:
     )
     options = parse(given.split())
     assert isinstance(options, ServeOptions)
-    assert (options.host, options.port, options.demo, options.max_peers) == ("::", 0, True, 3)
+    assert (options.host, options.port, options.demo) == ("::", 0, True)
+    assert options.settings.max_peers == 3
     assert (options.tls_cert, options.tls_key, options.log_level) == (Path("c"), Path("k"), "info")
     given = (
         "serve --ice-server stun:a:1 --ice-server turn:b:2?transport=udp --ice-username n "
@@ -93,7 +100,7 @@ def test_an_origin_is_understood_as_browsers_write_it(given: str, origin: str) -
     """In lower case, without a path, without a port that goes without saying."""
     options = parse(["serve", "--allow-origin", "http://a.example", "--allow-origin", given])
     assert isinstance(options, ServeOptions)
-    assert options.allowed_origins == ["http://a.example", origin]
+    assert options.settings.allowed_origins == ("http://a.example", origin)
 
 
 def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +108,7 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("THKMESH_URL", "http://mesh.example")
     for command in ("chat", "peers"):
         options = parse([command])
-        assert not isinstance(options, ServeOptions)
+        assert isinstance(options, ChatOptions | PeersOptions)
         assert options.url == "http://mesh.example"
 
 
@@ -118,6 +125,12 @@ def test_a_link_says_where_and_holds_the_secret() -> None:
         asked = parse(["peers", *given])
         assert isinstance(asked, PeersOptions)
         assert (asked.url, asked.room) == ("https://host/", "den")
+        examined = parse(["doctor", *given])
+        assert isinstance(examined, DoctorOptions)
+        assert (examined.url, examined.room) == ("https://host/", "den")
+    examined = parse(["doctor", "--url", "https://host/"])
+    assert isinstance(examined, DoctorOptions)
+    assert (examined.url, examined.room) == ("https://host/", None)
 
 
 @pytest.mark.parametrize(

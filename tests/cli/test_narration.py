@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.server.mint import MODERATOR, moderated
 from thkmesh import new_secret
 from thkmesh.apps.chat import Chat
 from thkmesh.cli.narration import Narrator
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings
 from thkmesh.testing import World
 
 
@@ -63,15 +64,16 @@ def test_who_is_relayed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_is_kept_out_or_removed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a private room, to both sides; a removal with its reason, and once."""
     monkeypatch.setenv("NO_COLOR", "1")
-    settings = ServerSettings(secret="known to the operator alone")
-    world = World(seed=3, settings=settings, may_kick=lambda session: session.name == "ada")
+    world = World(seed=3, access=AccessSettings(authenticate=moderated))
     lines: dict[str, list[Any]] = {}
 
     async def main() -> None:
         secret = new_secret()
         rooms = {
-            name: await world.join(name, room="den", secret=None if name == "eve" else secret)
-            for name in ("ada", "bob", "cat", "eve")
+            "ada": await world.join("ada", room="den", secret=secret, token=MODERATOR),
+            "bob": await world.join("bob", room="den", secret=secret),
+            "cat": await world.join("cat", room="den", secret=secret),
+            "eve": await world.join("eve", room="den"),
         }
         await world.linked(rooms["ada"], rooms["bob"], rooms["cat"])
         await rooms["ada"].kick(rooms["cat"].me, reason="spam")

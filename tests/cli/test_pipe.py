@@ -185,8 +185,8 @@ async def test_a_full_room_is_said_in_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        ("chat --url http://127.0.0.1:9 --timeout 0.5", 1, "no signaling server at"),
-        ("chat --url http://nowhere.invalid --timeout 0.5", 1, "nowhere.invalid"),
+        ("chat --url http://127.0.0.1:9 --timeout 2", 1, "no signaling server at"),
+        ("chat --url http://nowhere.invalid --timeout 2", 1, "nowhere.invalid"),
         ("chat --url ftp://x", 2, "is no server"),
         ("chat --url http://127.0.0.1:9/?a=b", 2, "is no server"),
         ("chat --timeout 0", 2, "timeout"),
@@ -200,7 +200,7 @@ async def test_a_full_room_is_said_in_one_sentence() -> None:
         ("peers --url https://127.0.0.1:9 --ca-file {missing}", 2, "holds no certificates"),
         ("chat --ca-file {folder}", 2, "Is a directory"),
         ("chat --ca-file {garbage}", 2, "holds no certificates: pass a PEM file"),
-        ("chat --url http://127.0.0.1:9 --timeout 0.5", 1, "start one with `thkmesh serve`"),
+        ("chat --url http://127.0.0.1:9 --timeout 2", 1, "start one with `thkmesh serve`"),
         ("peers --url http://127.0.0.1:9", 1, "or name another with --url"),
         ("peers --url http://nowhere.invalid", 1, "nowhere.invalid is no name"),
     ],

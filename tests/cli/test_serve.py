@@ -159,7 +159,7 @@ async def test_a_given_certificate_serves_the_demo_too(tmp_path: Path) -> None:
     async with served(*arguments) as server:
         ended = await server.program.end(signal.SIGTERM)
     assert ended.code == 0
-    assert "hello from" in ended.err
+    assert "hello connection=" in ended.err
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")

@@ -1,9 +1,8 @@
 """A server's mind, its clock, and what its clients have been told."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from thkmesh.core import wire
-from thkmesh.core.bans import nobody
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Slept, Tick
@@ -18,11 +17,11 @@ from thkmesh.core.room_events import (
     Output,
     Received,
     Relay,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
 )
-from thkmesh.core.room_state import Session
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
     Hello,
@@ -84,11 +83,9 @@ def kicked(who: SessionKey, room: str = "lobby") -> Kicked:
 class World:
     """Drives ``Rooms`` and checks what holds for every output."""
 
-    def __init__(
-        self, rules: RoomRules | None = None, may_kick: Callable[[Session], bool] = nobody
-    ) -> None:
+    def __init__(self, rules: RoomRules | None = None) -> None:
         self.rules = rules or RoomRules()
-        self.rooms = Rooms("epoch", self.rules, may_kick)
+        self.rooms = Rooms("epoch", self.rules)
         self.condemned: list[Condemn] = []
         self.now = 1000.0
         self.frames: list[tuple[int, bytes]] = []
@@ -110,6 +107,8 @@ class World:
                     self.frames.append((conn, frame))
                 case Close(conn=conn, code=code, reason=reason):
                     self.closed[conn] = (code, reason)
+                case RenewIce():
+                    pass
         return outputs
 
     def wait(self, seconds: float) -> None:

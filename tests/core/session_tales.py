@@ -23,6 +23,7 @@ from thkmesh.core.session_events import (
     Cancel,
     Heard,
     Leave,
+    NetworkChanged,
     SignalVerified,
     SocketLost,
     Start,
@@ -77,6 +78,38 @@ def _retries(recorder: Recorder) -> None:
         story.tell(Start())
         story.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(low, high))))
         story.send(1)
+
+
+def _patience(recorder: Recorder) -> None:
+    """A server that is about to stop, or has had too much of us, says when to come back."""
+    for message, code in (
+        (wire.Moving(2.0), CloseCode.RESTARTING),
+        (wire.Error("rate-limited", "slower", 3.0), CloseCode.RATE_LIMITED),
+        (wire.Error("rate-limited", "slower"), CloseCode.RATE_LIMITED),
+        (wire.Moving(3600.0), CloseCode.RESTARTING),
+    ):
+        story = Story(recorder)
+        story.enter(ADA)
+        story.run(6.0)
+        story.tell(Heard(message))
+        story.tell(SocketLost(code, ""))
+        story.tell(NetworkChanged(), 0.5)
+        story.run(4.0)
+        story.run(60.0)
+
+
+def _admissions(recorder: Recorder) -> None:
+    """A fresh token is asked for when the server asks, and not before it knows us."""
+    asked = Heard(wire.Admitted(60.0, ("join", "send"), renew=True))
+    story = Story(recorder)
+    story.tell(Start())
+    story.tell(asked)
+    story.enter(ADA)
+    story.tell(asked)
+    story.tell(Heard(wire.Admitted(600.0, ("join",))))
+    story.tell(Heard(wire.IceServers((wire.IceServer(("turn:x",), "name", "secret"),))))
+    story.tell(SocketLost(CloseCode.TOKEN_EXPIRED, "token-expired"))
+    story.run(6.0)
 
 
 def _leaving_the_server(recorder: Recorder) -> None:
@@ -440,6 +473,8 @@ def _leavings(recorder: Recorder) -> None:
 TALES: tuple[Callable[[Recorder], None], ...] = (
     _close_codes,
     _retries,
+    _patience,
+    _admissions,
     _leaving_the_server,
     _suspicions,
     _refusals,

@@ -3,7 +3,8 @@
 from tests.core.room_world import A, B, C, World, another_life, hello, introduction, kicked, offer
 from thkmesh.core.bans import BANS_IN_ROOM, Ban, Bans
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.room_events import Condemn, Dropped, HelloAccepted
+from thkmesh.core.grants import ALL, Permit
+from thkmesh.core.room_events import Condemn, Dropped, HelloAccepted, Renewed
 from thkmesh.core.wire import Error, Kick, PeerLeft, SignalRefused
 
 
@@ -61,7 +62,7 @@ def test_a_welcome_names_who_is_kept_out() -> None:
     statement = world.expel(B, 60.0)
     conn = world.open()
     said = hello(A), introduction()
-    world.feed(HelloAccepted(conn, *said, "secret", "k" * 43, 1234))
+    world.feed(HelloAccepted(conn, *said, "secret", room_key="k" * 43, time=1234))
     welcome = world.welcomed(conn)
     assert (welcome.kicked, welcome.room_key, welcome.time) == ((statement,), "k" * 43, 1234)
     world.wait(60.0)
@@ -78,8 +79,8 @@ def test_nobody_removes_others_unless_that_is_granted() -> None:
     assert isinstance(error, Error)
     assert (error.reason, error.n) == ("not-granted", 7)
     assert world.condemned == []
-    world = World(may_kick=lambda session: session.key == A)
-    a, b = world.join(A), world.join(B)
+    b = world.join(B)
+    world.feed(Renewed(a, Permit(frozenset(ALL))))
     world.say(b, Kick(A.id, 60.0))
     world.say(a, Kick(B.id, 60.0, "spam", 7))
     assert world.condemned == [Condemn("lobby", B.id, 60.0, "spam")]

@@ -9,7 +9,9 @@ def test_a_code_says_whether_to_come_back() -> None:
     assert passing == {
         CloseCode.RESTARTING,
         CloseCode.OVERLOADED,
+        CloseCode.TOKEN_EXPIRED,
         CloseCode.HELLO_TIMEOUT,
         CloseCode.IDLE,
+        CloseCode.RATE_LIMITED,
         CloseCode.SLOW_CONSUMER,
     }

@@ -12,18 +12,21 @@ from thkmesh.core.contact import (
     PING_LEAST,
     PING_MOST,
     PONG_TIMEOUT,
+    RETRY_AFTER_MOST,
     RETRY_BASE,
     RETRY_CAP,
     STEADY,
     CloseSocket,
     Contact,
     OpenSocket,
+    RenewPermit,
     SayHello,
     SendToServer,
 )
 from thkmesh.errors import (
     JoinError,
     MeshError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -101,6 +104,38 @@ def test_a_welcome_that_does_not_last_resets_nothing() -> None:
         assert mine.deadline is not None
         now = mine.deadline
         mine.settle(now)
+
+
+@pytest.mark.parametrize(
+    ("message", "wait"),
+    [
+        (wire.Moving(2.0), 2.0),
+        (wire.Moving(), 0.0),
+        (wire.Error("rate-limited", "", 3.0), 3.0),
+        (wire.Error("rate-limited", "", -3.0), 0.0),
+        (wire.Error("rate-limited"), 0.0),
+        (wire.Moving(1e300), RETRY_AFTER_MOST),
+    ],
+)
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_server_says_when_to_come_back(
+    message: wire.ToClient, wait: float, *, joined: bool
+) -> None:
+    """Not before that does the jitter begin, not on another network either; within reason."""
+    mine = contact(joined=joined, dice=0.999)
+    mine.heard(message, 1.0)
+    assert mine.lost(CloseCode.RESTARTING, "", 1.0) == []
+    assert mine.deadline == pytest.approx(1.0 + wait + 0.999 * RETRY_BASE)
+    mine.network_changed(1.0)
+    assert mine.deadline == pytest.approx(1.0 + wait + 0.999 * RETRY_BASE)
+
+
+def test_patience_asked_for_long_ago_is_no_matter() -> None:
+    """What a server wanted before it was well again delays nothing."""
+    mine = contact(joined=True, dice=0.999)
+    mine.heard(wire.Error("rate-limited", "", 3.0), 1.0)
+    mine.lost(1006, "", 19.0)
+    assert mine.deadline == pytest.approx(19.0 + 0.999 * RETRY_BASE)
 
 
 def test_nothing_is_opened_before_its_time() -> None:
@@ -290,3 +325,26 @@ def test_a_conversation_that_is_over_stays_over() -> None:
     mine.lost(CloseCode.REPLACED, "", 0.0)
     assert mine.network_changed(1.0) == []
     assert mine.deadline is None
+
+
+def test_a_fresh_token_is_shown_when_the_server_asks() -> None:
+    """Only once we are in; any other word about the permit is just noted."""
+    asked = wire.Admitted(60.0, ("join", "send"), renew=True)
+    mine = contact()
+    assert mine.heard(asked, 0.0) == []
+    mine = contact(joined=True)
+    assert mine.grants == WELCOME.grants
+    assert mine.heard(asked, 1.0) == [RenewPermit()]
+    assert mine.heard(wire.Admitted(600.0, ("join",)), 2.0) == []
+    assert mine.grants == ("join",)
+
+
+def test_who_was_closed_for_its_token_comes_back_with_another() -> None:
+    """An end is no refusal; a token that is refused is, and what is not granted too."""
+    mine = contact(joined=True)
+    mine.lost(CloseCode.TOKEN_EXPIRED, "token-expired", 1.0)
+    assert (mine.state, mine.error) == (ServerState.RECONNECTING, None)
+    for code, kind in ((CloseCode.UNAUTHORIZED, Unauthorized), (CloseCode.NOT_GRANTED, NotGranted)):
+        mine = contact()
+        mine.lost(code, "", 1.0)
+        assert type(mine.error) is kind

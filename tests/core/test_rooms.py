@@ -1,5 +1,6 @@
 """The server's mind: one law a test."""
 
+import msgspec
 import pytest
 
 from tests.core.room_world import (
@@ -186,7 +187,7 @@ def test_unknown_messages_are_counted_and_skipped() -> None:
         world.wait(6)
         world.feed(Skipped(a))
         world.feed(Skipped(stranger))
-    assert world.rooms.skipped == 6
+    assert world.rooms.counts.skipped == 6
     assert world.closed == {stranger: (CloseCode.HELLO_TIMEOUT, "hello-timeout")}
 
 
@@ -544,6 +545,19 @@ def test_our_own_sleep_judges_nobody() -> None:
     assert list(world.closed) == [stranger, a]
 
 
+def test_after_sleep_nobody_is_judged_before_being_heard() -> None:
+    """What waits to be read comes in one by one; the first must not end the others."""
+    world = World()
+    a, b = world.join(A), world.join(B)
+    world.now += 3600
+    world.feed(Slept(3540))
+    world.now += 0.05
+    world.say(b, Ping(1))
+    world.say(a, Ping(2))
+    assert world.closed == {}
+    assert (world.heard(a)[-1], world.heard(b)[-1]) == (Pong(2), Pong(1))
+
+
 def test_a_late_event_finds_what_was_due_settled() -> None:
     """Time comes first: who was due is gone before the event is looked at."""
     world = World()
@@ -598,7 +612,7 @@ def test_a_sealed_frame_names_its_sender_in_the_end() -> None:
     a, b, _ = (world.join(who) for who in (A, B, C))
     assert world.seal(a, B, REST)
     assert world.frames == [(b, addressed(A, REST))]
-    assert (world.rooms.relayed, world.rooms.dropped) == (1, 0)
+    assert (world.rooms.counts.relayed, world.rooms.counts.dropped) == (1, 0)
 
 
 def test_what_cannot_be_passed_on_is_dropped_without_a_word() -> None:
@@ -612,7 +626,7 @@ def test_what_cannot_be_passed_on_is_dropped_without_a_word() -> None:
         assert not world.seal(a, to, REST)
     assert world.heard(a) == []
     assert a not in world.closed
-    assert world.rooms.dropped == 4
+    assert world.rooms.counts.dropped == 4
     back = world.join(B)
     assert world.frames == []
     assert world.seal(a, B, REST)
@@ -662,3 +676,18 @@ def test_a_sealed_frame_is_a_sign_of_life_but_no_hello() -> None:
     assert world.closed[stranger][0] is CloseCode.HELLO_TIMEOUT
     world.rooms.handle(Sealed(early, A, REST), world.now)
     assert world.frames == []
+
+
+def test_what_passes_is_counted() -> None:
+    """Signals at once and later, in bytes; who is away is still in its room."""
+    world = World(RoomRules(away_messages=1))
+    a, b = world.join(A), world.join(B)
+    now = world.say(a, offer(A, B))
+    world.drop(b)
+    later = world.say(a, msgspec.structs.replace(offer(A, B, 2), body="später"))
+    world.say(a, offer(A, B, 3))
+    counts = world.rooms.counts
+    assert (counts.signals, counts.signal_bytes) == (2, len(now) + len(later.encode()))
+    assert world.rooms.peer_count == 2
+    world.wait(30.0)
+    assert world.rooms.peer_count == 1

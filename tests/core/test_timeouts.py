@@ -42,3 +42,12 @@ def test_postponing_keeps_the_order_and_gives_no_more_than_a_fresh_start() -> No
     assert list(timeouts.expired(14.9)) == []
     assert list(timeouts.expired(15)) == ["old"]
     assert list(timeouts.expired(19)) == ["fresh"]
+
+
+def test_the_first_can_be_taken_before_its_time() -> None:
+    """It does not come due any more."""
+    timeouts: Timeouts[str] = Timeouts(10)
+    timeouts.start("a", 0)
+    timeouts.start("b", 1)
+    assert timeouts.pop() == "a"
+    assert list(timeouts.expired(20)) == ["b"]

@@ -13,9 +13,11 @@ from thkmesh.core.engine import (
     CandidateFound,
     ChannelClosed,
     ChannelOpened,
+    ConnectionConfig,
     ConnectionState,
     Description,
     EngineEvent,
+    IceServer,
     MakeAnswer,
     MakeOffer,
     OperationDone,
@@ -170,6 +172,20 @@ async def glare_on_a_connected_pair_is_harmless(lab: Lab) -> None:
         await pair.apply(impolite, await polite.describe(MakeAnswer()))
         await pair.negotiate(polite, impolite)
         await pair.exchange()
+
+
+async def other_ice_servers_disturb_nothing(lab: Lab) -> None:
+    """They may come at any time, also when it is too late; what is connected goes on."""
+    other = ConnectionConfig(ice_servers=(IceServer(("stun:127.0.0.1:9",)),))
+    pair = await lab.connected()
+    for end in (pair.a, pair.b):
+        end.reconfigure(other)
+    await pair.exchange()
+    if pair.a.engine.capabilities.ice_restart:
+        await pair.negotiate(pair.a, pair.b, ice_restart=True)
+        await pair.exchange()
+    await pair.a.connection.close()
+    pair.a.reconfigure(ConnectionConfig())
 
 
 async def an_ice_restart_keeps_the_channels(lab: Lab) -> None:

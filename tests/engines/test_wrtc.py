@@ -17,10 +17,12 @@ from thkmesh.core.engine import (
     ApplyRemote,
     ChannelClosed,
     ChannelSpec,
+    ConnectionConfig,
     ConnectionState,
     Description,
     EngineEvent,
     FrameReceived,
+    IceServer,
     MakeAnswer,
     MakeOffer,
     RollBack,
@@ -341,3 +343,47 @@ async def test_unusable_descriptions_leave_no_line_on_standard_error(
                 await end.refuses(ApplyRemote(Description(SdpType.OFFER, changed)))
         await end.do(ApplyRemote(Description(SdpType.OFFER, sdp)))
     assert capfd.readouterr().err == ""
+
+
+# --- other ICE servers --------------------------------------------------------------
+
+
+class StunServer(asyncio.DatagramProtocol):
+    """Counts who asks for its address (RFC 8489), and answers nobody."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        """Note that somebody asks."""
+        if data[:2] == b"\x00\x01":
+            self.asked.set()
+
+
+async def test_an_ice_restart_asks_the_servers_of_now() -> None:
+    """After ``reconfigure`` the new server is asked, by who offers and by who answers."""
+    loop = asyncio.get_running_loop()
+    servers: list[StunServer] = []
+    urls: list[str] = []
+    transports: list[asyncio.DatagramTransport] = []
+    for _ in range(2):
+        transport, protocol = await loop.create_datagram_endpoint(
+            StunServer, local_addr=("127.0.0.1", 0)
+        )
+        transports.append(transport)
+        servers.append(protocol)
+        urls.append(f"stun:127.0.0.1:{transport.get_extra_info('sockname')[1]}")
+    try:
+        async with lab(WrtcEngine) as found:
+            pair = await found.connected()
+            assert not any(server.asked.is_set() for server in servers)
+            for end, url in ((pair.a, urls[0]), (pair.b, urls[1])):
+                end.reconfigure(ConnectionConfig(ice_servers=(IceServer((url,)),)))
+            await pair.negotiate(pair.a, pair.b, ice_restart=True)
+            async with asyncio.timeout(20):
+                for server in servers:
+                    await server.asked.wait()
+            await pair.exchange()
+    finally:
+        for transport in transports:
+            transport.close()

@@ -82,6 +82,10 @@ class End:
         """Send, and see that nothing is emitted meanwhile."""
         return self._call(lambda: self.connection.send(channel, data))
 
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Use other ICE servers, and see that nothing is emitted meanwhile."""
+        self._call(lambda: self.connection.reconfigure(config))
+
     def begin(self, operation: Operation) -> None:
         """Begin an operation, and see that nothing is emitted meanwhile."""
         self.begun.append(operation)

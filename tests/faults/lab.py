@@ -94,9 +94,10 @@ class Lab:
         await server.start()
         return server
 
-    async def turn(self) -> Coturn:
-        """Start coturn in the middle, as we ship it."""
-        return await self._stack.enter_async_context(Coturn.running(self.internet, INTERNET))
+    async def turn(self, secret: str = "") -> Coturn:
+        """Start coturn in the middle, as we ship it; with a secret, if the server shares one."""
+        running = Coturn.running(self.internet, INTERNET, secret=secret)
+        return await self._stack.enter_async_context(running)
 
     async def peer(self, host: Host, name: str) -> PeerProcess:
         """Start a peer on a host."""

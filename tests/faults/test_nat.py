@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from base64 import b64encode
 from enum import Enum
 from random import Random
 from typing import TypeAlias
@@ -119,3 +120,12 @@ async def test_f1_peers_connect_behind_every_kind_of_nat(
     for start in range(0, len(pairs), AT_ONCE):
         took += await connect_all(lab, server, pairs[start : start + AT_ONCE], seed)
     report(f"linked: {summary(took)}")
+
+
+async def test_peers_connect_by_credentials_of_their_own(lab: Lab) -> None:
+    """What the server hands out in its welcome opens the relay, where there is no other way."""
+    secret = "what both servers know"
+    coturn = await lab.turn(secret)
+    shared = {"urls": coturn.urls, "secret": b64encode(secret.encode()).decode()}
+    server = await lab.server(turn=shared)
+    await connect_all(lab, server, ((Kind.UDP_BLOCKED, Kind.PORT_RESTRICTED),), dice())

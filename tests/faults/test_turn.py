@@ -3,12 +3,17 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 
 from tests.faults.lab import INTERNET, Lab
 from tests.faults.turn import CREDENTIAL, USERNAME, Coturn
 from tests.faults.turn_client import TurnClient
+from thkmesh.core.wire import IceServer
+from thkmesh.server import Turn
+from thkmesh.server.clock import today
 
+ADA, BOB = "a" * 26, "b" * 26
 FORBIDDEN = 403
 UNAUTHORIZED = 401
 QUOTA_REACHED = 486
@@ -27,12 +32,14 @@ PUBLIC = "1.0.0.1 9.9.9.9 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 223.2
 
 
 @contextmanager
-def client(lab: Lab, credential: str = CREDENTIAL, port: int = 0) -> Iterator[TurnClient]:
+def client(
+    lab: Lab, credential: str = CREDENTIAL, port: int = 0, username: str = USERNAME
+) -> Iterator[TurnClient]:
     """Have a client in the middle of the lab."""
     with lab.internet.within(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sending:
         sending.bind((INTERNET, port))
         sending.connect((INTERNET, 3478))
-        yield TurnClient(sending, USERNAME, credential)
+        yield TurnClient(sending, username, credential)
 
 
 async def test_x3_the_relay_leads_to_the_public_internet_only(lab: Lab) -> None:
@@ -59,6 +66,42 @@ async def test_x3_nobody_relays_without_the_secret(lab: Lab) -> None:
     async with Coturn.running(lab.internet, INTERNET):
         with client(lab, "guess") as stranger:
             assert stranger.allocate().error == UNAUTHORIZED
+
+
+async def test_credentials_that_the_server_hands_out_work_until_they_end(lab: Lab) -> None:
+    """Made for one peer and a while; forged, expired, or with another name they are refused."""
+    turn = Turn(urls=("turn:198.51.100.1",), secret=b"what both know", ttl=600.0)
+    foreign = replace(turn, secret=b"what nobody knows")
+    now = today()
+
+    def named(servers: tuple[IceServer, ...]) -> tuple[str, str]:
+        """Return a name and a password."""
+        [server] = servers
+        assert server.username is not None
+        assert server.credential is not None
+        return server.username, server.credential
+
+    right = named(turn.servers(ADA, now))
+    later = named(turn.servers(ADA, now + 600))
+    asked = {
+        "right": right,
+        "expired": named(turn.servers(ADA, now - 602)),
+        "another secret": named(foreign.servers(ADA, now)),
+        "put off": (later[0], right[1]),
+        "of another peer": (right[0].replace(ADA, BOB), right[1]),
+        "without an end": (ADA, right[1]),
+        "the secret itself": (right[0], "what both know"),
+    }
+    answers: dict[str, int | None] = {}
+    async with Coturn.running(lab.internet, INTERNET, secret="what both know"):
+        for what, (username, credential) in asked.items():
+            with client(lab, credential, username=username) as each:
+                answers[what] = each.allocate().error
+        with client(lab, right[1], username=right[0]) as each:
+            assert each.allocate().error is None
+            assert each.permit(ip_address("198.51.100.1")).error is None
+            assert each.permit(ip_address("127.0.0.1")).error == FORBIDDEN
+    assert answers == {what: None if what == "right" else UNAUTHORIZED for what in asked}
 
 
 async def test_the_lab_allows_its_own_addresses_and_no_more(lab: Lab) -> None:

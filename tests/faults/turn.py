@@ -6,12 +6,12 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
-from tests.namespaces import Namespace
 from tests.rooms.processes import ROOT
 
 __all__ = ["CREDENTIAL", "SHIPPED", "USERNAME", "Coturn"]
@@ -26,6 +26,15 @@ _PORT = 3478
 _PATIENCE = 15.0
 
 
+class Place(Protocol):
+    """Where something runs; a namespace is one."""
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        """What makes a command run there."""
+        ...
+
+
 class Coturn:
     """A running coturn; use ``running``."""
 
@@ -34,17 +43,25 @@ class Coturn:
         self.address = address
 
     @property
+    def urls(self) -> list[str]:
+        """Where TURN is, over UDP and TCP."""
+        at = f"{self.address}:{_PORT}"
+        return [f"turn:{at}?transport=udp", f"turn:{at}?transport=tcp"]
+
+    @property
     def ice_servers(self) -> list[dict[str, object]]:
         """What the signaling server is to offer: STUN, and TURN over UDP and TCP."""
-        at = f"{self.address}:{_PORT}"
-        urls = [f"turn:{at}?transport=udp", f"turn:{at}?transport=tcp"]
-        turn: dict[str, object] = {"urls": urls, "username": USERNAME, "credential": CREDENTIAL}
-        return [{"urls": [f"stun:{at}"]}, turn]
+        turn: dict[str, object] = {
+            "urls": self.urls,
+            "username": USERNAME,
+            "credential": CREDENTIAL,
+        }
+        return [{"urls": [f"stun:{self.address}:{_PORT}"]}, turn]
 
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, namespace: Namespace, address: str, *, lab: bool = True
+        cls, namespace: Place, address: str, *, lab: bool = True, secret: str = ""
     ) -> "AsyncIterator[Coturn]":
         """Have one; it is ended by its process id.
 
@@ -52,6 +69,8 @@ class Coturn:
             namespace: where.
             address: to listen on, and to relay from.
             lab: whether the lab's own addresses, which are special, may be relayed to.
+            secret: what it shares with the signaling server; empty for one user with a
+                password.
 
         Raises:
             RuntimeError: it is not installed.
@@ -63,7 +82,8 @@ class Coturn:
             path = Path(folder) / "turnserver.conf"
             texts = [SHIPPED.read_text(encoding="utf-8")]
             texts += [LAB.read_text(encoding="utf-8")] if lab else []
-            texts.append(f"user={USERNAME}:{CREDENTIAL}\n")
+            shared = f"use-auth-secret\nstatic-auth-secret={secret}\n"
+            texts.append(shared if secret else f"user={USERNAME}:{CREDENTIAL}\n")
             path.write_text("".join(texts), encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
                 *namespace.prefix,
@@ -88,7 +108,7 @@ class Coturn:
                     await process.wait()
 
 
-async def _listening(namespace: Namespace, address: str) -> None:
+async def _listening(namespace: Place, address: str) -> None:
     """Wait until it takes connections, and answers a STUN binding request (RFC 8489) over UDP."""
     connect = (
         "import socket, sys, time\n"

@@ -11,6 +11,7 @@ from tests.rooms.liar import LyingTransport
 from tests.rooms.members import Member, admission, connected
 from tests.rooms.processes import Server
 from tests.rooms.test_lies import SOON, refusals, still_talking
+from tests.server.mint import minted
 from thkmesh import (
     InvalidSignature,
     Kicked,
@@ -59,7 +60,7 @@ async def test_the_operator_removes_a_peer(start_server: StartServer) -> None:
         ada, bob = [await admit(**place) for _ in range(2)]
         cat = await admit(**place, identity=own)
         await connected(ada, bob, cat)
-        with pytest.raises(NotGranted, match="nobody has given you the right"):
+        with pytest.raises(NotGranted, match="the grant kick is missing"):
             await ada.room.kick(cat.me)
         until = await kick(server, room, cat.me.id, duration=3600, reason="spam")
         assert time.time() + 3500 < until < time.time() + 3700
@@ -78,6 +79,30 @@ async def test_the_operator_removes_a_peer(start_server: StartServer) -> None:
         await still_talking(ada, bob)
         await still_talking(bob, ada)
     assert not refusals(ada) + refusals(bob)
+
+
+async def test_a_peer_removes_another_if_its_token_says_so(start_server: StartServer) -> None:
+    """Who has the grant ``kick`` in that room; nobody else, and who is removed stays out."""
+    server = await start_server(secret=OPERATOR)
+    room = secrets.token_hex(8)
+    place = {"url": server.url, "room": room}
+    async with admission() as admit:
+        ada = await admit(**place, token=minted(room, secret=OPERATOR.encode()))
+        own = Identity.generate()
+        bob, cat = [await admit(**place), await admit(**place, identity=own)]
+        await connected(ada, bob, cat)
+        assert ("kick" in ada.room.grants, "kick" in bob.room.grants) == (True, False)
+        with pytest.raises(NotGranted, match="the grant kick is missing"):
+            await bob.room.kick(cat.me)
+        await ada.room.kick(cat.me, reason="spam")
+        for member in (ada, bob):
+            await member.until(lambda: bool(told(member)), SOON)  # noqa: B023
+            assert told(member) == [(cat.me.id, "spam")]
+        await cat.room.wait_closed()
+        for again in ("", minted(room, secret=OPERATOR.encode())):
+            with pytest.raises(Kicked, match="spam"):
+                await admit(**place, identity=own, token=again)
+        await still_talking(ada, bob)
 
 
 def forge(room: str, user_id: str, *, by: str) -> KickedMessage:

@@ -76,6 +76,10 @@ class WatchedConnection:
         """Return how many bytes wait in the engine's buffer."""
         return self._connection.buffered_bytes(channel)
 
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Use other ICE servers."""
+        self._connection.reconfigure(config)
+
     def mark_low(self, channel: int, size_bytes: int) -> None:
         """Have another low-water mark."""
         self._connection.mark_low(channel, size_bytes)

@@ -4,14 +4,14 @@ import asyncio
 import struct
 from dataclasses import dataclass
 
-__all__ = ["BINARY", "TEXT", "UPGRADE", "Closed", "RawSocket"]
+__all__ = ["BINARY", "TEXT", "UPGRADE", "Closed", "RawSocket", "frame"]
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
 
-TEXT, BINARY, CLOSE = 1, 2, 8
+TEXT, BINARY, CLOSE, PONG = 1, 2, 8, 10
 _FIN, _MASKED = 0x80, 0x80
 
 
@@ -21,6 +21,26 @@ class Closed(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
+
+
+def frame(payload: bytes, first: int, *, masked: bool = True, size: int | None = None) -> bytes:
+    """Return one frame (RFC 6455, section 5.2), right or wrong.
+
+    Args:
+        payload: what follows the head.
+        first: its first byte: FIN, reserved bits, opcode.
+        masked: as what comes from a client must be; the mask is all zeros.
+        size: what the head says of the payload's size; None means the truth.
+    """
+    size = len(payload) if size is None else size
+    mask = _MASKED if masked else 0
+    if size < 126:
+        head = bytes((first, mask | size))
+    elif size < 65536:
+        head = struct.pack("!BBH", first, mask | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, mask | 127, size)
+    return head + bytes(4 if masked else 0) + payload
 
 
 @dataclass
@@ -41,14 +61,7 @@ class RawSocket:
 
     def send(self, payload: bytes, opcode: int = TEXT) -> None:
         """Send one frame."""
-        size = len(payload)
-        if size < 126:
-            head = bytes((_FIN | opcode, _MASKED | size))
-        elif size < 65536:
-            head = struct.pack("!BBH", _FIN | opcode, _MASKED | 126, size)
-        else:
-            head = struct.pack("!BBQ", _FIN | opcode, _MASKED | 127, size)
-        self.writer.write(head + bytes(4) + payload)
+        self.writer.write(frame(payload, _FIN | opcode))
 
     async def receive(self) -> bytes:
         """Return the next message that is text.
@@ -67,7 +80,7 @@ class RawSocket:
             raise Closed(1006) from None
         if first == _FIN | CLOSE:
             raise Closed(int.from_bytes(payload[:2], "big"))
-        if first == _FIN | BINARY:
+        if first in {_FIN | BINARY, _FIN | PONG}:
             return await self.receive()
         assert first == _FIN | TEXT
         return payload

@@ -1,4 +1,4 @@
-"""Twenty thousand malformed messages (four seeds), and what becomes of each of them."""
+"""Malformed messages, and what becomes of each of them (S1)."""
 
 import asyncio
 import json
@@ -23,6 +23,8 @@ from thkmesh.errors import InvalidMessage
 
 WARM_UP = 2_000
 MESSAGES = 5_000
+SETTINGS = "grace=0.5, room_ttl=0.5, message_rate=0, frame_rate=0"
+"""Nobody is cut off for saying much: that is not what this is about."""
 MARKER = Ping(2**53 - 1)
 BROKEN = {"closed 1007", "closed 1009"}
 NOBODY = SessionKey("z" * 26, "0" * 16)
@@ -250,16 +252,15 @@ def _encodable(text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_fuzzed_messages_harm_nobody(seed: int) -> None:
-    """Each gets the answer or close code it deserves; the server lives and does not grow."""
-    async with server_process("grace=0.5, room_ttl=0.5") as server:
+async def harm(seed: int, warm_up: int, messages: int) -> None:
+    """Blow at a server from four sides, and look what has become of it."""
+    async with server_process(SETTINGS) as server:
         fuzzer = Fuzzer(seed)
         storms = [Storm(server.host, fuzzer) for _ in range(4)]
-        await asyncio.gather(*(storm.blow(WARM_UP // 4) for storm in storms))
+        await asyncio.gather(*(storm.blow(warm_up // 4) for storm in storms))
         memory = psutil.Process(server.process.pid).memory_info
         before = memory().rss
-        await asyncio.gather(*(storm.blow(MESSAGES // 4) for storm in storms))
+        await asyncio.gather(*(storm.blow(messages // 4) for storm in storms))
         assert memory().rss - before < 5 * 1024 * 1024
         outcomes = sum((storm.outcomes for storm in storms), Counter())
         async with httpx2.AsyncClient(trust_env=False) as http:
@@ -274,3 +275,15 @@ async def test_fuzzed_messages_harm_nobody(seed: int) -> None:
         honest = Client(server.ws)
         await honest.join()
         await honest.cut()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_fuzzed_messages_harm_nobody(seed: int) -> None:
+    """Each gets the answer or close code it deserves; the server lives and does not grow."""
+    await harm(seed, WARM_UP, MESSAGES)
+
+
+@pytest.mark.nightly
+async def test_ninety_thousand_fuzzed_messages_harm_nobody() -> None:
+    """S1, with the ten thousand frames of ``test_fuzz_frames``."""
+    await harm(secrets.randbelow(2**32), WARM_UP, 90_000)

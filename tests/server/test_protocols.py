@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager, suppress
 
 import httpx2
 import pytest
+from uvicorn._types import ASGIReceiveEvent
 
-from tests.server.raw import UPGRADE
+from tests.server.raw import UPGRADE, RawSocket, frame
 from tests.server.world import PATIENCE, Client, serving, until
-from thkmesh.core.wire import Ping, Pong
-from thkmesh.server import create_app
+from thkmesh.core.wire import Challenge, Ping, Pong, decode_to_client, encode
+from thkmesh.server import ServerSettings, create_app
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 
 
@@ -115,7 +116,8 @@ async def test_a_peer_that_answers_no_close_frame_is_freed() -> None:
 
 async def test_what_is_sent_to_a_peer_given_up_is_lost_quietly() -> None:
     """Until its last bytes have left, or time is up, signals for it are no fault of ours."""
-    async with serving(create_app(), ws=Patient) as (host, state):
+    settings = ServerSettings(message_rate=0)
+    async with serving(create_app(settings), ws=Patient) as (host, state):
         a, b = Client(f"ws://{host}/ws"), Client(f"ws://{host}/ws")
         await b.join()
         [ending] = state.connections
@@ -135,3 +137,37 @@ async def test_what_is_sent_to_a_peer_given_up_is_lost_quietly() -> None:
         assert await a.next() == Pong(0)
         await b.cut()
         await a.cut()
+
+
+class Watched(WebSocketProtocol):
+    """Notes how much has been parsed that nobody has taken yet."""
+
+    most = 0
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message."""
+        type(self).most = max(self.most, self.queue.qsize())
+        return await super().receive()
+
+
+async def test_many_small_messages_are_parsed_a_few_at_a_time() -> None:
+    """However many one read brings: all are answered, in order, and others get their turns."""
+    number = 5000
+    settings = ServerSettings(message_rate=0, outgoing_messages=2 * number)
+    async with serving(create_app(settings), ws=Watched) as (host, _):
+        honest = Client(f"ws://{host}/ws", room="other")
+        await honest.join()
+        socket = await RawSocket.open(host)
+        challenge = decode_to_client(await socket.receive())
+        assert isinstance(challenge, Challenge)
+        socket.send(encode(Client("").hello(challenge.nonce)).encode())
+        await socket.receive()
+        pings = (encode(Ping(each)).encode() for each in range(1, number + 1))
+        socket.writer.write(b"".join(frame(each, 0x81) for each in pings))
+        await honest.send(Ping(1))
+        assert await honest.next() == Pong(1)
+        for each in range(1, number + 1):
+            assert decode_to_client(await socket.receive()) == Pong(each)
+        assert Watched.most < 200, "a frame has more than 20 bytes, and 4,096 are parsed at once"
+        socket.cut()
+        await honest.cut()

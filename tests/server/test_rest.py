@@ -11,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from tests.server.mint import SECRET, minted
 from tests.server.world import Client, Server, server, serving, until
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import kicked_payload
 from thkmesh.core.wire import Kicked, decode_expulsion
 from thkmesh.keys import verify
-from thkmesh.server import ServerSettings, create_app
+from thkmesh.server import AccessSettings, ServerSettings, create_app
+from thkmesh.server.gate import Asked, Verdict
 from thkmesh.server.rest import BODY_LIMIT_BYTES
 
 
@@ -242,7 +244,7 @@ BEARER = {"authorization": f"Bearer {OPERATOR}"}
 
 async def test_an_operator_removes_a_peer() -> None:
     """It hears the signed statement and is closed with 4412; the answer says until when."""
-    async with server(ServerSettings(secret=OPERATOR)) as world:
+    async with server(access=AccessSettings(secret=OPERATOR.encode())) as world:
         a = world.client()
         await a.join("Ada")
         path, wanted = "/api/rooms/lobby/kick", {"userId": a.key.id, "reason": "spam"}
@@ -262,24 +264,55 @@ async def test_an_operator_removes_a_peer() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "refusal"),
     [
-        {},
-        {"authorization": OPERATOR},
-        {"authorization": f"Basic {OPERATOR}"},
-        {"authorization": "Bearer"},
-        {"authorization": "Bearer guessed"},
+        ({}, (403, "not-granted")),
+        ({"authorization": OPERATOR}, (403, "not-granted")),
+        ({"authorization": f"Basic {OPERATOR}"}, (403, "not-granted")),
+        ({"authorization": "Bearer"}, (403, "not-granted")),
+        ({"authorization": "Bearer guessed"}, (401, "unauthorized")),
+        ({"authorization": f"Bearer {minted()}"}, (401, "unauthorized")),
     ],
 )
-async def test_nobody_else_removes_a_peer(headers: dict[str, str]) -> None:
+async def test_nobody_else_removes_a_peer(
+    headers: dict[str, str], refusal: tuple[int, str]
+) -> None:
     """Without the server's secret, or without one that anybody could know, it is refused."""
     wanted = {"userId": "a" * 26}
-    for settings in (ServerSettings(secret=OPERATOR), ServerSettings()):
-        async with server(settings) as world:
+    for access in (AccessSettings(secret=OPERATOR.encode()), AccessSettings()):
+        async with server(access=access) as world:
             answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=headers)
-        assert answer[0] == 401
-        assert answer[1]["error"] == "unauthorized"
-        assert answer[2]["www-authenticate"] == "Bearer"
+        assert (answer[0], answer[1]["error"]) == refusal
+        assert (answer[2].get("www-authenticate") == "Bearer") == (answer[0] == 401)
+
+
+@pytest.mark.parametrize(
+    ("grants", "room", "status"),
+    [(("kick",), "lobby", 200), (("kick",), "hall", 401), (("join", "list"), "lobby", 403)],
+)
+async def test_a_token_that_grants_it_removes_a_peer(
+    grants: tuple[str, ...], room: str, status: int
+) -> None:
+    """For its own room, and nothing else of it is needed."""
+    bearer = {"authorization": f"Bearer {minted(room, grants)}"}
+    wanted = {"userId": "a" * 26}
+    async with server(access=AccessSettings(secret=SECRET)) as world:
+        answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=bearer)
+    assert answer[0] == status
+
+
+async def test_pages_of_strangers_remove_nobody_by_a_login() -> None:
+    """A cookie comes with every request, so its origin is asked for."""
+
+    async def authenticate(who: Asked) -> Verdict:
+        return {"kick"} if who.cookies.get("session") else None
+
+    wanted = {"userId": "a" * 26}
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        for origin, status in (("https://evil.example", 403), (world.http, 200)):
+            headers = {"cookie": "session=1", "origin": origin}
+            answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=headers)
+            assert answer[0] == status
 
 
 @pytest.mark.parametrize(
@@ -294,7 +327,7 @@ async def test_nobody_else_removes_a_peer(headers: dict[str, str]) -> None:
 )
 async def test_what_no_server_removes_is_refused(wanted: dict[str, object]) -> None:
     """No peer, no time, or more words than anybody is told."""
-    async with server(ServerSettings(secret=OPERATOR)) as world:
+    async with server(access=AccessSettings(secret=OPERATOR.encode())) as world:
         path = "/api/rooms/lobby/kick"
         status, answer, _ = await ask(world, "POST", path, json=wanted, headers=BEARER)
         assert (status, answer["error"]) == (400, "invalid-request")

@@ -53,7 +53,7 @@ async def test_a_signal_ends_it_gracefully(sent: signal.Signals) -> None:
 
 async def test_a_stuck_client_does_not_hold_up_the_end() -> None:
     """Somebody who reads nothing is left behind; it still takes less than two seconds."""
-    async with server_process() as server:
+    async with server_process("message_rate=0") as server:
         stuck, sender = Client(server.ws), Client(server.ws)
         await stuck.join()
         await sender.join()

@@ -254,7 +254,7 @@ async def test_a_page_that_goes_away_is_gone_at_once() -> None:
 
 async def test_what_waits_is_bounded() -> None:
     """Signal 257 for somebody who is away is refused, and still owed by its sender."""
-    async with server() as world:
+    async with server(ServerSettings(message_rate=0)) as world:
         a, b = await world.joined(), await world.joined()
         await a.cut()
         await until(lambda: world.service.connection_count == 1)
@@ -378,7 +378,7 @@ async def test_unknown_messages_are_counted() -> None:
         for _ in range(3):
             await a.send('{"type":"hologram","x":1}')
         assert await quiet(a)
-        assert world.service.skipped == 3
+        assert world.service.counts.skipped == 3
 
 
 # --- origins ------------------------------------------------------------------------
@@ -415,6 +415,7 @@ async def test_pages_of_other_origins_stay_out(
         with pytest.raises(InvalidStatus) as refused:
             await client.connect()
         assert refused.value.response.status_code == 403
+        assert world.service.turnstile.denied == {"origin-refused": 1}
 
 
 # --- many, and slow ones ------------------------------------------------------------------
@@ -440,7 +441,7 @@ async def test_a_herd_joins() -> None:
 
 async def test_a_slow_consumer_is_cut_off_and_nobody_else_is_hurt() -> None:
     """Its room goes on, every signal arrives; its socket is freed though it reads nothing."""
-    async with server(ServerSettings(close_timeout=0.2)) as world:
+    async with server(ServerSettings(close_timeout=0.2, message_rate=0)) as world:
         stuck, a, b = await world.joined(), await world.joined(), await world.joined()
         await a.expect(PeerReady)
         stuck.socket.transport.pause_reading()
@@ -460,7 +461,7 @@ async def test_a_slow_consumer_is_cut_off_and_nobody_else_is_hurt() -> None:
 
 async def test_a_slow_consumer_that_reads_in_time_learns_why() -> None:
     """Whoever takes in what is left gets the close code 4431."""
-    settings = ServerSettings(away_messages=6, outgoing_messages=8)
+    settings = ServerSettings(away_messages=6, outgoing_messages=8, message_rate=0)
     async with server(settings) as world:
         a, b = await world.joined(), await world.joined()
         await a.expect(PeerReady)
@@ -499,7 +500,7 @@ async def test_a_sealed_frame_of_another_version_is_counted() -> None:
         await a.send(b"\x02" + bytes(100))
         assert await quiet(a)
         assert await quiet(b)
-        assert world.service.skipped == 1
+        assert world.service.counts.skipped == 1
 
 
 async def test_who_does_not_read_loses_sealed_frames_and_nothing_else() -> None:

@@ -17,9 +17,9 @@ from websockets.exceptions import ConnectionClosed
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey, hello_payload, proof_payload, signal_payload
-from thkmesh.core.wire import Challenge, Hello, Message, Offer, ToClient, Welcome, encode
+from thkmesh.core.wire import Challenge, Error, Hello, Message, Offer, ToClient, Welcome, encode
 from thkmesh.keys import Identity
-from thkmesh.server import RoomService, ServerSettings, create_app
+from thkmesh.server import AccessSettings, RoomService, ServerSettings, create_app
 from thkmesh.server.protocols import HttpProtocol
 from thkmesh.server.serve import configure
 
@@ -120,9 +120,11 @@ async def serving(
 
 
 @asynccontextmanager
-async def server(settings: ServerSettings | None = None) -> AsyncIterator[Server]:
+async def server(
+    settings: ServerSettings | None = None, access: AccessSettings | None = None
+) -> AsyncIterator[Server]:
     """Serve the rooms."""
-    app = create_app(settings)
+    app = create_app(settings, access=access)
     async with serving(app) as (host, state):
         running = Server(host, app.state.service, state)
         try:
@@ -157,11 +159,18 @@ class Client:
         )
         return await self.expect(Challenge)
 
-    async def join(self, name: str = "") -> Welcome:
+    async def join(self, name: str = "", **changes: Any) -> Welcome:  # noqa: ANN401
         """Connect and enter the room."""
         challenge = await self.connect()
-        await self.send(self.hello(challenge.nonce, name))
+        await self.send(self.hello(challenge.nonce, name, **changes))
         return await self.expect(Welcome)
+
+    async def refused(self, **changes: Any) -> tuple[CloseCode, str]:  # noqa: ANN401
+        """Connect and say hello; return how the server refuses that."""
+        challenge = await self.connect()
+        await self.send(self.hello(challenge.nonce, **changes))
+        error = await self.expect(Error)
+        return await self.closed(), error.reason
 
     def hello(self, nonce: str, name: str = "", **changes: Any) -> Hello:  # noqa: ANN401
         """Return a genuine hello, but for the changes."""
@@ -217,7 +226,7 @@ class Client:
         """Return why the server closed, after reading what it said before."""
         with suppress(ConnectionClosed):
             while True:
-                await self.text()
+                await self.socket.recv()
         assert self.socket.close_code is not None
         return CloseCode(self.socket.close_code)
 

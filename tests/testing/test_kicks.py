@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.server.mint import MODERATOR, moderated
 from tests.testing.storm import ROOM, Member, Storm
 from thkmesh import (
     Kicked,
@@ -22,21 +23,23 @@ from thkmesh import (
     ServerUnreachable,
     new_secret,
 )
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings
 from thkmesh.testing import SERVER, World
 
-SETTINGS = ServerSettings(secret="the operator's own, of the whole cluster")
+OPERATOR = b"the operator's own, of the whole cluster"
+ACCESS = AccessSettings(secret=OPERATOR, authenticate=moderated)
 SECRET, OTHER = new_secret(), new_secret()
 
 
-def world(**options: object) -> World:
+def world(access: AccessSettings = ACCESS) -> World:
     """Return one whose server has a secret, and lets Ada remove others."""
-    return World(7, settings=SETTINGS, may_kick=lambda session: session.name == "ada", **options)  # type: ignore[arg-type]
+    return World(7, access=access)
 
 
 async def company(world: World, *names: str) -> list[Room]:
     """Let some join one room, and link with each other."""
-    rooms = [await world.join(name, room="lobby") for name in names]
+    tokens = {"ada": MODERATOR}
+    rooms = [await world.join(name, room="lobby", token=tokens.get(name, "")) for name in names]
     await world.linked(*rooms)
     return rooms
 
@@ -184,7 +187,7 @@ def test_a_ban_is_told_to_who_comes_back() -> None:
 
 def test_a_statement_under_another_key_is_inert() -> None:
     """Who has been away since before the server's key changed cannot tell that it is genuine."""
-    here = World(9, may_kick=lambda session: session.name == "ada")
+    here = World(9, access=AccessSettings(authenticate=moderated))
 
     async def main() -> None:
         ada, bob, cat = await company(here, "ada", "bob", "cat")
@@ -211,7 +214,7 @@ class RemovalStorm(Storm):
 
     def __init__(self, seed: int) -> None:
         """Make the world of a seed."""
-        world = World(seed, delay=0.02, jitter=0.03, settings=SETTINGS)
+        world = World(seed, delay=0.02, jitter=0.03, access=AccessSettings(secret=OPERATOR))
         super().__init__(seed, world=world)
         self._coming: set[asyncio.Task[None]] = set()
         self._until: dict[str, float] = {}

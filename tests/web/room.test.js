@@ -145,7 +145,9 @@ const HOST = {
 };
 
 /** Return a room, not entered. */
-async function outside(options = {}, metadata = {}, identity = undefined, more = {}) {
+async function outside(
+  options = {}, metadata = {}, identity = undefined, { host = HOST, ...more } = {},
+) {
   const settings = {
     url: "ws://server/ws", room: ROOM, identity: identity ?? await Identity.generate(), sid: SID,
     name: "Ada", metadata, token: "", relay: true, ...more,
@@ -154,7 +156,7 @@ async function outside(options = {}, metadata = {}, identity = undefined, more =
     iceServers: [], relayOnly: false, receive: true, watchNetwork: true, timeout: 10,
     hasty: false, log: () => {},
     ...options,
-  }, HOST);
+  }, host);
 }
 
 /** Return a room that has been entered. */
@@ -584,6 +586,53 @@ test("what one turn says behind its first message goes together, in order", asyn
   assert.ok(told.lastIndexOf("send-all") < told.indexOf("leave"));
 });
 
+// --- the server's word ----------------------------------------------------------------
+
+test("other ICE servers are taken over by what is connected, and by what will be", async () => {
+  /** @type {any[]} */
+  const configs = [];
+  const connection = {
+    reconfigure: (/** @type {any} */ config) => configs.push(["changed", config]),
+    perform() {},
+    send: () => true,
+    bufferedBytes: () => 0,
+    markLow() {},
+    close: async () => {},
+  };
+  const host = {
+    open(/** @type {any} */ config) {
+      configs.push(["opened", config]);
+      return connection;
+    },
+    adopt() {},
+  };
+  const own = { urls: ["stun:own"] };
+  let ours = await Identity.generate();
+  while (ours.id >= bob.id) ours = await Identity.generate(); // so that it is we who open
+  const room = await outside({ iceServers: [own] }, {}, ours, { host });
+  await room.enter();
+  const turn = { urls: ["turn:x"], username: "1:me", credential: "secret" };
+  for (const iceServers of [[turn], [turn], []]) {
+    FakeServer.all[0].say({ type: "ice-servers", iceServers });
+  }
+  for (let count = 0; count < 100 && configs.length < 3; count += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(configs.map(([what, { iceServers }]) => [what, iceServers]),
+    [["opened", [own]], ["changed", [own, turn]], ["changed", [own]]]);
+  await room.leave({ patience: 0 });
+});
+
+test("a room knows what it may do, by the server's last word", async () => {
+  const room = await inside();
+  assert.deepEqual([...room.grants], ["join", "send", "relay", "create", "list"]);
+  FakeServer.all[0].say({ type: "token", expires: 9, grants: ["join", "kick"] });
+  for (let count = 0; count < 100 && room.grants.size !== 2; count += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual([...room.grants], ["join", "kick"]);
+  await room.leave({ patience: 0 });
+});
 // --- removing -------------------------------------------------------------------------
 
 test("what no server removes is refused at once, and the text says what to pass", async () => {

@@ -48,8 +48,9 @@ afterEach(() => assert.deepEqual(bugs.splice(0), []));
 /**
  * Return a client with an open WebSocket, what it feeds, and a peer that signs.
  * @param {Sealer | null} sealing what the peer seals with
+ * @param {string | (() => string | Promise<string>)} token what we show
  */
-async function client(sealing = null) {
+async function client(sealing = null, token = /** @type {any} */ ("")) {
   const [mine, theirs] = [await Identity.generate(), await Identity.generate()];
   const me = sessionKey(mine.id, "00000000000000aa");
   const peer = sessionKey(theirs.id, "00000000000000bb");
@@ -63,7 +64,7 @@ async function client(sealing = null) {
   const signaling = new SignalingClient(
     {
       url: "ws://server/ws", room: ROOM, identity: mine, sid: "00000000000000aa",
-      name: "", metadata: {}, token: "", relay: sealing !== null,
+      name: "", metadata: {}, token, relay: sealing !== null,
     },
     (event) => (event.type === "heard" ? ended() : events.push(event)),
   );
@@ -177,5 +178,54 @@ for (const gone of [{ type: "peer-left" }, { type: "welcome", epoch: "e", resume
     signaling.relay(peer, new Uint8Array(1));
     await signaling.flushed();
     assert.deepEqual(socket.sent, []);
+  });
+}
+
+/**
+ * Return the tokens that were said so far, in hellos and beside.
+ * @param {FakeSocket} socket
+ */
+const tokens = (socket) => socket.sent.map((text) => JSON.parse(text)).map(
+  ({ type, token }) => [type, token]);
+
+test("a token that is a text is said in every hello, and never beside", async () => {
+  const { signaling, socket } = await client(null, "fixed");
+  signaling.hello("nonce", "");
+  signaling.renew();
+  signaling.hello("nonce", "resume");
+  await signaling.flushed();
+  assert.deepEqual(tokens(socket), [["hello", "fixed"], ["hello", "fixed"]]);
+});
+
+test("a function is asked for a fresh token each time", async () => {
+  let count = 0;
+  const { signaling, socket } = await client(null, async () => `token ${count += 1}`);
+  signaling.hello("nonce", "");
+  await signaling.flushed();
+  signaling.renew();
+  await new Promise((resolve) => setImmediate(resolve));
+  await signaling.flushed();
+  signaling.hello("nonce", "resume");
+  await signaling.flushed();
+  assert.deepEqual(tokens(socket),
+    [["hello", "token 1"], ["token", "token 2"], ["hello", "token 3"]]);
+});
+
+for (const [what, token] of /** @type {[string, any][]} */ ([
+  ["throws", () => { throw new Error("no login"); }],
+  ["rejects", async () => { throw new Error("no login"); }],
+  ["returns no text", () => 7],
+  ["returns no ASCII", () => "\u00e9"],
+])) {
+  test(`a function that ${what} ends the connection, and another one is made`, async () => {
+    const { signaling, socket, events, settled } = await client(null, token);
+    await settled();
+    signaling.hello("nonce", "");
+    await signaling.flushed();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(socket.sent, []);
+    const lost = events.at(-1);
+    assert.deepEqual([lost.type, lost.code], ["socket-lost", 1006]);
+    assert.match(lost.reason, /^there is no token: Error: no login|a token is ASCII text/);
   });
 }

@@ -1,4 +1,4 @@
-"""The command line: ``thkmesh serve``, ``thkmesh chat``, ``thkmesh peers``.
+"""The command line: ``thkmesh serve``, ``chat``, ``peers``, ``token`` and ``doctor``.
 
 What a user can cause, from a mistyped room to a port in use, ends in one sentence
 on standard error and exit code 1, or 2 where the command was given wrongly.
@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from thkmesh.cli.arguments import ChatOptions, Options, ServeOptions, parse
+from thkmesh.cli.access import TokenOptions
+from thkmesh.cli.arguments import ChatOptions, DoctorOptions, Options, ServeOptions, parse
 from thkmesh.cli.problem import Problem, problem_of
 from thkmesh.errors import MeshError
 
@@ -54,6 +55,14 @@ def _perform(options: Options) -> int:
             from thkmesh.cli.chat import chat  # noqa: PLC0415 - see above
 
             return chat(options)
+        case TokenOptions():
+            from thkmesh.cli.permits import token  # noqa: PLC0415 - see above
+
+            return token(options)
+        case DoctorOptions():
+            from thkmesh.cli.doctor import doctor  # noqa: PLC0415 - see above
+
+            return doctor(options)
         case _:
             from thkmesh.cli.peers import peers  # noqa: PLC0415 - see above
 

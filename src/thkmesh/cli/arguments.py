@@ -4,46 +4,32 @@ import argparse
 import getpass
 import math
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias
 
 from thkmesh import __version__
-from thkmesh.core.ice_url import is_ice_url
+from thkmesh.cli.access import ShownOptions, TokenOptions, add_shown, add_token, take_shown
+from thkmesh.cli.configuration import WrongSetting, add_flags, read_settings
+from thkmesh.cli.serving import OTHER_VARIABLES, SETTINGS, ServeOptions, serve_options
 from thkmesh.core.identity import is_room
-from thkmesh.core.room_events import PEERS_LIMIT
 from thkmesh.errors import InvalidArgument
 from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT, invited
 
-__all__ = ["LINGER", "ChatOptions", "Options", "PeersOptions", "ServeOptions", "parse"]
+__all__ = [
+    "LINGER",
+    "ChatOptions",
+    "DoctorOptions",
+    "Options",
+    "PeersOptions",
+    "ServeOptions",
+    "parse",
+]
 
 DEFAULT_URL: Final = "http://localhost:8765"
 DEFAULT_ROOM: Final = "lobby"
 LINGER: Final = 2.0
-_ORIGIN: Final = re.compile(
-    r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?/?"
-)
-_PORTS: Final = {"http": "80", "https": "443"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServeOptions:
-    """``thkmesh serve``."""
-
-    host: str
-    port: int
-    demo: bool
-    tls_cert: Path | None
-    tls_key: Path | None
-    tls_self_signed: bool
-    allowed_origins: list[str]
-    max_peers: int
-    ice_servers: tuple[str, ...]
-    ice_username: str | None
-    ice_credential: str | None
-    log_level: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +44,7 @@ class ChatOptions:
     ca_file: Path | None
     timeout: float
     linger: float
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +55,21 @@ class PeersOptions:
     room: str
     ca_file: Path | None
     json: bool
+    shown: ShownOptions = field(default_factory=ShownOptions)
 
 
-Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """``thkmesh doctor``."""
+
+    url: str
+    room: str | None
+    ca_file: Path | None
+    json: bool
+    shown: ShownOptions = field(default_factory=ShownOptions)
+
+
+Options: TypeAlias = ServeOptions | ChatOptions | PeersOptions | TokenOptions | DoctorOptions
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,20 +91,27 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     if rest:
         command.error(_surplus(rest, given))
     make: type[Options] = given.pop("options")
-    if "url" in given:
-        _follow_link(given, command)
-    if "ice_servers" in given:
-        given["ice_servers"] = tuple(given["ice_servers"])
-    return make(**given)
-
-
-def _follow_link(given: dict[str, Any], command: argparse.ArgumentParser) -> None:
-    """Take apart a link that stands where the server is named."""
+    if make is not ServeOptions:
+        if "url" in given:
+            _follow_link(given, command, None if make is DoctorOptions else DEFAULT_ROOM)
+        if make is not TokenOptions:
+            given["shown"] = take_shown(given)
+        return make(**given)
     try:
-        place = invited(given["url"], given["room"], None, room_if_none=DEFAULT_ROOM)
+        settings = read_settings(SETTINGS, given, os.environ, OTHER_VARIABLES)
+        return serve_options(settings, frozenset(given))
+    except (WrongSetting, InvalidArgument) as error:
+        command.error(str(error))
+
+
+def _follow_link(given: dict[str, Any], command: argparse.ArgumentParser, room: str | None) -> None:
+    """Take apart a link that stands where the server is named; ``room`` is if none is named."""
+    try:
+        place = invited(given["url"], given["room"], None, room_if_none=room or "")
     except InvalidArgument as error:
         command.error(f"argument --url: {error}")
-    given["url"], given["room"], secret = place
+    given["url"], secret = place.url, place.secret
+    given["room"] = place.room or None
     if "name" in given:  # who only asks the server needs no secret
         given["secret"] = secret
 
@@ -131,57 +137,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands.add_parser("serve", help="run the signaling server"))
     _add_chat(commands.add_parser("chat", help="chat in a room, also through pipes"))
     _add_peers(commands.add_parser("peers", help="list who is in a room"))
+    token = commands.add_parser("token", help="make a token that admits to a room")
+    token.set_defaults(options=TokenOptions, command=token)
+    add_token(token, _room)
+    _add_doctor(commands.add_parser("doctor", help="find out why peers do not connect"))
     return parser
 
 
 def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run the signaling server until Ctrl-C or SIGTERM."
+    parser.usage = f"{parser.prog} [--config FILE] [OPTION ...]"
+    parser.description = (
+        "Run the signaling server until Ctrl-C or SIGTERM. Each option can also stand in the "
+        "environment, like THKMESH_MAX_PEERS, or in the TOML file, like max-peers."
+    )
     parser.set_defaults(options=ServeOptions, command=parser)
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=_port, default=8765, help="0 takes a free one (default: %(default)s)")
-    add("--demo", action="store_true", help="put a peer that answers into the room lobby")
-    add("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM")
-    add("--tls-key", type=Path, metavar="FILE", help="its key, PEM, if not in the same file")
-    add("--tls-self-signed", action="store_true", help="make a certificate for this run")
-    add(
-        "--allow-origin",
-        type=_origin,
-        action="append",
-        default=[],
-        dest="allowed_origins",
-        metavar="ORIGIN",
-        help="let in pages from elsewhere, like https://example.org; * is all; may be repeated",
-    )
-    add(
-        "--max-peers",
-        type=_count,
-        default=10,
-        metavar="N",
-        help="peers a room may have (default: %(default)s)",
-    )
-    add(
-        "--ice-server",
-        action="append",
-        type=_ice_url,
-        default=[],
-        dest="ice_servers",
-        metavar="URL",
-        help="a STUN or TURN server for peers in different networks, like stun:HOST:3478 or "
-        "turn:HOST:3478?transport=udp; may be repeated (default: none)",
-    )
-    add("--ice-username", metavar="NAME", help="for the TURN servers")
-    add(
-        "--ice-credential",
-        metavar="SECRET",
-        help="for the TURN servers; every peer is told it (default: $THKMESH_ICE_CREDENTIAL)",
-    )
-    add(
-        "--log-level",
-        choices=["debug", "info", "warning", "error"],
-        default="warning",
-        help="what is logged to standard error (default: %(default)s)",
-    )
+    add_flags(parser, SETTINGS)
 
 
 def _add_chat(parser: argparse.ArgumentParser) -> None:
@@ -217,48 +187,24 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Find out whom this machine can be connected with, by which path, and why not with all. "
+        "The exit code is 0 if everybody can be reached, directly or through TURN, else 1."
+    )
+    parser.set_defaults(options=DoctorOptions, command=parser)
+    _add_place(parser, room="one of its own")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _add_place(parser: argparse.ArgumentParser, room: str = DEFAULT_ROOM) -> None:
     add = parser.add_argument
+    add_shown(add)
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
     what = "the server, or a link to a room of it (default: $THKMESH_URL or " + DEFAULT_URL + ")"
     add("--url", default=url, help=what)
-    add("--room", type=_room, help=f"the room (default: that of the link, or {DEFAULT_ROOM})")
+    add("--room", type=_room, help=f"the room (default: that of the link, or {room})")
     add("--ca-file", type=Path, metavar="FILE", help="authorities to trust for https, PEM")
-
-
-def _port(text: str) -> int:
-    if text.isdecimal() and int(text) <= 65535:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port: use a number from 0 to 65535")
-
-
-def _origin(text: str) -> str:
-    """Return an origin as browsers write it (RFC 6454, section 6.2)."""
-    if text == "*":
-        return text
-    match = _ORIGIN.fullmatch(text.lower())
-    if match is None:
-        hint = "use something like https://example.org or http://localhost:5173, or *"
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is no origin: {hint}")
-    scheme, host, port = match.groups()
-    return f"{scheme}://{host}" + (f":{port}" if port and port != _PORTS.get(scheme) else "")
-
-
-def _count(text: str) -> int:
-    if text.isdecimal() and 2 <= int(text) <= PEERS_LIMIT:
-        return int(text)
-    message = f"{text!r} will not do: use a number from 2 to {PEERS_LIMIT}"
-    raise argparse.ArgumentTypeError(message)
-
-
-def _ice_url(text: str) -> str:
-    if is_ice_url(text):
-        return text
-    message = (
-        f"{text!r:.80} is no STUN or TURN server: use stun:HOST:PORT or "
-        "turn:HOST:PORT?transport=udp, with [..] around an IPv6 address"
-    )
-    raise argparse.ArgumentTypeError(message)
 
 
 def _seconds(text: str) -> float:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 import thkmesh
 from thkmesh.apps.chat import Chat
+from thkmesh.cli.access import shown
 from thkmesh.cli.arguments import ChatOptions
 from thkmesh.cli.pipe import relay
 from thkmesh.cli.problem import Problem
@@ -41,6 +42,7 @@ def chat(options: ChatOptions) -> int:
 
 
 async def _chat(options: ChatOptions) -> int:
+    token, password = shown(options.shown)
     joining = thkmesh.join(
         options.url,
         room=options.room,
@@ -49,6 +51,8 @@ async def _chat(options: ChatOptions) -> int:
         key_file=options.key_file,
         ca_file=options.ca_file,
         timeout=options.timeout,
+        token=token,
+        password=password,
     )
     async with contextlib.AsyncExitStack() as stack:
         with still_trying(options.url):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from thkmesh.apps.chat import displayed
+from thkmesh.cli.access import shown
 from thkmesh.cli.arguments import PeersOptions
 from thkmesh.cli.problem import Problem, advised
 from thkmesh.cli.running import still_trying
@@ -70,10 +71,15 @@ def _ask(options: PeersOptions) -> bytes | None:
         connection = http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=tls)
     else:
         connection = http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
+    token, password = shown(options.shown)
+    said = token() if callable(token) else token or password
+    headers = {"accept": "application/json"}
+    if said:
+        headers["authorization"] = f"Bearer {said}".encode().decode("latin-1")
     path = parts.path.removesuffix("/ws") + f"/api/rooms/{options.room}"
     try:
         with still_trying(options.url):
-            connection.request("GET", path, headers={"accept": "application/json"})
+            connection.request("GET", path, headers=headers)
             response = connection.getresponse()
             body = response.read(_ANSWER_LIMIT_BYTES)
             connection.close()
@@ -82,4 +88,18 @@ def _ask(options: PeersOptions) -> bytes | None:
         raise Problem(advised(text)) from error
     if response.status == http.client.NOT_FOUND and b"unknown-room" in body:
         return None
+    if response.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+        raise Problem(f"{options.url} does not say who is in {options.room}: {_reason(body)}")
     return body
+
+
+def _reason(body: bytes) -> str:
+    """Return what the server says of why it does not answer."""
+    try:
+        return displayed(msgspec.json.decode(body, type=_Refusal).message)
+    except msgspec.MsgspecError:
+        return "it wants a token or a password"
+
+
+class _Refusal(msgspec.Struct):
+    message: str

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import logging
-import os
 import shutil
 import signal
 import ssl
 import sys
+from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,19 +15,24 @@ from tempfile import TemporaryDirectory
 from thkmesh import Joining, __version__
 from thkmesh.apps.chat import Chat
 from thkmesh.cli import demo
-from thkmesh.cli.arguments import ServeOptions
+from thkmesh.cli.permits import access_settings, own_token, turn_settings
 from thkmesh.cli.problem import Problem, listening_problem
 from thkmesh.cli.running import run
+from thkmesh.cli.serving import ServeOptions
 from thkmesh.core.ice_url import needs_credentials
 from thkmesh.core.wire import IceServer
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.addresses import is_wildcard, own_addresses
+from thkmesh.server.logs import set_up
 from thkmesh.server.serve import new_event_loop
 from thkmesh.server.serve import serve as serve_until_stopped
 from thkmesh.server.tls import write_self_signed
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
+
+if sys.platform != "win32":
+    import resource
 
 __all__ = ["serve"]
 
@@ -56,23 +61,32 @@ def serve(options: ServeOptions) -> int:
     Raises:
         Problem: the address, the certificate or the key cannot be used.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("thkmesh").setLevel(options.log_level.upper())
+    set_up(options.log_level, options.log_format)
     if options.tls_key and not options.tls_cert:
         raise Problem("--tls-key needs --tls-cert", 2)
     if options.tls_cert and options.tls_self_signed:
         raise Problem("pass --tls-cert or --tls-self-signed, not both", 2)
     settings = _settings(options)
+    access = access_settings(options.access, demo=options.demo)
     for path in filter(None, (options.tls_cert, options.tls_key)):
         try:
             path.open("rb").close()  # OpenSSL would not say which of them is missing
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", 2) from error
+    _allow_many_files()
     with TemporaryDirectory(prefix="thkmesh-") as folder:
         cert, key = options.tls_cert, options.tls_key
         if options.tls_self_signed:
             cert, key = write_self_signed(Path(folder), options.host)
-        return run(_serve(options, settings, cert, key), new_event_loop)
+        return run(_serve(options, settings, access, cert, key), new_event_loop)
+
+
+def _allow_many_files() -> None:
+    """Let this process have as many connections as the system lets it; often it is 1,024."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _settings(options: ServeOptions) -> ServerSettings:
@@ -81,13 +95,11 @@ def _settings(options: ServeOptions) -> ServerSettings:
     Raises:
         Problem: the name and the secret for TURN do not fit the servers.
     """
-    name = options.ice_username
-    # Not everybody on the machine has to see it among the arguments.
-    secret = options.ice_credential or os.environ.get("THKMESH_ICE_CREDENTIAL")
+    name, secret = options.ice_username, options.ice_credential
     relays = [url for url in options.ice_servers if needs_credentials(url)]
     if relays and (name is None or secret is None):
         raise Problem(f"{relays[0]} needs --ice-username and --ice-credential", 2)
-    if not relays and (name or options.ice_credential) is not None:
+    if not relays and options.flags & {"ice-username", "ice-credential"}:
         raise Problem(
             "--ice-username and --ice-credential are for TURN: name a server with "
             "--ice-server turn:HOST:PORT",
@@ -97,22 +109,22 @@ def _settings(options: ServeOptions) -> ServerSettings:
         IceServer((url,), name, secret) if needs_credentials(url) else IceServer((url,))
         for url in options.ice_servers
     )
-    return ServerSettings(
-        max_peers=options.max_peers,
-        allowed_origins=tuple(options.allowed_origins),
-        ice_servers=tuple(servers),
-    )
+    return replace(options.settings, ice_servers=tuple(servers), turn=turn_settings(options.access))
 
 
 async def _serve(
-    options: ServeOptions, settings: ServerSettings, cert: Path | None, key: Path | None
+    options: ServeOptions,
+    settings: ServerSettings,
+    access: AccessSettings,
+    cert: Path | None,
+    key: Path | None,
 ) -> int:
     main = asyncio.current_task()
     assert main is not None, "a coroutine runs in a task"
     opened: list[asyncio.Task[None]] = []
 
     def on_ready(port: int) -> None:
-        opening = asyncio.create_task(_open(options, port, cert))
+        opening = asyncio.create_task(_open(options, access, port, cert))
         opening.add_done_callback(lambda done: done.cancelled() or main.cancel())
         opened.append(opening)
 
@@ -121,8 +133,11 @@ async def _serve(
             options.host,
             options.port,
             settings=settings,
+            access=access,
             tls_cert=cert,
             tls_key=key,
+            metrics_host=options.metrics_host,
+            metrics_port=options.metrics_port,
             on_ready=on_ready,
         )
     except ssl.SSLError as error:
@@ -137,7 +152,9 @@ async def _serve(
     return _INTERRUPTED if ended_by is signal.SIGINT else 0
 
 
-async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
+async def _open(
+    options: ServeOptions, access: AccessSettings, port: int, cert: Path | None
+) -> None:
     """Tell that clients can come, and be the first of them if there is to be a demo."""
     url = _url(options.host, port, tls=cert is not None)
     # A certificate that was given is for a name, which its owner knows.
@@ -148,7 +165,12 @@ async def _open(options: ServeOptions, port: int, cert: Path | None) -> None:
         print(f"ready: {url}", flush=True)
         await asyncio.Event().wait()
     settings = _AtHome(
-        url=url, room=demo.ROOM, name=demo.NAME, metadata=demo.METADATA, ca_file=cert
+        url=url,
+        room=demo.ROOM,
+        name=demo.NAME,
+        metadata=demo.METADATA,
+        ca_file=cert,
+        token=partial(own_token, access, demo.ROOM),
     )
     async with Joining(settings) as room:
         chat = Chat(room, aiter(room))

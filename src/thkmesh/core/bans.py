@@ -9,10 +9,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from thkmesh.core.room_state import Session
 from thkmesh.core.wire import Kicked
 
-__all__ = ["BANS_IN_ALL", "BANS_IN_ROOM", "Ban", "Bans", "nobody"]
+__all__ = ["BANS_IN_ALL", "BANS_IN_ROOM", "Ban", "Bans"]
 
 BANS_IN_ROOM: Final = 64
 BANS_IN_ALL: Final = 10_000
@@ -90,8 +89,3 @@ class Bans:
         self._count -= 1
         if not self._rooms[room]:
             del self._rooms[room]
-
-
-def nobody(session: Session) -> bool:  # noqa: ARG001 - what any rule is asked
-    """Tell whether a session may remove others: in an open room nobody may."""
-    return False

@@ -9,13 +9,17 @@ code  name                 meaning                                     come back
 1012  RESTARTING           the server stops or restarts                yes, soon
 1013  OVERLOADED           the server takes no more rooms              yes, later
 4400  INVALID              what was sent breaks the protocol           no
-4401  UNAUTHORIZED         the identity or its signature is false      no
+4401  UNAUTHORIZED         the identity, its signature or the token    no
+                           is false
+4403  NOT_GRANTED          the token does not allow to enter           no
 4406  PROTOCOL_MISMATCH    no protocol version in common               no
+4407  TOKEN_EXPIRED        the token has expired, and no other came    with another
 4408  HELLO_TIMEOUT        no hello within 10 s                        yes
 4409  REPLACED             a newer session of the same identity        no
 4410  SUPERSEDED           this session came in on a newer connection  it is there
 4411  IDLE                 silent for 60 s                             yes
 4412  KICKED               removed from the room, for a while at least no
+4429  RATE_LIMITED         too much, or too many from there            yes, when told
 4430  ROOM_FULL            the room has its maximum of peers           no
 4431  SLOW_CONSUMER        did not read what was sent to it            yes
 ====  ===================  ==========================================  ==============
@@ -49,12 +53,15 @@ class CloseCode(IntEnum):
     OVERLOADED = 1013
     INVALID = 4400
     UNAUTHORIZED = 4401
+    NOT_GRANTED = 4403
     PROTOCOL_MISMATCH = 4406
+    TOKEN_EXPIRED = 4407
     HELLO_TIMEOUT = 4408
     REPLACED = 4409
     SUPERSEDED = 4410
     IDLE = 4411
     KICKED = 4412
+    RATE_LIMITED = 4429
     ROOM_FULL = 4430
     SLOW_CONSUMER = 4431
 
@@ -71,6 +78,7 @@ _FINAL = frozenset(
         CloseCode.TOO_LARGE,
         CloseCode.INVALID,
         CloseCode.UNAUTHORIZED,
+        CloseCode.NOT_GRANTED,
         CloseCode.PROTOCOL_MISMATCH,
         CloseCode.REPLACED,
         CloseCode.SUPERSEDED,

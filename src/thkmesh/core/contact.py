@@ -5,6 +5,9 @@ ping. If it is lost, try again after a while chosen by full jitter, so that a
 thousand clients of a restarted server do not come back in the same moment; for
 as long as it takes, unless the close code says that coming back is of no use.
 
+A server that asks for patience (``retryAfter`` of an error, or of ``moving``) gets it,
+within reason: not before that does the wait begin.
+
 When the network has changed, what was lost is tried again at once, and what seems to
 be there is asked whether it is: a WebSocket from an address that is gone would be
 missed half a minute later.
@@ -21,6 +24,7 @@ from thkmesh.errors import (
     JoinError,
     Kicked,
     MeshError,
+    NotGranted,
     ProtocolMismatch,
     Replaced,
     RoomClosed,
@@ -30,11 +34,22 @@ from thkmesh.errors import (
 )
 from thkmesh.events import ServerState
 
-__all__ = ["CloseSocket", "Contact", "ContactOutput", "OpenSocket", "SayHello", "SendToServer"]
+__all__ = [
+    "CloseSocket",
+    "Contact",
+    "ContactOutput",
+    "OpenSocket",
+    "RenewPermit",
+    "SayHello",
+    "SendToServer",
+]
 
 RETRY_BASE: Final = 0.25
 RETRY_CAP: Final = 5.0
 """Seconds of the first and the longest wait before the WebSocket is opened again."""
+
+RETRY_AFTER_MOST: Final = 60.0
+"""Seconds for which a server may have us stay away, whatever it asks for."""
 
 STEADY: Final = 5.0
 """Seconds after which a connection was a good one: the next loss is the first again."""
@@ -75,16 +90,22 @@ class SayHello:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewPermit:
+    """Get a fresh token and show it: the permit ends before long."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendToServer:
     """Send a message that needs no signature."""
 
     message: wire.Leave | wire.Ping | wire.Kick
 
 
-ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | SendToServer
+ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | RenewPermit | SendToServer
 
 _ERRORS: Final[dict[int, type[MeshError]]] = {
     CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.NOT_GRANTED: NotGranted,
     CloseCode.PROTOCOL_MISMATCH: ProtocolMismatch,
     CloseCode.REPLACED: Replaced,
     CloseCode.ROOM_FULL: RoomFull,
@@ -98,6 +119,7 @@ class Contact:
         state: connecting until the first welcome, then connected or reconnecting.
         error: why the conversation is over for good; None while it is not.
         relay_bytes: how much the server passes on in a second; 0 if nothing.
+        grants: what the server lets us do, by its last word.
         room_key: what the server signs with who is removed; empty if it does not.
     """
 
@@ -106,6 +128,7 @@ class Contact:
         self.state = ServerState.CONNECTING
         self.error: MeshError | None = None
         self.relay_bytes = 0
+        self.grants: tuple[str, ...] = ()
         self.room_key = ""
         self._complaint = ""
         """What the server said last of what we did wrong."""
@@ -120,6 +143,8 @@ class Contact:
         """Seconds that the last answer to a ping took."""
         self._ping_interval = 20.0
         self._retry_at: float | None = None
+        self._not_before = 0.0
+        """Until when the server does not want to see us."""
         self._ping_at: float | None = None
         self._silent_at: float | None = None
         """When silence means that the WebSocket is dead."""
@@ -154,17 +179,26 @@ class Contact:
                 self._known = True
                 self._resume = message.resume
                 self.relay_bytes = message.relay_bytes
+                self.grants = message.grants
                 self.room_key = message.room_key
                 self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
                 self._silent_at = self._ping_at + PONG_TIMEOUT
-            case _ if self._ping_at is not None:
-                self._silent_at = self._ping_at + PONG_TIMEOUT
-                if message == wire.Pong(self._pings):
-                    self._trip = now - self._pinged_at
             case _:
-                pass
+                return self._noted(message, now)
+        return []
+
+    def _noted(self, message: wire.ToClient, now: float) -> list[ContactOutput]:
+        if isinstance(message, wire.Error | wire.Moving) and message.retry_after is not None:
+            self._not_before = now + min(message.retry_after, RETRY_AFTER_MOST)
+        if self._ping_at is not None:
+            self._silent_at = self._ping_at + PONG_TIMEOUT
+            if message == wire.Pong(self._pings):
+                self._trip = now - self._pinged_at
+            if isinstance(message, wire.Admitted):
+                self.grants = message.grants
+                return [RenewPermit()] if message.renew else []
         return []
 
     def lost(self, code: int, reason: str, now: float) -> list[ContactOutput]:
@@ -189,7 +223,7 @@ class Contact:
         self._welcomed_at = None
         self._known = False
         self._ping_at = self._silent_at = None
-        self._retry_at = now + self._delay()
+        self._retry_at = self._return_at(now)
         self._failures += 1
         return []
 
@@ -197,7 +231,7 @@ class Contact:
         """Come back at once; or ask whether the WebSocket still leads to the server."""
         self._failures = 0
         if self._retry_at is not None:
-            self._retry_at = min(self._retry_at, now + self._delay())
+            self._retry_at = min(self._retry_at, self._return_at(now))
         elif self._ping_at is not None:
             self._silent_at = self._doubt(now)
             return [self._ping(now)]
@@ -211,8 +245,9 @@ class Contact:
         """Return until when something must be heard after the network has changed."""
         return now + min(max(DOUBT_TIMEOUT, 4 * self._trip), PONG_TIMEOUT)
 
-    def _delay(self) -> float:
-        return full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
+    def _return_at(self, now: float) -> float:
+        delay = full_jitter(self._failures, self._dice(), base=RETRY_BASE, cap=RETRY_CAP)
+        return max(now, self._not_before) + delay
 
     def settle(self, now: float) -> list[ContactOutput]:
         """Do what is due."""

@@ -331,6 +331,12 @@ class Connection(Protocol):
     def mark_low(self, channel: int, size_bytes: int) -> None:
         """Have another low-water mark from now on; no event comes of that alone."""
 
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Gather candidates with other ICE servers from now on: at an ICE restart, that is.
+
+        What is in use goes on. Never raises.
+        """
+
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises, fields may be None."""
         ...

@@ -14,7 +14,10 @@ by which others are judged, because their silence was ours.
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["Ignored", "Machine", "Slept", "Tick"]
+__all__ = ["CATCH_UP", "Ignored", "Machine", "Slept", "Tick"]
+
+CATCH_UP = 0.1
+"""Seconds after sleep in which waiting input comes in before anybody is judged."""
 
 _Event = TypeVar("_Event", contravariant=True)
 _Output = TypeVar("_Output")

@@ -6,6 +6,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Kick, Kicked, Leave, Ping
 
@@ -14,6 +15,7 @@ __all__ = [
     "Close",
     "Condemn",
     "CreateRoom",
+    "Drain",
     "Dropped",
     "Event",
     "Expel",
@@ -23,6 +25,8 @@ __all__ = [
     "Received",
     "Refused",
     "Relay",
+    "RenewIce",
+    "Renewed",
     "RoomRules",
     "Sealed",
     "Send",
@@ -52,6 +56,8 @@ class RoomRules:
         away_messages: how many signals wait for a session that is away.
         away_bytes: how many bytes of them.
         ice_servers: STUN and TURN servers that every welcome names.
+        ice_rotation: how long those last that a connection is given beside these; then it
+            gets others. 0 means that there are none, or that they need not change.
     """
 
     max_peers: int = 10
@@ -66,6 +72,7 @@ class RoomRules:
     away_messages: int = 256
     away_bytes: int = 256 * 1024
     ice_servers: tuple[IceServer, ...] = ()
+    ice_rotation: float = 0
 
 
 # --- events: two of them, and one output, a relayed message, hence the cheap structs -----
@@ -81,16 +88,26 @@ class Opened(Struct, frozen=True):
 class HelloAccepted(Struct, frozen=True):
     """A genuine hello came in; the rest is for its welcome.
 
-    ``resume`` is a fresh secret, ``room_key`` the public half of the room's key, and
-    ``time`` what the clock on the wall says, in milliseconds.
+    ``resume`` is a fresh secret. ``permit`` is what its token, or whatever else admits
+    here, is worth, and ``ice_servers`` are for it alone. ``room_key`` is the public half
+    of the room's key, and ``time`` what the clock on the wall says, in milliseconds.
     """
 
     conn: int
     hello: Hello
     introduction: Introduction
     resume: str
+    permit: Permit = Permit()
+    ice_servers: tuple[IceServer, ...] = ()
     room_key: str = ""
     time: int = 0
+
+
+class Renewed(Struct, frozen=True):
+    """A fresh token came in, for the same room and peer; what it is worth."""
+
+    conn: int
+    permit: Permit
 
 
 class Received(Struct, frozen=True):
@@ -122,6 +139,7 @@ class Refused(Struct, frozen=True):
     reason: str
     message: str
     code: CloseCode
+    retry_after: float | None = None
 
 
 class Dropped(Struct, frozen=True):
@@ -151,6 +169,12 @@ class Expel(Struct, frozen=True):
     why: str = ""
 
 
+class Drain(Struct, frozen=True):
+    """The server is about to stop, and has so many seconds to ask everybody to move."""
+
+    seconds: float
+
+
 class Stop(Struct, frozen=True):
     """The server stops."""
 
@@ -158,6 +182,7 @@ class Stop(Struct, frozen=True):
 Event: TypeAlias = (
     Opened
     | HelloAccepted
+    | Renewed
     | Received
     | Sealed
     | Skipped
@@ -165,6 +190,7 @@ Event: TypeAlias = (
     | Dropped
     | CreateRoom
     | Expel
+    | Drain
     | Stop
 )
 
@@ -202,4 +228,11 @@ class Condemn(Struct, frozen=True):
     why: str
 
 
-Output: TypeAlias = Send | Relay | Close | Condemn
+class RenewIce(Struct, frozen=True):
+    """Send credentials for TURN to a connection of that peer: its own end before long."""
+
+    conn: int
+    peer: str
+
+
+Output: TypeAlias = Send | Relay | Close | Condemn | RenewIce

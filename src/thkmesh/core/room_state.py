@@ -11,7 +11,7 @@ from thkmesh.core.identity import SessionKey
 from thkmesh.core.room_events import RoomRules
 from thkmesh.core.wire import PeerReady
 
-__all__ = ["PeerView", "Room", "RoomView", "Session"]
+__all__ = ["Counts", "PeerView", "Room", "RoomView", "Session"]
 
 
 class PeerView(Struct, frozen=True, rename="camel"):
@@ -30,6 +30,32 @@ class RoomView(Struct, frozen=True, rename="camel"):
     listed: bool
     max_peers: int
     peers: tuple[PeerView, ...]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has happened in a server's rooms, in numbers.
+
+    Attributes:
+        skipped: messages of unknown types that came in.
+        signals: signals that were passed on, at once or later.
+        signal_bytes: bytes of them.
+        relayed: sealed frames that were passed on.
+        relayed_bytes: bytes of them.
+        dropped: sealed frames that were not.
+    """
+
+    skipped: int = 0
+    signals: int = 0
+    signal_bytes: int = 0
+    relayed: int = 0
+    relayed_bytes: int = 0
+    dropped: int = 0
+
+    def signal(self, text: str) -> None:
+        """Count a signal that is passed on."""
+        self.signals += 1
+        self.signal_bytes += len(text) if text.isascii() else len(text.encode())
 
 
 @dataclass(eq=False, slots=True)

@@ -12,8 +12,8 @@ WebSockets before a page may say goodbye.
              Opened                HelloAccepted
     (none) ----------> greeted ----------------------> attached to a session
                           |                                    |
-                          | 10 s, or refused                   | leave, idle 60 s, replaced,
-                          v                                    v superseded, or invalid
+                          | 10 s, refused, or Drain            | leave, idle 60 s, replaced,
+                          v                                    v superseded, invalid, or Drain
                         closed                               closed
 
                       HelloAccepted              Dropped, IDLE, INVALID
@@ -35,24 +35,30 @@ Rules that are easy to get wrong:
 - Who is removed hears the signed statement like everybody else, then the close code. It
   comes in again when its ban is over, and not before (see ``bans``).
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
+- What one may do is a matter of its connection (see ``access``): who comes back shows
+  anew what it may. What is not granted is refused with ``not-granted``.
 
 Deciding whether a hello is genuine takes cryptography, so the shell does it and
 feeds ``HelloAccepted`` or ``Refused``. Everything costs a constant time, but for
 telling a room's members that somebody came or went.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil, inf
 from typing import Literal
 
+from thkmesh.core.access import Access, Expired, Expiring, Lapse
 from thkmesh.core.allowance import Allowance
-from thkmesh.core.bans import Ban, Bans, nobody
+from thkmesh.core.bans import Ban, Bans
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.machine import Slept, Tick
+from thkmesh.core.draining import Draining
+from thkmesh.core.grants import Denied, Grant, lacking_to_enter, not_granted, sorted_grants
+from thkmesh.core.machine import CATCH_UP, Slept, Tick
 from thkmesh.core.room_events import (
     Close,
     Condemn,
     CreateRoom,
+    Drain,
     Dropped,
     Event,
     Expel,
@@ -62,28 +68,29 @@ from thkmesh.core.room_events import (
     Received,
     Refused,
     Relay,
+    Renewed,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import Room, RoomView, Session
+from thkmesh.core.room_state import Counts, Room, RoomView, Session
 from thkmesh.core.sealed import addressed
 from thkmesh.core.timeouts import Timeouts
 from thkmesh.core.wire import (
     PEER_READY_LIMIT_BYTES,
     VERSIONS,
-    Ack,
+    Admitted,
     AnySignal,
     Challenge,
     Error,
-    Hello,
     Kick,
     Leave,
     Message,
+    Moving,
     PeerLeft,
-    PeerReady,
     Ping,
     Pong,
     SignalRefused,
@@ -100,31 +107,23 @@ class Rooms:
 
     Attributes:
         epoch: names this life of the server.
-        skipped: how many messages of unknown types came in.
-        relayed: how many sealed frames were passed on.
-        dropped: how many were not.
+        counts: what has happened.
     """
 
-    def __init__(
-        self,
-        epoch: str,
-        rules: RoomRules | None = None,
-        may_kick: Callable[[Session], bool] = nobody,
-    ) -> None:
+    def __init__(self, epoch: str, rules: RoomRules | None = None) -> None:
         self.epoch = epoch
-        self.skipped = 0
-        self.relayed = 0
-        self.dropped = 0
+        self.counts = Counts()
         self._rules = rules = rules or RoomRules()
-        self._may_kick = may_kick
         self._bans = Bans()
         self._stopped = False
+        self._draining: Draining | None = None
         self._rooms: dict[str, Room] = {}
         self._connections: dict[int, Session | None] = {}
         self._greeted: Timeouts[int] = Timeouts(rules.hello_timeout)
         self._silent: Timeouts[int] = Timeouts(rules.idle_timeout)
         self._away: Timeouts[Session] = Timeouts(rules.grace)
         self._empty: Timeouts[str] = Timeouts(rules.room_ttl)
+        self._access = Access(rules.ice_rotation or None)
         self._out: list[Output] = []
 
     # --- the contract of the core ---
@@ -133,6 +132,7 @@ class Rooms:
     def deadline(self) -> float | None:
         """When to tick at the latest."""
         first = min(self._greeted.first, self._silent.first, self._away.first, self._empty.first)
+        first = min(first, self._access.first, self._draining.first if self._draining else inf)
         return None if first == inf else first
 
     def handle(self, event: Event | Tick | Slept, now: float) -> list[Output]:
@@ -140,7 +140,8 @@ class Rooms:
         self._out = []
         if isinstance(event, Slept):
             for timeouts in (self._greeted, self._silent, self._away, self._empty):
-                timeouts.postpone(event.duration, now)
+                # What others said meanwhile comes in one by one, and each settles what is due.
+                timeouts.postpone(event.duration + CATCH_UP, now)
         self._settle(now)
         match event:
             case Received(conn=conn):
@@ -152,16 +153,20 @@ class Rooms:
             case HelloAccepted(conn=conn):
                 if conn in self._connections:
                     self._enter(event, now)
+            case Renewed(conn=conn):
+                if self._connections.get(conn) is not None:
+                    self._renew(event, now)
             case Opened():
                 self._greet(event, now)
             case Dropped(conn=conn, leaving=True):
                 self._lose(conn, now)
             case Dropped(conn=conn):
                 self._detach(conn, now)
-            case Refused(conn=conn, reason=reason, message=message, code=code):
-                self._refuse(conn, reason, message, code, now)
+            case Refused(conn=conn, code=code):
+                error = Error(event.reason, event.message, event.retry_after)
+                self._refuse_with(conn, error, code, now)
             case Skipped(conn=conn):
-                self.skipped += 1
+                self.counts.skipped += 1
                 if self._connections.get(conn) is not None:
                     self._silent.start(conn, now)
             case CreateRoom(room=name, listed=listed):
@@ -169,6 +174,8 @@ class Rooms:
                     self._create(name, now, listed=listed)
             case Expel():
                 self._expel(event, now)
+            case Drain(seconds=seconds):
+                self._drain(seconds, now)
             case Stop():
                 self._stop()
             case _:
@@ -188,9 +195,18 @@ class Rooms:
         return len(self._rooms)
 
     @property
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return sum(len(room.sessions) for room in self._rooms.values())
+
+    @property
     def connection_count(self) -> int:
         """How many connections are open."""
         return len(self._connections)
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a room of that name."""
+        return name in self._rooms
 
     def inspect(self, name: str, now: float) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
@@ -210,24 +226,72 @@ class Rooms:
             self._refuse(conn, "hello-timeout", "no hello came", CloseCode.HELLO_TIMEOUT, now)
         for conn in self._silent.expired(now):
             self._refuse(conn, "idle", "nothing came for too long", CloseCode.IDLE, now)
+        for lapse in self._access.settle(now):
+            self._lapsed(lapse, now)
         for session in self._away.expired(now):
             self._remove(session, "timeout", now)
         for name in self._empty.expired(now):
             del self._rooms[name]
+        if self._draining is not None:
+            self._move(self._draining.due(now), now)
+
+    def _drain(self, seconds: float, now: float) -> None:
+        """Let go at once of who has no session yet, of the others by and by."""
+        self._move([(conn, 0.0) for conn, session in self._connections.items() if not session], now)
+        self._draining = Draining(tuple(self._connections), seconds, now)
+        self._move(self._draining.due(now), now)
+
+    def _move(self, conns: Iterable[tuple[int, float]], now: float) -> None:
+        """Ask clients to come back, elsewhere or later; their sessions keep their places."""
+        for conn, wait in conns:
+            if conn in self._connections:
+                self._send(conn, Moving(round(wait, 3)))
+                self._out.append(Close(conn, CloseCode.RESTARTING, "moving"))
+                self._detach(conn, now)
 
     def _stop(self) -> None:
         for conn in self._connections:
             self._out.append(Close(conn, CloseCode.RESTARTING, "restart"))
         self._stopped = True
+        self._draining = None
         self._rooms.clear()
         self._connections.clear()
         for timeouts in (self._greeted, self._silent, self._away, self._empty):
             timeouts.clear()
+        self._access.clear()
+
+    def _lapsed(self, lapse: Lapse, now: float) -> None:
+        """Tell a connection what ends, or has ended."""
+        conn, session = lapse.conn, self._connections[lapse.conn]
+        assert session is not None, "who is granted something is in a room"
+        match lapse:
+            case Expiring():
+                self._tell_permit(conn, now, renew=True)
+            case Expired():
+                message = "the token has expired, and no other came"
+                self._refuse(conn, "token-expired", message, CloseCode.TOKEN_EXPIRED, now)
+            case _:
+                self._out.append(RenewIce(conn, session.key.id))
+
+    def _renew(self, event: Renewed, now: float) -> None:
+        """Let a connection go on for longer, perhaps with other grants."""
+        if "join" in event.permit.grants:
+            self._access.grant(event.conn, event.permit, now)
+            self._tell_permit(event.conn, now)
+        else:
+            self._deny(event.conn, not_granted("join"), now)
+
+    def _tell_permit(self, conn: int, now: float, *, renew: bool = False) -> None:
+        expires = self._access.left(conn, now)
+        self._send(conn, Admitted(expires, sorted_grants(self._access.grants(conn)), renew))
+
+    def _deny(self, conn: int, denied: Denied, now: float) -> None:
+        self._refuse(conn, denied.reason, denied.message, denied.code, now)
 
     # --- connections ---
 
     def _greet(self, event: Opened, now: float) -> None:
-        if self._stopped:
+        if self._stopped or self._draining is not None:
             self._out.append(Close(event.conn, CloseCode.RESTARTING, "restart"))
             return
         self._connections[event.conn] = None
@@ -235,10 +299,13 @@ class Rooms:
         self._send(event.conn, Challenge(event.nonce, self.epoch, VERSIONS))
 
     def _refuse(self, conn: int, reason: str, message: str, code: CloseCode, now: float) -> None:
+        self._refuse_with(conn, Error(reason, message), code, now)
+
+    def _refuse_with(self, conn: int, error: Error, code: CloseCode, now: float) -> None:
         """Say what is wrong and close; the session, if any, may come back."""
         if conn in self._connections:
-            self._send(conn, Error(reason, message))
-            self._out.append(Close(conn, code, reason))
+            self._send(conn, error)
+            self._out.append(Close(conn, code, error.reason))
             self._detach(conn, now)
 
     def _detach(self, conn: int, now: float) -> None:
@@ -260,6 +327,7 @@ class Rooms:
         session = self._connections.pop(conn, None)
         self._greeted.stop(conn)
         self._silent.stop(conn)
+        self._access.forget(conn)
         if session is not None:
             session.conn = None
         return session
@@ -274,12 +342,14 @@ class Rooms:
         ban = self._bans.of(hello.room_id, hello.from_user_id, now)
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
-        elif len(encode(_ready(hello)).encode()) > PEER_READY_LIMIT_BYTES:
+        elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
         elif ban is not None:
             message = f"come back in {ceil(ban.until - now)} s" + (f" ({ban.why})" * bool(ban.why))
             self._refuse(conn, "kicked", message, CloseCode.KICKED, now)
+        elif (lacking := lacking_to_enter(event.permit, new=room is None)) is not None:
+            self._deny(conn, lacking, now)
         elif known is not None and known.key == hello.session:
             self._return(known, event, now)
         elif room is None and self.full:
@@ -299,7 +369,7 @@ class Rooms:
 
     def _arrive(self, room: Room, event: HelloAccepted, now: float) -> None:
         """Let a session in that was not there."""
-        ready = _ready(event.hello)
+        ready = event.hello.ready
         relay = Allowance(self._rules.relay_burst_bytes, self._rules.relay_bytes)
         session = Session(ready.session, room, now, event.introduction.name, ready, relay)
         room.sessions[session.key.id] = session
@@ -313,7 +383,7 @@ class Rooms:
             self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
             self._forget(session.conn)
         self._away.stop(session)
-        ready, before = _ready(event.hello), session.ready
+        ready, before = event.hello.ready, session.ready
         session.name, session.ready = event.introduction.name, ready
         self._attach(session, event, now, resumed=True)
         self._out += (Send(event.conn, text) for text in session.take_waiting())
@@ -325,6 +395,9 @@ class Rooms:
         self._connections[conn] = session
         self._greeted.stop(conn)
         self._silent.start(conn, now)
+        self._access.grant(conn, event.permit, now)
+        self._access.attach(conn, now)
+        grants = event.permit.grants
         others = (other for other in session.room.sessions.values() if other is not session)
         welcome = Welcome(
             room_id=session.room.name,
@@ -332,13 +405,15 @@ class Rooms:
             resume=event.resume,
             resumed=resumed,
             peers=tuple(other.ready for other in others),
-            ice_servers=self._rules.ice_servers,
+            ice_servers=self._rules.ice_servers + event.ice_servers,
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
-            relay_bytes=self._rules.relay_bytes,
+            relay_bytes=self._rules.relay_bytes if "relay" in grants else 0,
             room_key=event.room_key,
             time=event.time,
             kicked=self._bans.statements(session.room.name, now),
+            expires=event.permit.ttl,
+            grants=sorted_grants(grants),
         )
         self._send(conn, welcome)
 
@@ -400,29 +475,34 @@ class Rooms:
                 self._forget(conn)
                 self._remove(session, "left", now)
             case Kick(user_id=user_id, duration=duration, reason=why):
-                if self._may_kick(session):
+                if self._access.may(conn, "kick"):
                     self._out.append(Condemn(session.room.name, user_id, duration, why))
                 else:
-                    text = "nobody has given you the right to remove others"
-                    self._send(conn, Error("not-granted", text, n=message.n))
+                    self._forbid(conn, "kick", message.n)
             case _:
                 self._relay(session, message, event, now)
 
     def _relay(self, session: Session, signal: AnySignal, event: Received, now: float) -> None:
         conn = event.conn
-        if not _signed(signal):
+        if not signal.whole:
             self._send(conn, Error(Unsigned.reason, "signals carry sids, a body and a signature"))
             return
         if signal.source != session.key or signal.room_id != session.room.name:
             message = "roomId, fromUserId and fromSid are not those of this connection"
             self._refuse(conn, "not-yours", message, CloseCode.INVALID, now)
             return
+        if not self._access.may(conn, "send"):
+            self._forbid(conn, "send")
+            return
         target = session.room.sessions.get(signal.to_user_id)
         if target is None or target.key.sid != signal.to_sid:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "unknown-session"))
         elif target.conn is not None:
+            self.counts.signal(event.text)
             self._out.append(Send(target.conn, event.text))
-        elif not target.keep(event.text, self._rules):
+        elif target.keep(event.text, self._rules):
+            self.counts.signal(event.text)
+        else:
             self._send(conn, SignalRefused(*signal.to, signal.seq, "queue-full"))
 
     def _pass_on(self, event: Sealed, session: Session | None, now: float) -> None:
@@ -432,16 +512,26 @@ class Rooms:
             self._refuse(event.conn, "hello-expected", text, CloseCode.INVALID, now)
             return
         self._silent.start(event.conn, now)
+        if not self._access.may(event.conn, "relay"):
+            self.counts.dropped += 1
+            self._forbid(event.conn, "relay")
+            return
         frame = addressed(session.key, event.rest)
         target = session.room.sessions.get(event.to.id)
         reachable = target is not None and target.key == event.to and target.conn is not None
         if self._rules.relay_bytes and reachable and session.relay.take(len(frame), now):
             assert target is not None
             assert target.conn is not None
-            self.relayed += 1
+            self.counts.relayed += 1
+            self.counts.relayed_bytes += len(frame)
             self._out.append(Relay(target.conn, frame))
         else:
-            self.dropped += 1
+            self.counts.dropped += 1
+
+    def _forbid(self, conn: int, grant: Grant, n: int = 0) -> None:
+        """Say that something was not done for want of a grant; that is not fatal."""
+        denied = not_granted(grant)
+        self._send(conn, Error(denied.reason, denied.message, n=n))
 
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))
@@ -452,22 +542,3 @@ class Rooms:
         for other in session.room.sessions.values():
             if other is not session and other.conn is not None:
                 self._out.append(Send(other.conn, text))
-
-
-def _ready(hello: Hello) -> PeerReady:
-    """Return what the others are told: the hello's own signed words."""
-    return PeerReady(
-        hello.room_id,
-        hello.from_user_id,
-        hello.from_sid,
-        hello.key,
-        hello.body,
-        hello.signature,
-    )
-
-
-def _signed(signal: AnySignal) -> bool:
-    """Tell whether a signal has our form, not the seed's; a bare ack has no body."""
-    if isinstance(signal, Ack):
-        return bool(signal.from_sid and signal.to_sid)
-    return bool(signal.body and signal.signature and signal.from_sid and signal.to_sid)

@@ -211,6 +211,11 @@ class Session:
         return tuple(self._links.values())
 
     @property
+    def grants(self) -> tuple[str, ...]:
+        """What the server lets us do; safe to ask on any thread."""
+        return self._contact.grants
+
+    @property
     def accepting(self) -> bool:
         """Tell whether messages are accepted at all; safe to ask on any thread."""
         return self._leave_by is None and not self._ended

@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from thkmesh.core.engine import Candidate, Description, SdpType
+from thkmesh.core.grants import OPEN, sorted_grants
 from thkmesh.core.identity import SessionKey
 from thkmesh.errors import InvalidMessage
 
@@ -72,6 +73,9 @@ Millis: TypeAlias = Annotated[int, Meta(ge=0, lt=2**47)]
 Reason: TypeAlias = Annotated[str, Meta(max_length=200)]
 """What people say."""
 Name: TypeAlias = Annotated[str, Meta(max_length=64)]
+Token: TypeAlias = Annotated[str, Meta(max_length=8192)]
+Grants: TypeAlias = Annotated[tuple[Short, ...], Meta(max_length=64)]
+"""What one may do (see ``thkmesh.core.grants``); later versions may know other words."""
 Versions: TypeAlias = tuple[Positive, Positive]
 
 
@@ -137,6 +141,22 @@ class Welcome(Message, frozen=True, tag="welcome"):
     room_key: Annotated[str, Meta(max_length=43)] = ""
     time: Millis = 0
     kicked: tuple[Kicked, ...] = ()
+    expires: Annotated[float, Meta(ge=0)] | None = None
+    grants: Grants = sorted_grants(OPEN)
+
+
+class Admitted(Message, frozen=True, tag="token"):
+    """How long the permit still holds, and for what; ``renew`` asks for a fresh token."""
+
+    expires: Annotated[float, Meta(ge=0)] | None = None
+    grants: Grants = sorted_grants(OPEN)
+    renew: bool = False
+
+
+class IceServers(Message, frozen=True, tag="ice-servers"):
+    """The STUN and TURN servers to use from now on, in place of those of the welcome."""
+
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class PeerLeft(Message, frozen=True, tag="peer-left"):
@@ -177,6 +197,15 @@ class Error(Message, frozen=True, tag="error"):
     """Which request of ours was refused; 0 of what has no number."""
 
 
+class Moving(Message, frozen=True, tag="moving"):
+    """The server is about to stop: come back, to whoever is there then.
+
+    ``retry_after`` is in seconds, and different for each, so that not all come at once.
+    """
+
+    retry_after: Annotated[float, Meta(ge=0)] = 0.0
+
+
 class Pong(Message, frozen=True, tag="pong"):
     """The answer to a ping."""
 
@@ -201,12 +230,23 @@ class Hello(Message, frozen=True, tag="hello"):
     signature: Signature
     proof: Signature
     resume: Short = ""
-    token: Annotated[str, Meta(max_length=8192)] = ""
+    token: Token = ""
 
     @property
     def session(self) -> SessionKey:
         """Who is speaking."""
         return SessionKey(self.from_user_id, self.from_sid)
+
+    @property
+    def ready(self) -> PeerReady:
+        """What the others are told: its own signed words."""
+        return PeerReady(self.room_id, *self.session, self.key, self.body, self.signature)
+
+
+class RenewToken(Message, frozen=True, tag="token"):
+    """A fresh token, for the time after that of the hello has ended."""
+
+    token: Token
 
 
 class Leave(Message, frozen=True, tag="leave"):
@@ -264,6 +304,11 @@ class Signal(Message, frozen=True):
         """Whom it is for."""
         return SessionKey(self.to_user_id, self.to_sid)
 
+    @property
+    def whole(self) -> bool:
+        """Whether it has our form, not the seed's."""
+        return bool(self.body and self.signature and self.from_sid and self.to_sid)
+
 
 class Offer(Signal, frozen=True, tag="webrtc-offer"):
     """An offer (``offer`` is the seed's unsigned form; we refuse to act on it)."""
@@ -290,16 +335,26 @@ class Restart(Signal, frozen=True, tag="webrtc-restart"):
 class Ack(Signal, frozen=True, tag="webrtc-ack"):
     """A bare acknowledgement, when nothing else is there to carry it."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether it has our form: it has no body."""
+        return bool(self.from_sid and self.to_sid)
+
 
 AnySignal: TypeAlias = Offer | Answer | IceCandidate | Restart | Ack
-ToServer: TypeAlias = Hello | Leave | Ping | Kick | Offer | Answer | IceCandidate | Restart | Ack
+ToServer: TypeAlias = (
+    Hello | RenewToken | Leave | Ping | Kick | Offer | Answer | IceCandidate | Restart | Ack
+)
 ToClient: TypeAlias = (
     Challenge
     | Welcome
+    | Admitted
+    | IceServers
     | PeerReady
     | PeerLeft
     | SignalRefused
     | Error
+    | Moving
     | Pong
     | Kicked
     | Offer

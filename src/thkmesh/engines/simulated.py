@@ -124,6 +124,11 @@ class SimulatedEngine:
         self._open[connection.number] = connection
         return connection
 
+    @property
+    def configs(self) -> list[ConnectionConfig]:
+        """Return what each open connection gathers candidates by, the oldest first."""
+        return [connection.config for connection in self._open.values()]
+
     async def close(self) -> None:
         """Close every connection that is still open; ``open`` raises from now on."""
         self._closed = True
@@ -156,7 +161,7 @@ class SimulatedConnection:
         self._engine = engine
         self._network = network
         self._behaviour = engine.behaviour
-        self._config = config
+        self.config = config
         self._emit = emit
         self._forget = forget
         self._loop = asyncio.get_running_loop()
@@ -228,10 +233,8 @@ class SimulatedConnection:
 
     def _candidates(self) -> tuple[str, ...]:
         """Return the candidates that this host has."""
-        relayed = any(
-            url.startswith("turn") for ice in self._config.ice_servers for url in ice.urls
-        )
-        kinds = [] if self._config.relay_only else ["host", "host"]
+        relayed = any(url.startswith("turn") for ice in self.config.ice_servers for url in ice.urls)
+        kinds = [] if self.config.relay_only else ["host", "host"]
         kinds += ["relay"] if relayed else []
         port = 40_000 + self.number % 20_000
         return tuple(
@@ -282,6 +285,10 @@ class SimulatedConnection:
             association.outgoing(self._agent).low_water_bytes[channel] = size_bytes
 
     # --- knowledge ---
+
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Gather candidates with other ICE servers from now on."""
+        self.config = config
 
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises."""

@@ -22,6 +22,7 @@ in a child of ``fork``.
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -312,6 +313,15 @@ class WrtcConnection:
             ready.buffered_amount_low_threshold = size_bytes
 
     # --- knowledge ---
+
+    def reconfigure(self, config: ConnectionConfig) -> None:
+        """Gather candidates with other ICE servers from now on."""
+        if self._closed:
+            return
+        try:
+            self._pc.set_configuration(_configuration(config))
+        except (webrtc.RTCException, ValueError, TypeError) as error:
+            logging.getLogger("thkmesh.client").warning("ICE servers stay: %s", _reason(error))
 
     async def stats(self) -> Stats:
         """Return what the engine knows; never raises for what the network does."""

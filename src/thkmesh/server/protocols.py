@@ -4,18 +4,27 @@
   head may grow without bound.
 - A WebSocket whose peer takes in nothing any more is never freed: closing waits
   for the flush, also after the keepalive time-out and at shutdown.
+- All that one read brings is parsed before anybody else's turn: ten thousand small
+  messages, a tenth of a second. And who was closed may go on talking for as long as
+  its socket stands.
+- Pongs pile up for a peer that pings and reads nothing.
 - Every message that is no UTF-8 puts a traceback into the log.
 """
 
 import asyncio
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from thkmesh.core.closing import CloseCode
+from thkmesh.server.direct import DirectProtocol
+
 __all__ = ["HttpProtocol", "WebSocketProtocol"]
+
+_SLICE = 4096
+"""Bytes that are parsed at once."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -66,10 +75,11 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(DirectProtocol):
     """WebSocket, whose socket is freed in bounded time however the peer behaves.
 
-    It offers the ASGI extension ``thkmesh.abort``: ``{"abort": function}``.
+    It offers the ASGI extensions ``thkmesh.abort``: ``{"abort": function}``, and
+    ``thkmesh.direct`` (see ``direct``).
 
     Attributes:
         patience: seconds for the answer to a close frame.
@@ -79,6 +89,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     patience = 5.0
     flush_timeout = 0.5
 
+    _held = memoryview(b"")
+    """What has been read and not parsed: the messages before it have not been taken."""
+
     def handle_connect(self, event: Request) -> None:
         """Offer the extension to the application, which has not run yet."""
         super().handle_connect(event)
@@ -86,6 +99,42 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         extensions = None if self.close_sent else self.scope.get("extensions")
         if extensions is not None:
             extensions["thkmesh.abort"] = {"abort": self.transport.abort}
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a little; the rest when what was found in it has been taken.
+
+        What takes the short way is seen to there.
+        """
+        if (self.attached or len(data) <= _SLICE) and not self._held:
+            super().data_received(data)
+            return
+        self._held = memoryview(bytes(self._held) + data if self._held else data)
+        self._parse_held()
+        if self._held and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return the next message; parse, or read, when there is none left behind it."""
+        message = await self.queue.get()
+        if self.queue.empty():
+            self._parse_held()
+            if self.read_paused and self.queue.empty():
+                self.read_paused = False
+                self.transport.resume_reading()
+        return message
+
+    def _parse_held(self) -> None:
+        while self._held and self.queue.empty() and not self.close_sent:
+            piece, self._held = self._held[:_SLICE], self._held[_SLICE:]
+            super().data_received(bytes(piece))
+
+    def handle_ping(self) -> None:
+        """Answer, but for a peer that takes in no answers."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
 
     def send_receive_event_to_app(self) -> None:
         """Close with 1007 on text that is none; uvicorn would log a traceback each time."""
@@ -115,8 +164,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             # The keepalive or the parser has closed; uvicorn would blame the application.
             raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            # uvicorn 0.54 would log that there was no handshake.
+            self.handshake_complete = True
         if message["type"] == "websocket.close":
-            self._abort_after(self.patience + self.flush_timeout)
+            flood = message.get("code") == CloseCode.RATE_LIMITED
+            if flood:
+                self.transport.pause_reading()
+            self._abort_after(self.flush_timeout + (0 if flood else self.patience))
 
     def _abort_after(self, seconds: float) -> None:
         self.loop.call_later(seconds, self.transport.abort)

@@ -1,4 +1,4 @@
-"""The rooms over HTTP: make one, find one, look into one; and the server's health.
+"""The rooms over HTTP: make one, find one, look into one; tickets; and the server's health.
 
 Answers are JSON. An error is ``{"error": word, "message": sentence}``: the word for
 programs, the sentence for people.
@@ -6,7 +6,8 @@ programs, the sentence for people.
 
 import asyncio
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from math import ceil
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -16,9 +17,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from thkmesh.core.admission import source_of
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.grants import Denied, Grant, Permit, not_granted
 from thkmesh.core.identity import is_id, is_room
 from thkmesh.core.wire import KICK_LIMIT
+from thkmesh.server.gate import Asked, Handshake
 from thkmesh.server.service import RoomService
+from thkmesh.server.tickets import TICKET_TTL
 from thkmesh.server.websocket import origin_allowed
 
 __all__ = ["BODY_LIMIT_BYTES", "Refusal", "RestApi", "answer_error"]
@@ -26,7 +32,8 @@ __all__ = ["BODY_LIMIT_BYTES", "Refusal", "RestApi", "answer_error"]
 BODY_LIMIT_BYTES = 4096
 """The largest request body."""
 
-_T = TypeVar("_T")
+_STATUS = {CloseCode.NOT_GRANTED: 403, CloseCode.OVERLOADED: 503}
+"""Of those who are denied something; all others have to say who they are."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,24 +41,22 @@ _encode = msgspec.json.Encoder().encode
 class Refusal(HTTPException):
     """A request that is refused, with a word for programs."""
 
-    def __init__(self, status: int, error: str, message: str) -> None:
-        """Take the status, the word and the sentence."""
-        super().__init__(status, message)
+    def __init__(
+        self, status: int, error: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Take the status, the word, the sentence, and more headers."""
+        super().__init__(status, message, dict(headers or {}))
         self.error = error
-
-
-class Unauthorized(Refusal):
-    """A request that needs the server's secret."""
-
-    def __init__(self) -> None:
-        """Say how it is shown."""
-        super().__init__(401, "unauthorized", "this needs the server's secret, as a bearer token")
-        self.headers = {"www-authenticate": "Bearer"}
 
 
 class _NewRoom(Struct):
     room: Annotated[str, Meta(max_length=64)] | None = None
     listed: bool = False
+
+
+class _NewTicket(Struct):
+    room: Annotated[str, Meta(max_length=64)]
+    id: Annotated[str, Meta(max_length=128)] = ""
 
 
 class _Kick(Struct, rename="camel"):
@@ -60,8 +65,7 @@ class _Kick(Struct, rename="camel"):
     reason: Annotated[str, Meta(max_length=200)] = ""
 
 
-_decode_new_room = msgspec.json.Decoder(_NewRoom).decode
-_decode_kick = msgspec.json.Decoder(_Kick).decode
+_Body = TypeVar("_Body", _NewRoom, _NewTicket, _Kick)
 
 
 def _answer(
@@ -92,12 +96,47 @@ class RestApi:
             Route("/api/rooms", self._rooms, methods=["GET", "POST"]),
             Route("/api/rooms/{room}", self._inspect_room),
             Route("/api/rooms/{room}/kick", self._kick, methods=["POST"]),
+            Route("/api/tickets", self._create_ticket, methods=["POST"]),
             Route("/healthz", self._health),
+            Route("/readyz", self._ready),
         ]
+
+    async def _authorize(
+        self, request: Request, grant: Grant, room: str = "", peer: str = ""
+    ) -> Permit:
+        """Return what a request may do, if it may do that."""
+        handshake = Handshake(request.scope)
+        asked = Asked(room, peer, handshake.bearer, handshake)
+        admitted = await self._service.gate.decide(asked)
+        if isinstance(admitted, Permit) and grant not in admitted.grants:
+            admitted = not_granted(grant)
+        if isinstance(admitted, Denied):
+            status = _STATUS.get(admitted.code, 401)
+            # RFC 6750, section 3: whoever is refused for want of a token is told of which kind.
+            challenge = {"www-authenticate": "Bearer"} if status == 401 else None
+            raise Refusal(status, admitted.reason, admitted.message, challenge)
+        return admitted
+
+    def _check_origin(self, request: Request) -> None:
+        if not origin_allowed(request.headers, self._service.settings.allowed_origins):
+            raise Refusal(403, "origin-refused", "pages of this origin may not do that")
+
+    async def _create_ticket(self, request: Request) -> Response:
+        self._check_origin(request)
+        wanted = await _read(_NewTicket, request, self._service.settings.request_timeout)
+        _check_name(wanted.room)
+        if wanted.id and not is_id(wanted.id):
+            raise Refusal(400, "invalid-id", "a peer's id has 26 of a-z 2-7")
+        permit = await self._authorize(request, "join", wanted.room, wanted.id)
+        asked = Asked(wanted.room, wanted.id, "", Handshake())
+        ticket = self._service.gate.ticket(asked, permit)
+        headers = {"cache-control": "no-store"}
+        return _answer({"ticket": ticket, "expires": TICKET_TTL}, 201, headers)
 
     async def _rooms(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._create_room(request)
+        await self._authorize(request, "list")
         rooms = [
             {"room": room.room, "peers": len(room.peers), "maxPeers": room.max_peers}
             for room in self._service.listed()
@@ -105,12 +144,14 @@ class RestApi:
         return _answer({"rooms": rooms})
 
     async def _create_room(self, request: Request) -> Response:
-        if not origin_allowed(request.headers, self._service.settings.allowed_origins):
-            raise Refusal(403, "origin-refused", "pages of this origin may not do that")
-        wanted = await _new_room(request, self._service.settings.request_timeout)
+        self._check_origin(request)
+        wanted = await _read(_NewRoom, request, self._service.settings.request_timeout)
         if wanted.room is not None:
             _check_name(wanted.room)
-        view = self._service.create(wanted.room, listed=wanted.listed)
+        self._check_limit(request, wanted.room)
+        permit = await self._authorize(request, "create", wanted.room or "")
+        name = wanted.room or permit.room or None
+        view = self._service.create(name, listed=wanted.listed)
         if view is not None:
             path = f"{request.scope.get('root_path', '')}/api/rooms/{view.room}"
             return _answer(view, 201, {"location": path})
@@ -118,32 +159,39 @@ class RestApi:
             raise Refusal(503, "too-many-rooms", "this server has its maximum of rooms")
         raise Refusal(409, "room-exists", "there is a room of that name")
 
+    def _check_limit(self, request: Request, room: str | None) -> None:
+        source = source_of(request.client.host if request.client else None)
+        denial = self._service.room_denied(room or "", source)
+        if denial is not None:
+            wait = {"retry-after": str(ceil(denial.retry_after))}
+            raise Refusal(429, denial.reason, denial.message, wait)
+
     async def _inspect_room(self, request: Request) -> Response:
         name: str = request.path_params["room"]
         _check_name(name)
+        await self._authorize(request, "list", name)
         view = self._service.inspect(name)
         if view is None:
             raise Refusal(404, "unknown-room", "there is no room of that name")
         return _answer(view)
 
     async def _kick(self, request: Request) -> Response:
+        self._check_origin(request)
         name: str = request.path_params["room"]
-        self._authorize(request)
         _check_name(name)
-        body = await _json_body(request, self._service.settings.request_timeout)
-        wanted = _decoded(_decode_kick, body)
+        if not self._by_operator(request):
+            await self._authorize(request, "kick", name)
+        wanted = await _read(_Kick, request, self._service.settings.request_timeout)
         if not is_id(wanted.user_id):
             raise Refusal(400, "invalid-request", "userId is the id of a peer: 26 characters")
         until = self._service.kick(name, wanted.user_id, wanted.duration, wanted.reason)
         return _answer({"room": name, "userId": wanted.user_id, "until": until})
 
-    def _authorize(self, request: Request) -> None:
-        """Let in who knows the server's secret (RFC 6750)."""
+    def _by_operator(self, request: Request) -> bool:
+        """Tell whether the server's own secret was shown (RFC 6750)."""
         secret = self._service.secret
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        genuine = hmac.compare_digest(token.strip().encode(), secret)
-        if not (secret and scheme.lower() == "bearer" and genuine):
-            raise Unauthorized
+        shown = Handshake(request.scope).bearer.encode()
+        return bool(secret) and hmac.compare_digest(shown, secret)
 
     async def _health(self, request: Request) -> Response:
         counts = {
@@ -151,9 +199,15 @@ class RestApi:
             "epoch": self._service.epoch,
             "rooms": self._service.room_count,
             "connections": self._service.connection_count,
-            "skippedMessages": self._service.skipped,
+            "skippedMessages": self._service.counts.skipped,
         }
         return _answer(counts)
+
+    async def _ready(self, request: Request) -> Response:
+        """Tell a balancer whether to send clients here."""
+        if self._service.turnstile.draining:
+            raise Refusal(503, "moving", "this server is about to stop")
+        return _answer({"status": "ready"})
 
 
 def _check_name(name: str) -> None:
@@ -161,22 +215,14 @@ def _check_name(name: str) -> None:
         raise Refusal(400, "invalid-room", "a room's name is 1 to 64 of A-Z a-z 0-9 . _ -")
 
 
-async def _new_room(request: Request, timeout: float) -> _NewRoom:
-    body = await _json_body(request, timeout)
-    return _decoded(_decode_new_room, body) if body else _NewRoom()
-
-
-async def _json_body(request: Request, timeout: float) -> bytes:
+async def _read(kind: type[_Body], request: Request, timeout: float) -> _Body:
+    """Return what a request asks for; without a body, what there is to ask for by default."""
     body = await _body(request, timeout)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip()
-    if body and kind != "application/json":
+    json = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+    if body and not json:
         raise Refusal(415, "not-json", "the body's content type must be application/json")
-    return body
-
-
-def _decoded(decode: Callable[[bytes], _T], body: bytes) -> _T:
     try:
-        return decode(body)
+        return msgspec.json.decode(body or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise Refusal(400, "invalid-request", str(error)[:256]) from None
 

@@ -11,17 +11,22 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES
 from thkmesh.server.app import create_app
+from thkmesh.server.gate import AccessSettings
+from thkmesh.server.metrics import Metrics
 from thkmesh.server.protocols import HttpProtocol, WebSocketProtocol
 from thkmesh.server.service import RoomService, ServerSettings
 from thkmesh.server.tls import write_self_signed
@@ -42,25 +47,32 @@ async def serve(
     port: int = 8765,
     *,
     settings: ServerSettings | None = None,
+    access: AccessSettings | None = None,
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
     tls_self_signed: bool = False,
+    metrics_host: str = "127.0.0.1",
+    metrics_port: int | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     on_ready: Callable[[int], None] | None = None,
 ) -> signal.Signals | None:
-    """Serve until SIGTERM, SIGINT or cancellation; then close all with 1012.
+    """Serve until SIGTERM, SIGINT or cancellation; then ask all clients to move.
 
-    Returns the signal that ended it, if it was one. Signals are heard in the main
-    thread only. Cancelling is safe: the server ends as if by a signal, within two
-    seconds.
+    They are closed with 1012, at most 200 a second, within ``settings.drain`` seconds; a
+    second signal ends that. Returns the signal that ended it, if it was one. Signals are
+    heard in the main thread only. Cancelling is safe: the server ends as if by a signal,
+    two seconds after ``settings.drain`` at the latest.
 
     Args:
         host: a name or address; all addresses of a name are listened on.
         port: 0 takes a free one.
         settings: None means the defaults.
+        access: who may do what; None means everything but to kick, for everybody.
         tls_cert: a file with the certificate chain, in PEM.
         tls_key: a file with its key, in PEM; None if it is in ``tls_cert``.
         tls_self_signed: make a certificate for this run.
+        metrics_host: where Prometheus finds ``/metrics``; nobody else should.
+        metrics_port: on which port; 0 takes a free one, None does without.
         extra_routes: served beside our own, such as a dashboard's.
         on_ready: called with the port once clients can come.
 
@@ -68,7 +80,8 @@ async def serve(
         OSError: the address cannot be listened on, or a file not be read.
         ssl.SSLError: the certificate and the key do not fit.
     """
-    service = RoomService(settings)
+    service = RoomService(settings, access=access)
+    metrics = None if metrics_port is None else Metrics(service)
     app = create_app(service=service, extra_routes=extra_routes)
     with TemporaryDirectory(prefix="thkmesh-tls-") as folder:
         if tls_self_signed:
@@ -76,14 +89,43 @@ async def serve(
         config = configure(app, tls_cert, tls_key)
         config.load()
     server = _Server(config, service, on_ready)
-    running = asyncio.create_task(server.serve(await _listen(host, port)))
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await running
-        raise
+    async with AsyncExitStack() as beside:
+        if metrics is not None and metrics_port is not None:
+            await beside.enter_async_context(_scraped(metrics, metrics_host, metrics_port))
+        running = asyncio.create_task(server.serve(await _listen(host, port)))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await running
+            raise
     return server.ended_by
+
+
+@asynccontextmanager
+async def _scraped(metrics: Metrics, host: str, port: int) -> AsyncGenerator[None]:
+    """Let metrics be asked for, on a port of their own."""
+    config = configure(Starlette(routes=[metrics.route]))
+    config.load()
+    state = ServerState()
+    sockets = await _listen(host, port)
+    loop = asyncio.get_running_loop()
+    listening = [
+        await loop.create_server(
+            lambda: HttpProtocol(config=config, server_state=state, app_state={}), sock=each
+        )
+        for each in sockets
+    ]
+    logger.info("metrics on %s", sockets[0].getsockname())
+    watching = asyncio.create_task(metrics.watch_loop())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        for each in listening:
+            each.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -114,6 +156,7 @@ def configure(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=1,
+        proxy_headers=False,  # ours are of those whom the operator trusts
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
     )
@@ -142,11 +185,14 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn would raise the signal anew after the shutdown and kill the process.
+        if self.should_exit:
+            self._service.stop()
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
         self.ended_by = signal.Signals(sig)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._service.drain()
         self._service.stop()
         await asyncio.sleep(_FAREWELL)
         await super().shutdown(sockets)

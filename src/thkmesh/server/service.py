@@ -12,24 +12,31 @@ in the machine has proved that it holds the key that its id is the hash of.
 import asyncio
 import logging
 import secrets
-import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
-from typing import Protocol, TypeAlias
+from time import monotonic
+from typing import Protocol
 
 import msgspec
 
-from thkmesh.core.bans import BANS_IN_ROOM, nobody
+from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile
+from thkmesh.core.bans import BANS_IN_ROOM
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
+from thkmesh.core.envelope import EnvelopeDecoder
+from thkmesh.core.grants import Denied, Permit
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import decode_bytes, hello_payload, id_of_key, is_id, proof_payload
+from thkmesh.core.identity import (
+    ID_LENGTH,
+)
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
     Condemn,
     CreateRoom,
+    Drain,
     Dropped,
     Event,
     Expel,
@@ -39,47 +46,49 @@ from thkmesh.core.room_events import (
     Received,
     Refused,
     Relay,
+    Renewed,
+    RenewIce,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
 )
-from thkmesh.core.room_state import RoomView, Session
+from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
     KICKED_LIMIT_BYTES,
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
-    VERSIONS,
     WELCOME_LIMIT_BYTES,
     Hello,
     IceServer,
-    Introduction,
+    IceServers,
+    RenewToken,
     UnknownType,
-    decode_introduction,
-    decode_to_server,
+    encode,
 )
 from thkmesh.driver import Driver
 from thkmesh.errors import (
-    IdentityMismatch,
     InvalidArgument,
     InvalidMessage,
-    InvalidSignature,
     PeerError,
 )
 from thkmesh.keys import verify
+from thkmesh.server.decisions import Decisions
+from thkmesh.server.gate import AccessSettings, Asked, Gate, Handshake
+from thkmesh.server.greeting import Verify, check_hello, code_of
 from thkmesh.server.names import readable_name
+from thkmesh.server.proxies import ProxyHeader, TrustedProxies
 from thkmesh.server.room_keys import RoomKeys
+from thkmesh.server.turn import Turn
 
 __all__ = [
     "Connection",
-    "NoCommonVersion",
     "Outbound",
     "RoomService",
     "ServerSettings",
-    "check_hello",
 ]
 
 logger = logging.getLogger("thkmesh.server")
@@ -89,8 +98,8 @@ _WELCOME_REST_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerSettings(RoomRules):
-    """What an operator may choose: the rules of the rooms, and the limits of the shell.
+class ServerSettings(RoomRules, AdmissionRules):
+    """What an operator may choose: the rules of rooms and of admission, and the shell's.
 
     Attributes:
         allowed_origins: pages of other origins that may use the server, such as
@@ -104,9 +113,11 @@ class ServerSettings(RoomRules):
         close_timeout: seconds that a client gets to take in what is left and the
             close code, before its socket is freed whatever it does.
         request_timeout: seconds that the body of a REST request may take to come.
-        secret: what the rooms' keys are made of, and what operators authorize themselves
-            with; the same for all processes of a server. Empty: drawn anew each time, so
-            that nobody knows it.
+        trusted_proxies: addresses and networks of the proxies before the server, which
+            say who a client is; ``*`` is whoever connects.
+        proxy_header: where they say it; the other header is never looked at.
+        drain: seconds within which all clients are asked to move when the server ends.
+        turn: TURN servers for which every peer gets credentials of its own.
     """
 
     allowed_origins: tuple[str, ...] = ()
@@ -115,16 +126,20 @@ class ServerSettings(RoomRules):
     outgoing_relay_bytes: int = 256 * 1024
     close_timeout: float = 5.0
     request_timeout: float = 10.0
-    secret: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: ProxyHeader = "x-forwarded-for"
+    drain: float = 2.0
+    turn: Turn | None = None
 
     def __post_init__(self) -> None:
         """Check what has to fit into what.
 
         Raises:
             InvalidArgument: a welcome could not hold a full room, a client that was
-                away would be cut off on its return, or no browser could use a server
-                of ``ice_servers``.
+                away would be cut off on its return, no browser could use a server
+                of ``ice_servers``, or one of ``trusted_proxies`` is no address.
         """
+        TrustedProxies(self.trusted_proxies)
         for server in self.ice_servers:
             _check_ice_server(server)
         if self.relay_bytes and self.relay_burst_bytes < max(
@@ -135,7 +150,8 @@ class ServerSettings(RoomRules):
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
         welcome_bytes += BANS_IN_ROOM * KICKED_LIMIT_BYTES
-        welcome_bytes += len(msgspec.json.encode(self.ice_servers))
+        turn = () if self.turn is None else self.turn.servers("x" * ID_LENGTH, 0)
+        welcome_bytes += len(msgspec.json.encode(self.ice_servers + turn))
         if welcome_bytes > WELCOME_LIMIT_BYTES:
             raise InvalidArgument("a welcome cannot hold so many ice_servers")
         if (
@@ -169,46 +185,6 @@ class Outbound(Protocol):
         """Close after what was sent; nothing follows."""
 
 
-class NoCommonVersion(InvalidMessage):
-    """A peer speaks no version of the protocol that we speak."""
-
-    reason = "protocol-mismatch"
-
-
-Verify: TypeAlias = Callable[[str, str, bytes], bool]
-
-
-def check_hello(hello: Hello, nonce: str, verify: Verify = verify) -> Introduction | PeerError:
-    """Return what a genuine hello says, or what is wrong with it; never raises."""
-    who = hello.session
-    key = decode_bytes(hello.key, 32)
-    if key is None or not is_id(who.id) or id_of_key(key) != who.id:
-        return IdentityMismatch("the id is not the hash of the key")
-    said = hello_payload(hello.room_id, who, hello.key, hello.body)
-    if not verify(hello.key, hello.signature, said):
-        return InvalidSignature("the introduction is not signed by its key")
-    if not verify(hello.key, hello.proof, proof_payload(nonce, hello.room_id, who)):
-        return InvalidSignature("the challenge is not signed by the key")
-    try:
-        introduction = decode_introduction(hello.body)
-    except InvalidMessage as error:
-        return error
-    lowest, highest = introduction.protocol
-    if highest < VERSIONS[0] or VERSIONS[1] < lowest:
-        return NoCommonVersion(f"this server speaks versions {VERSIONS[0]} to {VERSIONS[1]}")
-    return introduction
-
-
-def _code_of(error: PeerError) -> CloseCode:
-    match error:
-        case NoCommonVersion():
-            return CloseCode.PROTOCOL_MISMATCH
-        case InvalidMessage():
-            return CloseCode.INVALID
-        case _:
-            return CloseCode.UNAUTHORIZED
-
-
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
@@ -220,29 +196,39 @@ class RoomService:
         self,
         settings: ServerSettings | None = None,
         *,
+        access: AccessSettings | None = None,
         entropy: Callable[[int], bytes] = secrets.token_bytes,
         verify: Verify = verify,
-        clock: Callable[[], float] = time.time,
-        may_kick: Callable[[Session], bool] = nobody,
     ) -> None:
         """Make a server without clients.
 
         Args:
             settings: None means the defaults.
+            access: who may do what; None means everything but to kick, for everybody.
             entropy: returns that many random bytes; the operating system's unless
                 a simulation wants to be repeatable.
             verify: does what ``keys.verify`` does.
-            clock: returns the seconds since 1970.
-            may_kick: tells whether a session may remove others from its room.
         """
         self.verify = verify
         self.settings = settings or ServerSettings()
         self.entropy = entropy
-        self._clock = clock
-        self._rooms = Rooms(entropy(8).hex(), self.settings, may_kick)
-        self.keys = RoomKeys(self.secret or entropy(32))
+        self.turnstile = Turnstile(self.settings)
+        self.gate = Gate(access, entropy)
+        self.decisions = Decisions(self.gate)
+        rules = self.settings
+        if rules.turn is not None:
+            rules = replace(rules, ice_rotation=rules.turn.rotation)
+        self._rooms = Rooms(entropy(8).hex(), rules)
+        self.keys = RoomKeys(self.gate.secret)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
+        self._names: dict[int, dict[str, str]] = {}
+        """Who has joined over which connection, for the log."""
+        self.closed: Counter[tuple[CloseCode, str]] = Counter()
+        """How many connections were closed, by code and reason."""
+        self.welcomed: Callable[[float], None] = lambda _: None
+        """Is told how long each hello took."""
+        self._alone = asyncio.Event()
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -254,18 +240,31 @@ class RoomService:
 
     @property
     def secret(self) -> bytes:
-        """What operators show to be let do what nobody else may; empty if nobody may."""
-        return self.settings.secret.encode()
+        """What an operator shows to be let do anything; empty where nobody knows it."""
+        return self.gate.settings.secret or b""
 
     # --- clients ---
 
-    def open(self, outbound: Outbound) -> "Connection":
+    def admit(self, source: str | None) -> Denial | None:
+        """Count a client in, or return why it may not come; ``release`` counts it out.
+
+        ``source`` is what ``source_of`` makes of its address.
+        """
+        return self.turnstile.enter(source, self.now)
+
+    def release(self, source: str | None) -> None:
+        """Count a client out."""
+        self.turnstile.leave(source, self.now)
+
+    def open(
+        self, outbound: Outbound, source: str | None = None, handshake: Handshake | None = None
+    ) -> "Connection":
         """Take in a client; its challenge has been sent when this returns."""
         number = next(self._numbers)
         nonce = self.entropy(16).hex()
         self._outbounds[number] = outbound
         self.feed(Opened(number, nonce))
-        return Connection(self, number, nonce)
+        return Connection(self, number, nonce, source, handshake or Handshake())
 
     def is_open(self, number: int) -> bool:
         """Tell whether a client is still spoken with; for this module's connections."""
@@ -275,10 +274,37 @@ class RoomService:
         """Hand the machine an event; for this module's connections."""
         self._driver.feed(event)
 
+    @property
+    def now(self) -> float:
+        """What the clock of the event loop says."""
+        return self._loop.time()
+
+    async def drain(self) -> None:
+        """Take nobody in, ask all clients to move, and return when they have been asked.
+
+        It takes at most ``settings.drain`` seconds; ``stop`` ends it.
+        """
+        self.turnstile.draining = True
+        logger.info("draining %d connections", len(self._outbounds))
+        self.feed(Drain(self.settings.drain))
+        while self._outbounds:
+            self._alone.clear()
+            await self._alone.wait()
+
     def stop(self) -> None:
         """Close every connection with 1012, forget everything, take nobody in."""
         logger.info("stopping with %d connections", len(self._outbounds))
+        self.turnstile.draining = True
         self.feed(Stop())
+
+    def name(self, number: int, hello: Hello) -> None:
+        """Say in the log who a client is; for this module's connections."""
+        who = hello.session
+        self._names[number] = {"room": hello.room_id, "peer": who.id, "session": who.sid}
+        self._log(number, "hello")
+
+    def _log(self, number: int, event: str, **fields: object) -> None:
+        logger.info(event, extra={"connection": number, **self._names.get(number, {}), **fields})
 
     def _perform(self, output: Output) -> None:
         match output:
@@ -295,18 +321,35 @@ class RoomService:
                 self._close(number, code, reason)
             case Condemn(room=room, user_id=user_id, duration=duration, why=why):
                 self.kick(room, user_id, duration, why)
+            case RenewIce(conn=number, peer=peer):
+                servers = self.settings.ice_servers + self.ice_servers(peer)
+                self._perform(Send(number, encode(IceServers(servers))))
+
+    def ice_servers(self, peer: str) -> tuple[IceServer, ...]:
+        """Return the servers that a peer gets credentials of its own for."""
+        turn = self.settings.turn
+        return () if turn is None else turn.servers(peer, self.gate.settings.today())
 
     def _close(self, number: int, code: CloseCode, reason: str) -> None:
+        self.decisions.forget(number)
         outbound = self._outbounds.pop(number, None)
         if outbound is not None:
-            logger.info("connection %d: closed with %d %s", number, code, reason)
+            self._log(number, "closed", code=int(code), reason=reason)
+            self._names.pop(number, None)
+            self.closed[code, reason] += 1
             outbound.close(code, reason)
+            if not self._outbounds:
+                self._alone.set()
 
     def forget(self, number: int, *, leaving: bool) -> None:
         """Let go of a client that is gone; for this module's connections."""
+        self.decisions.forget(number)
         if self._outbounds.pop(number, None) is not None:
-            logger.info("connection %d: %s", number, "gone" if leaving else "dropped")
+            self._log(number, "gone" if leaving else "dropped")
+            self._names.pop(number, None)
             self.feed(Dropped(number, leaving))
+            if not self._outbounds:
+                self._alone.set()
 
     # --- rooms ---
 
@@ -326,14 +369,23 @@ class RoomService:
         return self._rooms.room_count
 
     @property
-    def skipped(self) -> int:
-        """How many messages of unknown types came in."""
-        return self._rooms.skipped
+    def peer_count(self) -> int:
+        """How many sessions are in rooms, those that are away included."""
+        return self._rooms.peer_count
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened in the rooms, in numbers."""
+        return self._rooms.counts
 
     @property
     def full(self) -> bool:
         """Tell whether no more rooms can come into being."""
         return self._rooms.full
+
+    def room_denied(self, room: str, source: str | None) -> Denial | None:
+        """Return why there may be no such room yet; None if there may, or is one."""
+        return None if self._rooms.has(room) else self.turnstile.make_room(source, self.now)
 
     def inspect(self, room: str) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
@@ -368,7 +420,7 @@ class RoomService:
 
     @cached_property
     def _began(self) -> float:
-        return self._clock() - self._loop.time()
+        return self.gate.settings.today() - self._loop.time()
 
     def kick(self, room: str, user_id: str, duration: float, why: str = "") -> float:
         """Remove a peer from a room, and keep it out for a while.
@@ -393,11 +445,23 @@ class RoomService:
 class Connection:
     """One client, as it reaches the rooms."""
 
-    def __init__(self, service: RoomService, number: int, nonce: str) -> None:
+    def __init__(
+        self,
+        service: RoomService,
+        number: int,
+        nonce: str,
+        source: str | None,
+        handshake: Handshake,
+    ) -> None:
         """Made by ``RoomService.open``."""
         self._service = service
+        self._source = source
+        self._pace = Pace(service.settings, service.settings.max_peers)
         self._number = number
         self._nonce = nonce
+        self._handshake = handshake
+        self._hello: Hello | None = None
+        self._decoder = EnvelopeDecoder()
 
     def received(self, data: str | bytes) -> None:
         """Take in one message; it has been acted upon when this returns."""
@@ -406,12 +470,16 @@ class Connection:
         if isinstance(data, bytes):
             self._sealed(data)
             return
+        denial = self._pace.message(self._service.now)
+        if denial is not None:
+            self._deny(denial)
+            return
         if _size(data) > SIGNALING_LIMIT_BYTES:
             limit = f"a message has at most {SIGNALING_LIMIT_BYTES} bytes"
             self._refuse("too-large", limit, CloseCode.TOO_LARGE)
             return
         try:
-            message = decode_to_server(data)
+            message = self._decoder.decode(data)
         except UnknownType:
             self._service.feed(Skipped(self._number))
         except InvalidMessage as error:
@@ -419,10 +487,16 @@ class Connection:
         else:
             if isinstance(message, Hello):
                 self._greeted(message)
+            elif isinstance(message, RenewToken):
+                self._renewed(message.token)
             else:
                 self._service.feed(Received(self._number, message, data))
 
     def _sealed(self, frame: bytes) -> None:
+        denial = self._pace.frame(self._service.now)
+        if denial is not None:
+            self._deny(denial)
+            return
         if len(frame) > RELAY_LIMIT_BYTES:
             limit = f"a sealed frame has at most {RELAY_LIMIT_BYTES} bytes"
             self._refuse("too-large", limit, CloseCode.TOO_LARGE)
@@ -445,14 +519,61 @@ class Connection:
         self._service.forget(self._number, leaving=code == GOING_AWAY)
 
     def _greeted(self, hello: Hello) -> None:
+        began = monotonic()
         introduction = check_hello(hello, self._nonce, self._service.verify)
         if isinstance(introduction, PeerError):
-            self._refuse(introduction.reason, str(introduction), _code_of(introduction))
+            self._refuse(introduction.reason, str(introduction), code_of(introduction))
             return
-        logger.info("connection %d: hello from %s.%s", self._number, *hello.session)
-        resume = self._service.entropy(16).hex()
-        shown = self._service.keys.public_key(hello.room_id), self._service.now_ms
-        self._service.feed(HelloAccepted(self._number, hello, introduction, resume, *shown))
+        if self._hello is not None:
+            self._refuse("already-joined", "one hello is enough", CloseCode.INVALID)
+            return
+        denial = self._service.room_denied(hello.room_id, self._source)
+        if denial is not None:
+            self._deny(denial)
+            return
+        self._hello = hello
+
+        def enter(permit: Permit) -> None:
+            self._service.name(self._number, hello)
+            resume = self._service.entropy(16).hex()
+            servers = self._service.ice_servers(hello.from_user_id)
+            accepted = HelloAccepted(
+                *(self._number, hello, introduction, resume),
+                permit=permit,
+                ice_servers=servers,
+                room_key=self._service.keys.public_key(hello.room_id),
+                time=self._service.now_ms,
+            )
+            self._service.feed(accepted)
+            self._service.welcomed(monotonic() - began)
+
+        self._admit(hello, hello.token, enter)
+
+    def _renewed(self, token: str) -> None:
+        if self._hello is None:
+            text = "a hello must come first, not token"
+            self._refuse("hello-expected", text, CloseCode.INVALID)
+        elif not self._service.decisions.pending(self._number):  # else they would pile up
+            self._admit(
+                self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
+            )
+
+    def _admit(self, hello: Hello, token: str, then: Callable[[Permit], None]) -> None:
+        """Go on if what was shown admits to the room; else say why it does not."""
+
+        def decided(found: Permit | Denied) -> None:
+            if isinstance(found, Denied):
+                self._refuse(found.reason, found.message, found.code)
+            else:
+                then(found)
+
+        asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
+        self._service.decisions.decide(self._number, asked, decided)
+
+    def _deny(self, denial: Denial) -> None:
+        self._service.turnstile.denied[denial.reason] += 1
+        code, wait = CloseCode.RATE_LIMITED, denial.retry_after
+        self._service.feed(Refused(self._number, denial.reason, denial.message, code, wait))
 
     def _refuse(self, reason: str, message: str, code: CloseCode) -> None:
         self._service.feed(Refused(self._number, reason, message[:256], code))

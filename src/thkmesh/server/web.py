@@ -38,6 +38,7 @@ _TYPES: Final = {
 }
 
 _PAGE: Final = "page/index.html"
+_DOCTOR: Final = "doctor/index.html"
 _ICON: Final = "page/icon.svg"
 _ROOTS: Final = ("page/page.js", "page/hall.js", "page/qr.js")
 """What the page loads, in this order."""
@@ -97,6 +98,7 @@ def page_routes() -> list[Route]:
     """Return the routes of the page and of the client library."""
     return [
         Route("/", _page),
+        Route("/doctor", _doctor),
         Route("/favicon.ico", _icon),
         Route("/thkmesh/{path:path}", _asset),
     ]
@@ -104,6 +106,10 @@ def page_routes() -> list[Route]:
 
 async def _page(request: Request) -> Response:
     return _files()[_PAGE].answer(request)
+
+
+async def _doctor(request: Request) -> Response:
+    return _files()[_DOCTOR].answer(request)
 
 
 async def _icon(request: Request) -> Response:

@@ -7,21 +7,40 @@ sent when that is empty; what does not fit there is dropped. However a connectio
 ends, its socket is free ``close_timeout`` later at the latest: where the server offers
 the ASGI extension ``thkmesh.abort`` (ours does, see ``protocols``), a socket that takes
 in nothing any more, not even the close frame, is aborted.
+
+Where the server offers ``thkmesh.direct`` (ours does, see ``direct``), messages take a
+shorter way in, and out as long as none waits.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
 from itertools import count
+from math import ceil
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import ABNORMAL
-from thkmesh.server.service import RoomService, ServerSettings
+from thkmesh.server.direct import Write
+from thkmesh.server.gate import Handshake
+from thkmesh.server.service import Connection, RoomService, ServerSettings
 
-__all__ = ["Outlet", "WebSocketEndpoint", "origin_allowed"]
+__all__ = ["DENIED_STATUS", "Outlet", "WebSocketEndpoint", "origin_allowed"]
+
+DENIED_STATUS = {
+    "rate-limited": 429,
+    "too-many-connections": 429,
+    "server-full": 503,
+    "moving": 503,
+}
+"""The HTTP status for each reason not to let somebody in (RFC 6585, RFC 9110)."""
+
+Extensions: TypeAlias = dict[str, dict[str, Callable[..., Any]]]
 
 _TURN = 16
 """After so many messages of one client it is the others' turn."""
@@ -62,9 +81,13 @@ class Outlet:
         self._sealed_bytes = 0
         self._closing: tuple[int, str] | None = None
         self._more = asyncio.Event()
+        self.write: Write | None = None
+        """Sends at once, or says False; None where the server offers no such way."""
 
     def send(self, text: str) -> bool:
         """Take a message; False, and nothing is taken, when too much waits already."""
+        if self.write is not None and not self._queue and self.write(text):
+            return True
         size = len(text) if text.isascii() else len(text.encode())
         if (
             len(self._queue) >= self._settings.outgoing_messages
@@ -78,6 +101,9 @@ class Outlet:
 
     def relay(self, frame: bytes) -> None:
         """Take a sealed frame, to be sent when no message waits; drop it if too much does."""
+        waits = self._queue or self._sealed
+        if self.write is not None and not waits and self.write(frame):
+            return
         if self._sealed_bytes + len(frame) <= self._settings.outgoing_relay_bytes:
             self._sealed.append(frame)
             self._sealed_bytes += len(frame)
@@ -96,13 +122,15 @@ class Outlet:
             while self._closing is None or self._queue:
                 self._more.clear()
                 while self._queue:
-                    text, size = self._queue.popleft()
-                    self._bytes -= size
+                    text, size = self._queue[0]
                     await send({"type": "websocket.send", "text": text})
+                    self._queue.popleft()  # only now: nothing must overtake it
+                    self._bytes -= size
                 if self._sealed and self._closing is None:
-                    frame = self._sealed.popleft()
-                    self._sealed_bytes -= len(frame)
+                    frame = self._sealed[0]
                     await send({"type": "websocket.send", "bytes": frame})
+                    self._sealed.popleft()
+                    self._sealed_bytes -= len(frame)
                 elif self._closing is None:
                     await self._more.wait()
             code, reason = self._closing
@@ -121,22 +149,43 @@ class WebSocketEndpoint:
         """Serve one connection from the handshake to its end."""
         await receive()  # websocket.connect, by definition
         if not origin_allowed(Headers(scope=scope), self._service.settings.allowed_origins):
+            self._service.turnstile.denied["origin-refused"] += 1
             await send({"type": "websocket.close"})  # before accept: HTTP status 403
             return
-        await send({"type": "websocket.accept"})
+        source = source_of(scope["client"][0] if scope.get("client") else None)
+        denial = self._service.admit(source)
+        if denial is not None:
+            await _deny(denial, scope, send)
+            return
+        try:
+            await send({"type": "websocket.accept"})
+            await self._serve(scope, source, receive, send)
+        finally:
+            self._service.release(source)
+
+    async def _serve(self, scope: Scope, source: str | None, receive: Receive, send: Send) -> None:
+        extensions: Extensions = scope.get("extensions") or {}
         try:
             async with asyncio.timeout(None) as patience:
-                await self._converse(receive, send, patience)
+                outlet = Outlet(self._service.settings, patience)
+                connection = self._service.open(outlet, source, Handshake(scope))
+                await self._converse(connection, outlet, extensions, receive, send)
         except TimeoutError:
-            extensions: dict[str, dict[str, Callable[[], None]]] = scope.get("extensions") or {}
             if "thkmesh.abort" in extensions:
                 extensions["thkmesh.abort"]["abort"]()
 
-    async def _converse(self, receive: Receive, send: Send, patience: asyncio.Timeout) -> None:
-        outlet = Outlet(self._service.settings, patience)
+    async def _converse(
+        self,
+        connection: Connection,
+        outlet: Outlet,
+        extensions: Extensions,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(outlet.pump(send))
-            connection = self._service.open(outlet)
+            if "thkmesh.direct" in extensions:
+                outlet.write = extensions["thkmesh.direct"]["attach"](connection.received)
             code = ABNORMAL
             try:
                 for number in count(1):
@@ -153,3 +202,18 @@ class WebSocketEndpoint:
             finally:
                 connection.dropped(code)
                 pump.cancel()
+
+
+async def _deny(denial: Denial, scope: Scope, send: Send) -> None:
+    """Refuse a handshake, in words where the server can (ASGI, "WebSocket Denial Response")."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    body = json.dumps({"error": denial.reason, "message": denial.message}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"retry-after", b"%d" % ceil(denial.retry_after)),
+    ]
+    status = DENIED_STATUS[denial.reason]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -32,6 +32,7 @@ from thkmesh.errors import InvalidMessage, MeshError, NotAMember, PeerError, Sec
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.sealing import Sealer
+from thkmesh.signaling.tokens import TokenSource
 from thkmesh.signaling.transport import ABNORMAL, Socket, SocketClosed, Transport
 from thkmesh.signaling.verification import MalformedBody, Verifier
 
@@ -39,6 +40,8 @@ __all__ = ["SignalingClient", "SignalingSettings"]
 
 _REMEMBERED = 1024
 """So many strangers are told of once; then the oldest is told of again."""
+_SENTENCE = 1024
+"""Characters of an error's sentence (see ``wire.Error``)."""
 
 _log = logging.getLogger("thkmesh.client")
 
@@ -47,9 +50,9 @@ _log = logging.getLogger("thkmesh.client")
 class SignalingSettings:
     """Where to join, and as whom.
 
-    ``url`` is that of the WebSocket; ``token`` admits to rooms that ask for one; ``secret``
-    is that of the room, if it has one, and the server does not hear it. Without ``relay``
-    no message ever goes through the server; ``relay_seed`` is for tests.
+    ``url`` is that of the WebSocket; ``token`` gives what admits to the room; ``secret`` is
+    that of the room, if it has one, and the server does not hear it. Without ``relay`` no
+    message ever goes through the server; ``relay_seed`` is for tests.
     """
 
     url: str
@@ -58,7 +61,7 @@ class SignalingSettings:
     sid: str
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
-    token: str = ""
+    token: TokenSource = field(default_factory=TokenSource)
     secret: str | None = None
     relay: bool = True
     relay_seed: bytes | None = None
@@ -98,6 +101,8 @@ class SignalingClient:
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
+        """Who waits for a token, if it is not there at once."""
         self.unknown = 0
         """How many messages and signals of a kind we do not know were skipped."""
 
@@ -109,6 +114,7 @@ class SignalingClient:
 
     def close(self) -> None:
         """Let go of the WebSocket; nothing more is fed from it."""
+        self._ask_no_more()
         reader, self._reader = self._reader, None
         if reader is not None:
             # The task ends in its own time: a goodbye just queued still goes out.
@@ -122,7 +128,49 @@ class SignalingClient:
             await asyncio.wait(self._closing)
 
     def hello(self, wanted: SayHello) -> None:
-        """Introduce ourselves, with proof that we hold the key now."""
+        """Introduce ourselves, with proof that we hold the key now, and a token of now."""
+        fixed = self._settings.token.fixed
+        if fixed is not None:
+            self._introduce(wanted, fixed)
+            return
+
+        def lost(reason: str) -> None:
+            self.close()
+            self._lost(ABNORMAL, reason)
+
+        self._ask(lambda token: self._introduce(wanted, token), lost)
+
+    def renew(self) -> None:
+        """Show a fresh token, for the one that we showed ends before long."""
+        if self._settings.token.fixed is None:
+            self._ask(lambda token: self.send(wire.RenewToken(token)), lambda _: None)
+
+    def _ask(self, then: Callable[[str], None], otherwise: Callable[[str], None]) -> None:
+        """Have the application asked for a token, and go on with it, or with what is wrong."""
+
+        async def ask() -> None:
+            try:
+                token = await self._settings.token.fetch()
+            except Exception as error:  # noqa: BLE001 - the application's own: it is for a later try
+                reason = f"there is no token: {type(error).__name__}: {error}"
+                _log.warning("%s", reason)
+                self._asking = None
+                otherwise(reason)
+            else:
+                self._asking = None
+                then(token)
+
+        self._ask_no_more()
+        self._asking = asyncio.create_task(ask())
+
+    def _ask_no_more(self) -> None:
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            self._closing.add(asking)
+            asking.add_done_callback(self._closing.discard)
+            asking.cancel()
+
+    def _introduce(self, wanted: SayHello, token: str) -> None:
         mine = self._settings
         introduction = wire.Introduction(
             protocol=wire.VERSIONS,
@@ -144,7 +192,7 @@ class SignalingClient:
                 signature=sign(hello_payload(mine.room, mine.session, key, body)),
                 proof=sign(proof_payload(wanted.nonce, mine.room, mine.session)),
                 resume=wanted.resume,
-                token=mine.token,
+                token=token,
             )
         )
 
@@ -209,6 +257,10 @@ class SignalingClient:
             while True:
                 self._received(await socket.receive())
         except SocketClosed as closed:
+            if closed.retry_after is not None:
+                # As if it had let us in to say so: what it means is the same.
+                error = wire.Error("refused", closed.reason[:_SENTENCE], closed.retry_after)
+                self._feed(Heard(error))
             self._lost(closed.code, closed.reason)
         except MeshError as error:
             self._lost(ABNORMAL, str(error))
@@ -219,6 +271,7 @@ class SignalingClient:
                 await socket.close()
 
     def _lost(self, code: int, reason: str) -> None:
+        self._ask_no_more()
         self._reader = None
         self._socket = None
         _log.info("signaling lost: %s %s", code, reason)

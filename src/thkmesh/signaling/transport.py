@@ -9,13 +9,17 @@ ABNORMAL = 1006
 
 
 class SocketClosed(Exception):
-    """The WebSocket has ended; ``code`` and ``reason`` are those of its close frame."""
+    """The WebSocket has ended; ``code`` and ``reason`` are those of its close frame.
 
-    def __init__(self, code: int, reason: str) -> None:
-        """Keep the code and the reason."""
+    One that was refused with HTTP may know when to come back: ``retry_after``, in seconds.
+    """
+
+    def __init__(self, code: int, reason: str, retry_after: float | None = None) -> None:
+        """Keep the code, the reason and the time."""
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class Socket(Protocol):
@@ -47,6 +51,7 @@ class Transport(Protocol):
 
         Raises:
             ServerUnreachable: there is no server, or it refused.
-            SocketClosed: there is one, and we do not trust it (1015).
+            SocketClosed: there is one, and we do not trust it (1015), or it has too much
+                to do (4429, 1013).
         """
         ...

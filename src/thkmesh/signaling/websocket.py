@@ -1,13 +1,14 @@
 """Real WebSockets (RFC 6455), by the websockets library."""
 
 import asyncio
+import re
 import ssl
 from collections import deque
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from thkmesh.core.closing import UNTRUSTED
+from thkmesh.core.closing import UNTRUSTED, CloseCode
 from thkmesh.core.wire import WELCOME_LIMIT_BYTES
 from thkmesh.errors import ServerUnreachable
 from thkmesh.signaling.failure import reason_of
@@ -20,6 +21,9 @@ CLOSE_TIMEOUT = 1.0
 _QUEUE = 4096
 _FRAMES_BYTES = 256 * 1024
 """More binary messages than this do not wait."""
+
+_BUSY = {429: CloseCode.RATE_LIMITED, 503: CloseCode.OVERLOADED}
+"""What would have been the close code, had the server let us in."""
 
 _MISCONFIGURED = (ImportError, ValueError, RuntimeError)
 """What else comes of proxies and host names: SOCKS without python-socks, malformed names."""
@@ -37,7 +41,8 @@ class WebSocketTransport:
 
         Raises:
             ServerUnreachable: there is no server, it refused, or TLS failed.
-            SocketClosed: its certificate is not trusted; 1015.
+            SocketClosed: its certificate is not trusted (1015), or it turned us away for
+                now (4429, 1013).
         """
         try:
             connection = await connect(
@@ -54,9 +59,20 @@ class WebSocketTransport:
             text = f"no signaling server at {url}: {reason_of(error, url)}"
             raise SocketClosed(UNTRUSTED, text) from error
         except (OSError, WebSocketException, *_MISCONFIGURED) as error:
+            if isinstance(error, InvalidStatus) and error.response.status_code in _BUSY:
+                raise _turned_away(error, url) from error
             text = f"no signaling server at {url}: {reason_of(error, url)}"
             raise ServerUnreachable(text) from error
         return WebSocket(connection)
+
+
+def _turned_away(error: InvalidStatus, url: str) -> SocketClosed:
+    """Return what a server means that takes nobody in at the moment (RFC 6585, section 4)."""
+    answer = error.response
+    wait = answer.headers.get("retry-after", "")
+    seconds = float(wait) if re.fullmatch(r"[0-9]{1,9}", wait) else None
+    text = f"{url} takes us in later (HTTP status {answer.status_code})"
+    return SocketClosed(_BUSY[answer.status_code], text, seconds)
 
 
 class WebSocket:

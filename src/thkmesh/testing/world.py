@@ -34,15 +34,15 @@ Each host runs one *process* at a time. What is scheduled in its context (see
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
 
-from thkmesh.core.bans import nobody
-from thkmesh.core.room_state import Session as ServerSession
+from thkmesh.core.engine import ConnectionConfig
 from thkmesh.core.session import Session
 from thkmesh.engines.simulated import Behaviour, SimulatedEngine
 from thkmesh.engines.simulated_network import Conditions, SimulatedNetwork
@@ -51,7 +51,8 @@ from thkmesh.host import InlineHost, Mind
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.room import Room
-from thkmesh.server import RoomService, ServerSettings
+from thkmesh.server import AccessSettings, RoomService, ServerSettings
+from thkmesh.server.clock import today
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.testing.clock import Step, VirtualLoop, present, process
@@ -84,7 +85,7 @@ class World:
         disconnect_every: float | None = None,
         behaviour: Behaviour | None = None,
         settings: ServerSettings | None = None,
-        may_kick: Callable[[ServerSession], bool] = nobody,
+        access: AccessSettings | None = None,
         mind: Mind = Session,
     ) -> None:
         """Make a world; nothing happens before ``run``.
@@ -100,7 +101,8 @@ class World:
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
             settings: of the signaling server; None means the defaults.
-            may_kick: tells it which sessions may remove others.
+            access: who may do what there; None means everything but to kick, for
+                everybody. It goes by this world's clock, unless it has another.
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
@@ -108,14 +110,13 @@ class World:
         self.network = SimulatedNetwork(
             seed, Conditions(delay, jitter, loss, rate_bytes, reorder), trace=self.trace
         )
+        access = access or AccessSettings()
+        if access.today is today:
+            access = replace(access, today=lambda: self.wall_clock(SERVER).timestamp())
         self.server = SignalingServer(
             self.network,
             lambda: RoomService(
-                settings,
-                entropy=self.entropy,
-                verify=self._notary.verify,
-                clock=lambda: self.wall_clock(SERVER).timestamp(),
-                may_kick=may_kick,
+                settings, access=access, entropy=self.entropy, verify=self._notary.verify
             ),
             context=lambda: self.context(SERVER),
             disconnect_every=disconnect_every,
@@ -261,6 +262,11 @@ class World:
         )
         self._engines.append(engine)
         return engine
+
+    def configs(self, host: str) -> list[ConnectionConfig]:
+        """Return by what each connection of a host gathers candidates, the oldest first."""
+        engines = [engine for engine in self._engines if engine.host == host]
+        return [config for engine in engines for config in engine.configs]
 
     def transport(self, host: str) -> Transport:
         """Return what opens WebSockets from a host, in its present process."""

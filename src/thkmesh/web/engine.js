@@ -81,6 +81,14 @@ export function checkIceServers(iceServers) {
   }
 }
 
+/**
+ * Return a configuration as WebRTC has it.
+ * @param {Config} config
+ * @returns {RTCConfiguration}
+ */
+const configuration = ({ iceServers, relayOnly }) =>
+  ({ iceServers, iceTransportPolicy: relayOnly ? "relay" : "all" });
+
 const UFRAG = /^a=ice-ufrag:([!-~]+)/m;
 
 /** One RTCPeerConnection with its three channels. */
@@ -99,10 +107,7 @@ export class Connection {
   constructor(config, emit) {
     this.#emit = emit;
     try {
-      this.#pc = new RTCPeerConnection({
-        iceServers: config.iceServers,
-        iceTransportPolicy: config.relayOnly ? "relay" : "all",
-      });
+      this.#pc = new RTCPeerConnection(configuration(config));
     } catch (error) {
       throw new EngineError(`the browser makes no connection: ${error}`);
     }
@@ -157,6 +162,21 @@ export class Connection {
   markLow(channel, sizeBytes) {
     const found = this.#channels.get(channel);
     if (found !== undefined) found.bufferedAmountLowThreshold = sizeBytes;
+  }
+
+  /**
+   * Gather candidates with other ICE servers from now on: at an ICE restart, that is. What
+   * is in use goes on.
+   * @param {Config} config
+   * @throws {EngineError} the browser will not; they stay as they were
+   */
+  reconfigure(config) {
+    if (this.#closed) return;
+    try {
+      this.#pc.setConfiguration(configuration(config));
+    } catch (error) {
+      throw new EngineError(`the ICE servers stay as they were: ${error}`);
+    }
   }
 
   /**

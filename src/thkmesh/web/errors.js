@@ -5,8 +5,8 @@
  *     ├── JoinError              join() could not enter the room
  *     │   ├── ServerUnreachable  no answer from the signaling server in time
  *     │   ├── RoomFull           the room has its maximum of peers
- *     │   ├── Unauthorized       the server refused who we are
- *     │   │   └── NotGranted     the server does not let us do that
+ *     │   ├── Unauthorized       the server refused who we are, or the token
+ *     │   │   └── NotGranted     the token does not allow to enter, to make the room, or to remove
  *     │   ├── ProtocolMismatch   no protocol version in common
  *     │   ├── Replaced           a newer session of the same identity took over
  *     │   └── Kicked             we were removed from the room, and may not come back yet
@@ -68,7 +68,11 @@ export class Unauthorized extends JoinError {
   static label = "Unauthorized";
 }
 
-/** The server knows who we are, and does not let us do that; the text says what. */
+/**
+ * We may not enter the room, bring it into being, or remove others; the text says what.
+ *
+ * The server knows who we are, but our token, or whatever admitted us, has no such grant.
+ */
 export class NotGranted extends Unauthorized {
   static label = "NotGranted";
 }

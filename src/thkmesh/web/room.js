@@ -182,7 +182,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#session = new Session(sessionKey(identity.id, sid), links, Math.random);
     this.#driver = new Driver(this.#session, (output) => this.#perform(output));
     host.adopt(this.#driver);
-    this.#client = new SignalingClient(settings, (event) => this.#feed(event));
+    this.#client = new SignalingClient(
+      settings, (event) => this.#feed(event), (line) => this.#log(line));
     this.#ended = new Promise((resolve) => {
       this.#over = resolve;
     });
@@ -213,6 +214,15 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   /** How it stands with the signaling server; links live on without it. */
   get server() {
     return this.#server;
+  }
+
+  /**
+   * What the server lets us do, by its last word: some of join, send, relay, create, kick,
+   * list; nothing before that.
+   * @returns {ReadonlySet<string>}
+   */
+  get grants() {
+    return new Set(this.#session.grants);
   }
 
   /** Whether the room has been left or has ended. */
@@ -728,10 +738,36 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
 
   /** @param {SessionEvent} event */
   #feed(event) {
-    if (event.type === "welcomed") {
-      this.#iceServers = [...this.#options.iceServers, ...event.message.iceServers.map(iceServer)];
+    if (event.type === "welcomed" || (event.type === "heard" && event.message.type === "ice-servers")) {
+      this.#use(event.message.iceServers);
     }
     this.#driver.feed(event);
+  }
+
+  /**
+   * Use the server's ICE servers, for what is connected from now on or anew.
+   * @param {any[]} offered
+   */
+  #use(offered) {
+    const before = JSON.stringify(this.#iceServers);
+    this.#iceServers = [...this.#options.iceServers, ...offered.map(iceServer)];
+    if (JSON.stringify(this.#iceServers) === before) return;
+    for (const { connection } of this.#connections.values()) {
+      try {
+        connection.reconfigure(this.#config);
+      } catch (error) {
+        this.#log(String(error)); // new connections have them
+      }
+    }
+  }
+
+  /** How connections are made. */
+  get #config() {
+    return {
+      iceServers: this.#iceServers,
+      relayOnly: this.#options.relayOnly,
+      lowWaterBytes: new SendWindow().lowWaterBytes,
+    };
   }
 
   /** @param {SessionOutput} output */
@@ -825,6 +861,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "say-hello":
         this.#client.hello(output.nonce, output.resume);
         break;
+      case "renew-permit":
+        this.#client.renew();
+        break;
       case "send-to-server":
         if (output.message.type === "leave") this.#part(output.message);
         else this.#client.send(output.message);
@@ -853,13 +892,8 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     const emit = (/** @type {import("./engine.js").EngineEvent} */ event) => {
       this.#driver.feed({ type: "from-link", to, event: { type: "from-engine", number, event } });
     };
-    const config = {
-      iceServers: this.#iceServers,
-      relayOnly: this.#options.relayOnly,
-      lowWaterBytes: new SendWindow().lowWaterBytes,
-    };
     try {
-      this.#connections.set(to, { number, connection: this.#host.open(config, emit) });
+      this.#connections.set(to, { number, connection: this.#host.open(this.#config, emit) });
     } catch (error) {
       if (!(error instanceof EngineError)) throw error;
       this.#log(`no connection to ${to}: ${error.message}`);

@@ -22,6 +22,7 @@ const JOIN_TIMEOUT = 10.0;
 const NAME_LIMIT = 64;
 const METADATA_LIMIT_BYTES = 4096;
 const TOKEN_LIMIT = 8192;
+const PASSWORD_LIMIT = 256;
 const SCHEMES = new Map([["http:", "ws:"], ["https:", "wss:"], ["ws:", "ws:"], ["wss:", "wss:"]]);
 const ICE_URL = /^(stuns?|turns?):/;
 
@@ -40,7 +41,10 @@ const ICE_URL = /^(stuns?|turns?):/;
  *   up to 4 KiB
  * @property {"tab" | "stable" | Identity} [identity] "tab": one for this tab, kept across
  *   reloads (the default); "stable": the same in all tabs; or one of your own
- * @property {string} [token] admits us, where the server asks for one
+ * @property {string | (() => string | Promise<string>)} [token] admits us, where the server
+ *   asks for one: the token, or a function that returns a fresh one. It is called when we
+ *   join, when we come back, and before a token ends; a room that outlives its token needs it
+ * @property {string} [password] admits us, where the server asks for one
  * @property {readonly (RTCIceServer | string)[]} [iceServers] beside those the server
  *   offers; URLs or as WebRTC has them
  * @property {"all" | "relay"} [privacy] "relay" hides our addresses from the room
@@ -68,7 +72,7 @@ const ICE_URL = /^(stuns?|turns?):/;
  */
 export function checked(options) {
   if (!isObject(options)) throw new InvalidArgument('join wants options, like { room: "lobby" }');
-  const { name = "", metadata = {}, token = "", identity = "tab" } = options;
+  const { name = "", metadata = {}, identity = "tab" } = options;
   const { url, room, secret } = invited(options);
   const { timeout = JOIN_TIMEOUT, signal, receive = true, watchNetwork = true, log = () => {} } = options;
   if (typeof room !== "string" || !isRoom(room)) {
@@ -77,9 +81,7 @@ export function checked(options) {
   if (secret !== null && (typeof secret !== "string" || !isSecret(secret))) {
     throw new InvalidArgument(RULE);
   }
-  if (typeof token !== "string" || token.length > TOKEN_LIMIT || /[^\0-\x7f]/.test(token)) {
-    throw new InvalidArgument(`a token is ASCII text of up to ${TOKEN_LIMIT} characters`);
-  }
+  const token = shown(options);
   if (!(identity instanceof Identity || identity === "tab" || identity === "stable")) {
     throw new InvalidArgument('identity is "tab", "stable" or an Identity');
   }
@@ -136,6 +138,33 @@ function invited({ url, room, secret }) {
     room: room ?? link.room,
     secret: secret ?? link.secret,
   };
+}
+
+/**
+ * Return what is to be shown to the server: a token, what makes them, or a password.
+ * @param {JoinOptions} options
+ */
+function shown({ token = "", password = "" }) {
+  if (typeof password !== "string" || [...password].length > PASSWORD_LIMIT) {
+    throw new InvalidArgument(`a password is text of up to ${PASSWORD_LIMIT} characters`);
+  }
+  if (typeof token !== "function") checkToken(token);
+  if (password && token) throw new InvalidArgument("pass a token or a password, not both");
+  return password || token;
+}
+
+/**
+ * Return a token if it can be one.
+ * @param {unknown} token
+ * @throws {InvalidArgument} it cannot
+ */
+export function checkToken(token) {
+  if (typeof token === "string" && token.length <= TOKEN_LIMIT && !/[^\0-\x7f]/.test(token)) {
+    return token;
+  }
+  throw new InvalidArgument(
+    `a token is ASCII text of up to ${TOKEN_LIMIT} characters, or a function that returns one`,
+  );
 }
 
 /**

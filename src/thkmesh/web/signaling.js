@@ -15,7 +15,7 @@ import { decodeToClient, WELCOME_LIMIT_BYTES } from "./core/wire.js";
 import { claimed, UnknownVersion } from "./core/sealed.js";
 import { Membership } from "./keys.js";
 import { Sealer } from "./sealing.js";
-import { introduction } from "./settings.js";
+import { checkToken, introduction } from "./settings.js";
 import { Verifier } from "./verification.js";
 
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
@@ -28,7 +28,7 @@ import { Verifier } from "./verification.js";
  * @property {string} sid
  * @property {string} name
  * @property {Record<string, any>} metadata
- * @property {string} token
+ * @property {string | (() => string | Promise<string>)} token
  * @property {string | null} [secret] of the room; the server does not hear it
  * @property {boolean} relay whether messages may go through the server, sealed
  */
@@ -62,6 +62,7 @@ function isTooLarge(text) {
 
 /** One session's WebSocket, whichever it is at the moment. */
 export class SignalingClient {
+  #log;
   #settings;
   #feed;
   #verifier;
@@ -84,8 +85,10 @@ export class SignalingClient {
   /**
    * @param {SignalingSettings} settings
    * @param {(event: SessionEvent) => void} feed gets what happens
+   * @param {(line: string) => void} [log] gets what is worth a line
    */
-  constructor(settings, feed) {
+  constructor(settings, feed, log = () => {}) {
+    this.#log = log;
     this.#settings = settings;
     this.#feed = feed;
     this.#me = sessionKey(settings.identity.id, settings.sid);
@@ -144,8 +147,21 @@ export class SignalingClient {
    * @param {string} resume
    */
   hello(nonce, resume) {
-    const { room, identity, sid, name, metadata, token } = this.#settings;
+    const { room, identity, sid, name, metadata } = this.#settings;
+    const socket = this.#socket;
     this.#say(async () => {
+      let token = "";
+      try {
+        token = await this.#token();
+      } catch (error) {
+        // It is the application's, and for a later try.
+        this.#then(() => {
+          if (this.#socket !== socket) return;
+          this.#lost(socket, ABNORMAL, `there is no token: ${error}`);
+          socket?.close(1000);
+        });
+        return null;
+      }
       const membership = await this.#membership?.proof(this.#me, identity.publicKey);
       const body = introduction(name, metadata, (await this.#sealer)?.publicKey, membership);
       return {
@@ -161,6 +177,21 @@ export class SignalingClient {
         ...(token && { token }),
       };
     });
+  }
+
+  /** Show a fresh token, for the one that we showed ends before long. */
+  renew() {
+    if (typeof this.#settings.token === "string") return;
+    this.#token().then(
+      (token) => this.send({ type: "token", token }),
+      (error) => this.#log(`there is no token: ${error}`),
+    );
+  }
+
+  /** Return a token, fresh if the application makes them. @returns {Promise<string>} */
+  async #token() {
+    const { token } = this.#settings;
+    return typeof token === "string" ? token : checkToken(await token());
   }
 
   /**
@@ -233,12 +264,14 @@ export class SignalingClient {
 
   /**
    * Send what `make` makes, after all former ones, over the WebSocket of now.
-   * @param {() => Promise<object>} make
+   * @param {() => Promise<object | null>} make null if it is nothing
    */
   #say(make) {
     const socket = this.#socket;
     this.#outgoing = this.#outgoing.then(async () => {
-      const text = JSON.stringify(await make());
+      const message = await make();
+      if (message === null) return;
+      const text = JSON.stringify(message);
       // Without a WebSocket it is dropped, as the network might.
       if (socket?.readyState === WebSocket.OPEN) socket.send(text);
     }).catch(reportError); // or one fault would keep back all that follows

@@ -51,6 +51,11 @@ export async function joining(): Promise<Room> {
   await join({ room: "lobby", privacy: "none" });
   // @ts-expect-error seconds are a number
   await join({ room: "lobby", timeout: "10s" });
+  await join({ room: "lobby", token: async () => "fresh" });
+  await join({ room: "lobby", token: () => "fresh" });
+  await join({ room: "lobby", password: "open sesame" });
+  // @ts-expect-error a function returns a token
+  await join({ room: "lobby", token: () => 7 });
   // @ts-expect-error that is for our own tests
   await join({ room: "lobby", hasty: true });
   // @ts-expect-error there is no such option

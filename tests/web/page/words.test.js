@@ -33,6 +33,11 @@ test("each trouble is told by its own name", () => {
   assert.match(explain(new errors.ServerUnreachable("x"), "lobby").text, /does not answer/);
   assert.equal(explain(new errors.ProtocolMismatch("x"), "lobby").action, "Reload");
   assert.match(explain(new errors.Unauthorized("no token"), "lobby").text, /let you in: no token/);
+  const lock = (/** @type {string} */ why) => (
+    explain(new errors.Unauthorized(`the signaling server closed with 4401: ${why}`), "lobby"));
+  assert.match(lock("password-required").text, /asks for a password/);
+  assert.match(lock("password-wrong").text, /not the password/);
+  assert.match(lock("unauthorized").text, /does not let you in/);
   assert.match(explain(new errors.RoomClosed("it ended"), "lobby").text, /^It ended\.$/);
   assert.match(explain(new errors.Kicked("spam", 1.5e9), "lobby").text,
     /^You were removed from the room until 2017-07-14 02:40:00 UTC: spam\.$/);

@@ -4,7 +4,7 @@
  */
 
 import {
-  JoinError, Kicked, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
+  JoinError, Kicked, NotGranted, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
 } from "../errors.js";
 import { fullJitter } from "./backoff.js";
 import { ABNORMAL, CloseCode, isFinal, nameOf } from "./closing.js";
@@ -14,6 +14,8 @@ import { PROTOCOL } from "./wire.js";
 export const RETRY_BASE = 0.25;
 /** Seconds of the longest. */
 export const RETRY_CAP = 5.0;
+/** Seconds for which a server may have us stay away, whatever it asks for. */
+export const RETRY_AFTER_MOST = 60.0;
 /** Seconds after which a connection was a good one: the next loss is the first again. */
 export const STEADY = 5.0;
 /** Seconds from opening the WebSocket to the welcome. */
@@ -33,6 +35,7 @@ export const HUNG = 1.0;
  * @typedef {{ type: "open-socket" }
  *   | { type: "close-socket" }
  *   | { type: "say-hello", nonce: string, resume: string }
+ *   | { type: "renew-permit" }
  *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number }
  *       | { type: "kick", userId: string, duration: number, reason: string, n: number } }
  * } ContactOutput
@@ -44,6 +47,7 @@ export const HUNG = 1.0;
 const ERRORS = new Map(
   /** @type {[number, new (message: string) => MeshError][]} */ ([
     [CloseCode.UNAUTHORIZED, Unauthorized],
+    [CloseCode.NOT_GRANTED, NotGranted],
     [CloseCode.PROTOCOL_MISMATCH, ProtocolMismatch],
     [CloseCode.REPLACED, Replaced],
     [CloseCode.ROOM_FULL, RoomFull],
@@ -64,6 +68,8 @@ export class Contact {
   #openedAt = 0;
   /** How much the server passes on in a second; 0 if nothing. */
   relayBytes = 0;
+  /** What the server lets us do, by its last word. @type {readonly string[]} */
+  grants = [];
   /** What the server signs with who is removed; empty if it does not. */
   roomKey = "";
   /** What the server said last of what we did wrong. */
@@ -73,6 +79,8 @@ export class Contact {
   /** Seconds that the last answer to a ping took. */
   #trip = 0;
   #pingInterval = 20.0;
+  /** Until when the server does not want to see us. */
+  #notBefore = 0;
   /** @type {number | null} */
   #retryAt = null;
   /** @type {number | null} */
@@ -125,12 +133,21 @@ export class Contact {
       this.#resume = message.resume;
       this.#welcomedAt = now;
       this.relayBytes = message.relayBytes;
+      this.grants = message.grants;
       this.roomKey = message.roomKey;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
+    if ((message.type === "error" || message.type === "moving") && message.retryAfter !== null) {
+      this.#notBefore = now + Math.min(message.retryAfter, RETRY_AFTER_MOST);
+    }
     if (message.type === "pong" && message.n === this.#pings) this.#trip = now - this.#pingedAt;
-    if (this.#pingAt !== null) this.#silentAt = this.#pingAt + PONG_TIMEOUT;
+    if (this.#pingAt === null) return [];
+    this.#silentAt = this.#pingAt + PONG_TIMEOUT;
+    if (message.type === "token") {
+      this.grants = message.grants;
+      if (message.renew) return [{ type: "renew-permit" }];
+    }
     return [];
   }
 
@@ -155,7 +172,7 @@ export class Contact {
     this.#welcomedAt = null;
     this.#known = false;
     this.#pingAt = this.#silentAt = null;
-    this.#retryAt = now + this.#delay();
+    this.#retryAt = this.#returnAt(now);
     this.#failures += 1;
     return [];
   }
@@ -168,7 +185,7 @@ export class Contact {
   networkChanged(now) {
     this.#failures = 0;
     if (this.#retryAt !== null) {
-      this.#retryAt = Math.min(this.#retryAt, now + this.#delay());
+      this.#retryAt = Math.min(this.#retryAt, this.#returnAt(now));
     } else if (this.#pingAt !== null) {
       this.#silentAt = this.#doubt(now);
       return [this.#ping(now)];
@@ -189,8 +206,10 @@ export class Contact {
     return now + Math.min(Math.max(DOUBT_TIMEOUT, 4 * this.#trip), PONG_TIMEOUT);
   }
 
-  #delay() {
-    return fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
+  /** @param {number} now */
+  #returnAt(now) {
+    const delay = fullJitter(this.#failures, this.#dice(), RETRY_BASE, RETRY_CAP);
+    return Math.max(now, this.#notBefore) + delay;
   }
 
   /**

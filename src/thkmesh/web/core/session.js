@@ -178,6 +178,11 @@ export class Session {
     this.#contact = new Contact(dice);
   }
 
+  /** What the server lets us do. */
+  get grants() {
+    return this.#contact.grants;
+  }
+
   /** Everybody present but me. */
   get peers() {
     return this.#members.peers;

@@ -78,6 +78,10 @@ const number = (value, path) => (Number.isFinite(value) ? value : wrong("a numbe
 const seconds = (value, path) => (number(value, path) > 0 ? value : wrong("a number > 0", path));
 
 /** @type {Check} */
+const duration = (value, path) =>
+  number(value, path) >= 0 ? value : wrong("a number >= 0", path);
+
+/** @type {Check} */
 const object = (value, path) =>
   typeof value === "object" && value !== null && !Array.isArray(value)
     ? value
@@ -188,6 +192,18 @@ const iceServer = record({
   credential: may(orNull(text(Infinity)), null),
 });
 
+/** What may be done, where nothing else is said; see `core/grants.py`. */
+export const OPEN_GRANTS = Object.freeze(["join", "send", "relay", "create", "list"]);
+
+/** @type {Check} */
+const secondsLeft = (value, path) =>
+  (number(value, path) >= 0 ? value : wrong("a number >= 0", path));
+
+const permit = {
+  expires: may(orNull(secondsLeft), null),
+  grants: may(listOf(short, 64), OPEN_GRANTS),
+};
+
 /** @type {Record<string, Check>} */
 const TO_CLIENT = {
   challenge: record({ nonce: must(short), epoch: must(short), protocol: must(versions) }),
@@ -204,7 +220,10 @@ const TO_CLIENT = {
     roomKey: may(text(43), ""),
     time: may(millis, 0),
     kicked: may(listOf(record(kicked)), []),
+    ...permit,
   }),
+  token: record({ ...permit, renew: may(boolean, false) }),
+  "ice-servers": record({ iceServers: may(listOf(iceServer), []) }),
   "peer-ready": record(peerReady),
   "peer-left": record({
     roomId: must(room),
@@ -224,6 +243,7 @@ const TO_CLIENT = {
     retryAfter: may(orNull(number), null),
     n: may(count, 0),
   }),
+  moving: record({ retryAfter: may(duration, 0.0) }),
   pong: record({ n: may(count, 0) }),
   kicked: record(kicked),
   "webrtc-offer": record({ ...signal, offer: may(orNull(description), null) }),

@@ -12,7 +12,9 @@ import { ticket } from "./invitation.js";
 import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { Visit } from "./visit.js";
-import { attendance, departure, explain, removal, suspicion, typists } from "./words.js";
+import {
+  attendance, departure, explain, passwordTrouble, removal, suspicion, typists,
+} from "./words.js";
 
 /** @typedef {import("../chat.js").ChatEntry} ChatEntry */
 /** @typedef {import("../chat.js").ChatMessage} ChatMessage */
@@ -73,9 +75,9 @@ export class Hall {
   constructor(options) {
     this.name = options.room;
     this.#options = options;
-    const { room, secret, name, base, identity } = options;
+    const { room, secret, name, base, identity, memory } = options;
     const wanted = { url: base.href, room, name, identity, timeout: 5, ...(secret && { secret }) };
-    this.#visit = new Visit(() => join(wanted), {
+    this.#visit = new Visit(() => join({ ...wanted, password: memory.password }), {
       changed: () => this.#changed(),
       heard: (entry) => this.#heard(entry),
       failed: (error) => reportError(error),
@@ -92,6 +94,7 @@ export class Hall {
     this.#over.abort();
     this.#refresh.cancel();
     clearTimeout(this.#typingTimer);
+    found("dialog", "lock").close();
     this.#visit.leave();
     this.#people.clear();
     this.#notices.clear();
@@ -111,6 +114,7 @@ export class Hall {
       this.#options.rename(explain(error, this.name).text);
       return;
     }
+    if (state === "over" && passwordTrouble(error) !== null) this.#askPassword();
     const inside = state === "inside";
     this.#composer.show(inside, inside ? "Say something" : state === "over" ? "" : "Joining …");
     this.#notices.show("visit", this.#trouble(state, error));
@@ -139,6 +143,20 @@ export class Hall {
     const act = action === "Reload" ? () => location.reload() : again;
     const tone = state === "waiting" ? "warning" : "error";
     return action === undefined ? { text, tone } : { text, tone, action, act };
+  }
+
+  /** Ask for the server's password, and try again with it. */
+  #askPassword() {
+    const field = found("input", "password");
+    field.value = "";
+    found("form", "unlock").onsubmit = (event) => {
+      event.preventDefault();
+      this.#options.memory.password = field.value;
+      found("dialog", "lock").close();
+      void this.#visit.enter();
+    };
+    if (!found("dialog", "lock").open) found("dialog", "lock").showModal();
+    field.focus();
   }
 
   /** @param {ChatEntry} entry */

@@ -35,6 +35,9 @@ export class Memory {
     this.#storage = storage;
   }
 
+  /** The server's password, for as long as the page lives; it is stored nowhere. */
+  password = "";
+
   /** What you want to be called; empty if you have not said. */
   get name() {
     return this.#get(NAME) ?? "";

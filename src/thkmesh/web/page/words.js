@@ -57,6 +57,8 @@ export function explain(error, room) {
   }
   const reason = error instanceof Error ? displayed(error.message) : String(error);
   if (error instanceof WrongContext) return { text: sentence(reason) };
+  const lock = passwordTrouble(error);
+  if (lock !== null) return { text: lock, action: "Try again" };
   if (error instanceof Unauthorized) {
     return { text: `The server does not let you in: ${reason}.`, action: "Try again" };
   }
@@ -65,6 +67,16 @@ export function explain(error, room) {
   }
   if (error instanceof MeshError) return { text: sentence(reason), action: "Try again" };
   return { text: `This should not have happened: ${reason}.`, action: "Reload" };
+}
+
+/**
+ * Return what to say if a password is what is missing; null if it is not.
+ * @param {unknown} error
+ */
+export function passwordTrouble(error) {
+  if (!(error instanceof Unauthorized)) return null;
+  if (error.message.endsWith(": password-required")) return "This server asks for a password.";
+  return error.message.endsWith(": password-wrong") ? "That is not the password." : null;
 }
 
 /**
