@@ -32,8 +32,10 @@ from thkmesh.errors import (
     InvalidMessage,
     InvalidSignature,
     JoinError,
+    Kicked,
     MeshError,
     MessageTooLarge,
+    NotAMember,
     NotGranted,
     NotListening,
     PeerError,
@@ -41,6 +43,7 @@ from thkmesh.errors import (
     Replaced,
     RoomClosed,
     RoomFull,
+    SecretWanted,
     ServerUnreachable,
     StreamBroken,
     Unauthorized,
@@ -63,6 +66,7 @@ from thkmesh.events import (
     PathChanged,
     PathKind,
     PeerJoined,
+    PeerKicked,
     PeerLagging,
     PeerLeft,
     Quality,
@@ -72,6 +76,7 @@ from thkmesh.events import (
     ServerState,
     Undelivered,
 )
+from thkmesh.invitation import new_secret
 from thkmesh.joining import Joining, join
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
@@ -100,6 +105,7 @@ __all__ = [
     "InvalidSignature",
     "JoinError",
     "Joining",
+    "Kicked",
     "LeaveReason",
     "LinkChanged",
     "LinkState",
@@ -108,6 +114,7 @@ __all__ = [
     "MeshError",
     "Message",
     "MessageTooLarge",
+    "NotAMember",
     "NotGranted",
     "NotListening",
     "Path",
@@ -116,6 +123,7 @@ __all__ = [
     "Peer",
     "PeerError",
     "PeerJoined",
+    "PeerKicked",
     "PeerLagging",
     "PeerLeft",
     "ProtocolMismatch",
@@ -126,6 +134,7 @@ __all__ = [
     "Room",
     "RoomClosed",
     "RoomFull",
+    "SecretWanted",
     "ServerChanged",
     "ServerState",
     "ServerUnreachable",
@@ -139,5 +148,6 @@ __all__ = [
     "WrongContext",
     "__version__",
     "join",
+    "new_secret",
     "sync",
 ]

@@ -7,9 +7,10 @@
     │   ├── ServerUnreachable  no answer from the signaling server in time
     │   ├── RoomFull           the room has its maximum of peers
     │   ├── Unauthorized       the server refused who we are, or the token
-    │   │   └── NotGranted     the token does not allow to enter, or to make the room
+    │   │   └── NotGranted     the token does not allow to enter, to make the room, or to remove
     │   ├── ProtocolMismatch   no protocol version in common
-    │   └── Replaced           a newer session of the same identity took over
+    │   ├── Replaced           a newer session of the same identity took over
+    │   └── Kicked             we were removed from the room, and may not come back yet
     ├── RoomClosed             the room was left, or the server closed it for good
     ├── MessageTooLarge        a message is over the limit
     ├── UnknownPeer            the addressee is not in the room
@@ -24,12 +25,16 @@
     └── PeerError              something a remote peer or the server did
         ├── InvalidMessage     what arrived does not follow the protocol
         ├── InvalidSignature   a signal or hello is not signed by its sender
-        └── IdentityMismatch   an id is not the hash of the key beside it
+        ├── IdentityMismatch   an id is not the hash of the key beside it
+        ├── NotAMember         a peer has not proven that it knows the room's secret
+        └── SecretWanted       a peer is in a room with a secret, and we gave none
 
 Users meet them from ``join``, ``send`` and iteration; ``PeerError`` s arrive in
 events, because what a peer does never raises in our code. Anything else raised
 is our bug.
 """
+
+from datetime import UTC, datetime
 
 __all__ = [
     "ChannelClosed",
@@ -40,8 +45,10 @@ __all__ = [
     "InvalidMessage",
     "InvalidSignature",
     "JoinError",
+    "Kicked",
     "MeshError",
     "MessageTooLarge",
+    "NotAMember",
     "NotGranted",
     "NotListening",
     "PeerError",
@@ -49,6 +56,7 @@ __all__ = [
     "Replaced",
     "RoomClosed",
     "RoomFull",
+    "SecretWanted",
     "ServerUnreachable",
     "StreamBroken",
     "Unauthorized",
@@ -79,7 +87,10 @@ class Unauthorized(JoinError):
 
 
 class NotGranted(Unauthorized):
-    """The token is genuine, but does not allow to enter the room, or to bring it into being."""
+    """We may not enter the room, bring it into being, or remove others; the text says what.
+
+    The server knows who we are, but our token, or whatever admitted us, has no such grant.
+    """
 
 
 class ProtocolMismatch(JoinError):
@@ -88,6 +99,29 @@ class ProtocolMismatch(JoinError):
 
 class Replaced(JoinError):
     """A newer session of the same identity took this one's place."""
+
+
+class Kicked(JoinError):
+    """We were removed from the room, and may not come back yet.
+
+    Attributes:
+        why: what was said of it, maybe nothing.
+        until: when we may, in seconds since 1970 by the server's clock; None if that is
+            known from the text alone.
+    """
+
+    def __init__(self, why: str = "", until: float | None = None) -> None:
+        """Take what was said, and the time."""
+        super().__init__(why, until)
+        self.why = why
+        self.until = until
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        when = ""
+        if self.until is not None:
+            when = f" until {datetime.fromtimestamp(int(self.until), UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return f"removed from the room{when}" + (f": {self.why}" if self.why else "")
 
 
 class RoomClosed(MeshError):
@@ -159,3 +193,15 @@ class IdentityMismatch(PeerError):
     """A peer's id is not the hash of the public key shown with it."""
 
     reason = "identity-mismatch"
+
+
+class NotAMember(PeerError):
+    """A peer has not proven that it knows the room's secret, so nobody connects to it."""
+
+    reason = "not-a-member"
+
+
+class SecretWanted(PeerError):
+    """A peer is in a room with a secret, which we have not: it does not connect to us."""
+
+    reason = "secret-wanted"

@@ -31,6 +31,7 @@ __all__ = [
     "PathChanged",
     "PathKind",
     "PeerJoined",
+    "PeerKicked",
     "PeerLagging",
     "PeerLeft",
     "PlainByteStream",
@@ -76,6 +77,8 @@ class LeaveReason(Enum):
     """Neither the server nor its link has heard of it for the grace period."""
     REPLACED = "replaced"
     """A newer session of the same identity took its place."""
+    KICKED = "kicked"
+    """It was removed from the room: see ``PeerKicked``."""
 
 
 class Grade(Enum):
@@ -162,6 +165,23 @@ class PeerLeft:
 
     peer: Peer
     reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKicked:
+    """The server removed a peer from the room, maybe us, and keeps it out for a while.
+
+    Attributes:
+        id: of the peer.
+        until: when it may come back, in seconds since 1970 by the server's clock.
+        why: what was said of it, maybe nothing.
+        peer: its session, if it is here; ``PeerLeft`` follows. None if it is not.
+    """
+
+    id: str
+    until: float
+    why: str
+    peer: Peer | None = None
 
 
 READ_ALL_BYTES: Final = 64 * 1024 * 1024
@@ -371,6 +391,7 @@ class Refused:
 Event: TypeAlias = (
     PeerJoined
     | PeerLeft
+    | PeerKicked
     | Message
     | Lost
     | PeerLagging

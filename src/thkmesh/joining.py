@@ -11,7 +11,13 @@ from thkmesh.core.retry import SETTLE_TIMEOUT
 from thkmesh.host import Lease, forked
 from thkmesh.keys import Identity
 from thkmesh.room import Room
-from thkmesh.settings import HURRIED_PATIENCE, JOIN_TIMEOUT, LEAVE_PATIENCE, RoomSettings
+from thkmesh.settings import (
+    HURRIED_PATIENCE,
+    JOIN_TIMEOUT,
+    LEAVE_PATIENCE,
+    RoomSettings,
+    invited,
+)
 from thkmesh.signaling.tokens import Token
 
 __all__ = ["Joining", "join"]
@@ -64,13 +70,14 @@ def _nothing() -> None:
 def join(
     url: str,
     *,
-    room: str,
+    room: str | None = None,
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
     token: Token = "",
     password: str = "",
+    secret: str | None = None,
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
     relay: bool = True,
@@ -87,8 +94,10 @@ def join(
 
     Args:
         url: the signaling server, like ``http://localhost:8765``; http, https, ws
-            or wss, with the path it is mounted at.
-        room: 1 to 64 of ``A-Z a-z 0-9 . _ -``; it comes into being when joined.
+            or wss, with the path it is mounted at. Or the link to a room, as pages show
+            it: ``http://localhost:8765/#lobby``, maybe with ``&secret=...`` behind it.
+        room: 1 to 64 of ``A-Z a-z 0-9 . _ -``; it comes into being when joined. None: the
+            link names it.
         name: what the others call us; up to 64 characters, need not be unique.
         metadata: a JSON object shown to the others; up to 4 KiB encoded.
         key_file: where our identity is kept (made if missing); None means a fresh
@@ -99,6 +108,9 @@ def join(
             in a thread) when we join, when we come back, and before a token ends. A room
             that outlives its token needs a function.
         password: for servers that ask for one.
+        secret: that of a private room, of ``new_secret()``; the server does not hear it. We
+            connect to nobody who has not the same, and they not to us (``Refused``). None:
+            that of the link, if it has one.
         ice_servers: STUN and TURN servers beside those the server offers; URLs or
             ``IceServer``. None are needed within one network; across routers STUN is,
             and through some of them TURN.
@@ -127,6 +139,7 @@ def join(
         ServerUnreachable: the server did not answer in time, or its certificate is not
             trusted.
         RoomFull: the room has its maximum of peers.
+        Kicked: we were removed from the room, and may not come back yet.
         Unauthorized: the server refused who we are, the token or the password.
         NotGranted: the token does not allow to join, or to make the room.
         ProtocolMismatch: the server speaks no version of ours.
@@ -135,16 +148,18 @@ def join(
 
     All but ``InvalidArgument`` come from ``await`` or ``async with``.
     """
+    place = invited(url, room, secret)
     return Joining(
         RoomSettings(
-            url=url,
-            room=room,
+            url=place.url,
+            room=place.room or "",
             name=name,
             metadata={} if metadata is None else metadata,
             key_file=key_file,
             identity=identity,
             token=token,
             password=password,
+            secret=place.secret,
             ice_servers=ice_servers,
             privacy=privacy,
             relay=relay,

@@ -35,6 +35,7 @@ from thkmesh.core.session_events import (
     DeliverPiece,
     Flush,
     FromLink,
+    Kick,
     Leave,
     OpenChannel,
     Send,
@@ -56,9 +57,18 @@ from thkmesh.errors import (
 )
 from thkmesh.events import Data, Event, PeerLeft, ServerChanged, ServerState, Undelivered
 from thkmesh.host import Host, require_context
+from thkmesh.invitation import invitation_link
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView, Runner
-from thkmesh.settings import HURRIED_PATIENCE, LEAVE_PATIENCE, RoomSettings, check_patience
+from thkmesh.settings import (
+    BAN_DURATION,
+    HURRIED_PATIENCE,
+    KICK_DURATION,
+    LEAVE_PATIENCE,
+    RoomSettings,
+    check_kick,
+    check_patience,
+)
 from thkmesh.signaling.transport import Transport
 from thkmesh.subscription import Reader, Subscription, count_out, hand_out, hand_out_stream
 from thkmesh.transfer import Source, Transfer, chunks, is_stream
@@ -178,6 +188,11 @@ class Room:
     def closed(self) -> bool:
         """Whether the room has been left or has ended."""
         return self._ended.is_set()
+
+    @property
+    def invitation(self) -> str:
+        """The link for others, with the secret of a private room behind its ``#``."""
+        return invitation_link(self._settings.url, self.name, self._settings.secret)
 
     def link(self, peer: Peer) -> LinkView | None:
         """Return how the link to a peer is right now; None where there is none."""
@@ -517,6 +532,41 @@ class Room:
         """Replace the connection to a peer now. Recovery is automatic; this is for impatience."""
         require_context()
         self._commands.put(FromLink(SessionKey(peer.id, peer.sid), Renew()))
+
+    async def kick(self, peer: Peer | str, *, reason: str = "") -> None:
+        """Remove a peer from the room for a minute; see ``ban``."""
+        await self.ban(peer, duration=KICK_DURATION, reason=reason)
+
+    async def ban(
+        self, peer: Peer | str, *, duration: float = BAN_DURATION, reason: str = ""
+    ) -> None:
+        """Remove a peer from the room, and keep it out: everybody cuts the link to it.
+
+        Only who was given that right may; the server refuses everybody else. Returns when
+        the peer is removed here; the others are told (``PeerKicked``), and it is itself.
+
+        Args:
+            peer: a peer, or its id; it need not be here.
+            duration: seconds, from 1 to a year.
+            reason: what everybody is told, up to 200 characters.
+
+        Raises:
+            InvalidArgument: that is no peer but us, or no such duration or reason.
+            NotGranted: the server does not let us.
+            ServerUnreachable: it is away, or does not answer.
+            RoomClosed: the room was left, or has ended.
+            WrongContext: called on another event loop, or after fork.
+        """
+        require_context()
+        user_id = peer.id if isinstance(peer, Peer) else peer
+        check_kick(user_id, duration, reason)
+        if user_id == self.me.id:
+            raise InvalidArgument("to go yourself, leave")
+        if self.closed:
+            raise self.why_closed()
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongContext("a room is used on the event loop it was joined on")
+        await self.settle(lambda token: Kick(token, user_id, duration, reason))
 
     async def leave(self, *, patience: float = LEAVE_PATIENCE) -> None:
         """Deliver what is queued, say goodbye and close; harmless when done before.

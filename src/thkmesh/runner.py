@@ -53,6 +53,7 @@ from thkmesh.core.session import Session
 from thkmesh.core.session_events import (
     Accepted,
     Cancel,
+    CheckStatement,
     Deliver,
     DeliverPiece,
     Emit,
@@ -433,6 +434,8 @@ class Runner:
                 self._client.signal(output)
             case SendRelayed():
                 self._client.relay(output)
+            case CheckStatement():
+                self._client.check(output)
             case OpenSocket():
                 self._client.open()
             case CloseSocket():

@@ -16,10 +16,12 @@ from thkmesh.core import wire
 from thkmesh.core.engine import IceServer
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import ID_LENGTH, is_room
+from thkmesh.core.identity import ID_LENGTH, is_id, is_room
 from thkmesh.core.ijson import encode_json
 from thkmesh.core.retry import SETTLE_TIMEOUT
+from thkmesh.core.secret import RULE, is_secret
 from thkmesh.errors import InvalidArgument
+from thkmesh.invitation import Invitation, parse_link
 from thkmesh.keys import Identity
 from thkmesh.runner import ConnectionSettings
 from thkmesh.signaling.client import SignalingSettings
@@ -28,11 +30,15 @@ from thkmesh.signaling.transport import Transport
 from thkmesh.signaling.websocket import WebSocketTransport
 
 __all__ = [
+    "BAN_DURATION",
     "HURRIED_PATIENCE",
     "JOIN_TIMEOUT",
+    "KICK_DURATION",
     "LEAVE_PATIENCE",
     "RoomSettings",
+    "check_kick",
     "check_patience",
+    "invited",
     "trusting",
 ]
 
@@ -41,9 +47,14 @@ LEAVE_PATIENCE = 10.0
 HURRIED_PATIENCE = 1.0
 """Seconds that queued messages have when we leave because of an error."""
 
+KICK_DURATION = 60.0
+BAN_DURATION = 86_400.0
+"""Seconds that who is removed stays out, unless told otherwise."""
+
 METADATA_LIMIT_BYTES = 4096
 NAME_LIMIT = 64
 PASSWORD_LIMIT = 256
+REASON_LIMIT = 200
 SID_BYTES = 8
 KEY_LENGTH = 43
 SIGNATURE_LENGTH = 86
@@ -71,6 +82,20 @@ def check_patience(patience: object) -> None:
     """
     if not (isinstance(patience, int | float) and patience >= 0):
         raise InvalidArgument("patience is a number of seconds, 0 or more")
+
+
+def check_kick(user_id: object, duration: object, reason: object) -> None:
+    """Refuse what no server removes.
+
+    Raises:
+        InvalidArgument: it is no id, no such duration or no such reason.
+    """
+    if not (isinstance(user_id, str) and is_id(user_id)):
+        raise InvalidArgument("who is removed is a Peer, or a peer's id")
+    if not (isinstance(duration, int | float) and 1 <= duration <= wire.KICK_LIMIT):
+        raise InvalidArgument(f"duration is a number of seconds from 1 to {wire.KICK_LIMIT}")
+    if not (isinstance(reason, str) and len(reason) <= REASON_LIMIT):
+        raise InvalidArgument(f"a reason is text of up to {REASON_LIMIT} characters")
 
 
 def _ice_server(server: IceServer | str) -> IceServer:
@@ -110,6 +135,7 @@ class RoomSettings:
     identity: Identity | None = None
     token: Token = ""
     password: str = ""
+    secret: str | None = None
     ice_servers: Sequence[IceServer | str] = ()
     privacy: str = "all"
     relay: bool = True
@@ -159,6 +185,8 @@ class RoomSettings:
             raise InvalidArgument(f"a password is text of up to {PASSWORD_LIMIT} characters")
         if self.password and self.token:
             raise InvalidArgument("pass a token or a password, not both")
+        if self.secret is not None and not (_is(self.secret, str) and is_secret(self.secret)):
+            raise InvalidArgument(RULE)
 
     def _check_introduction(self) -> None:
         """Check that the server will pass on what we say of ourselves.
@@ -170,6 +198,7 @@ class RoomSettings:
             name=self.name,
             metadata=dict(self.metadata),
             relay="x" * KEY_LENGTH if self.relay else "",
+            membership="x" * KEY_LENGTH if self.secret else "",
         )
         ready = wire.PeerReady(
             room_id=self.room,
@@ -243,6 +272,7 @@ class RoomSettings:
             name=self.name,
             metadata=dict(self.metadata),
             token=TokenSource(self.password or self.token, loop),
+            secret=self.secret,
             relay=self.relay,
             relay_seed=self.relay_seed,
         )
@@ -275,6 +305,25 @@ class RoomSettings:
             InvalidArgument: the file of authorities cannot be read.
         """
         return WebSocketTransport(None if self.ca_file is None else trusting(self.ca_file))
+
+
+def invited(
+    url: str, room: str | None, secret: str | None, *, room_if_none: str | None = None
+) -> Invitation:
+    """Return what to join: a link may name the room, and hold its secret.
+
+    Raises:
+        InvalidArgument: it is no link, or contradicts what stands beside it, or no room
+            is named at all.
+    """
+    link = parse_link(url) if _is(url, str) else Invitation(url, None, None)
+    for name, ours, theirs in (("room", room, link.room), ("secret", secret, link.secret)):
+        if ours is not None and theirs is not None and ours != theirs:
+            raise InvalidArgument(f"the link has another {name}: pass one of the two")
+    found = (link.room or room_if_none) if room is None else room
+    if found is None:
+        raise InvalidArgument("None cannot name a room: pass room=, or the link to one")
+    return Invitation(link.url, found, link.secret if secret is None else secret)
 
 
 def trusting(ca_file: str | Path | None) -> ssl.SSLContext:

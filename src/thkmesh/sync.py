@@ -48,11 +48,13 @@ from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.runner import LinkView
 from thkmesh.settings import (
+    BAN_DURATION,
     HURRIED_PATIENCE,
     JOIN_TIMEOUT,
     LEAVE_PATIENCE,
     RoomSettings,
     check_patience,
+    invited,
 )
 from thkmesh.signaling.tokens import Token
 from thkmesh.transfer import Source, Transfer, is_stream, plain_chunks
@@ -65,13 +67,14 @@ _T = TypeVar("_T")
 def join(
     url: str,
     *,
-    room: str,
+    room: str | None = None,
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
     key_file: str | Path | None = None,
     identity: Identity | None = None,
     token: Token = "",
     password: str = "",
+    secret: str | None = None,
     ice_servers: Sequence[IceServer | str] = (),
     privacy: str = "all",
     relay: bool = True,
@@ -92,16 +95,18 @@ def join(
     Raises:
         WrongContext: inside a running event loop too.
     """
+    place = invited(url, room, secret)
     return Room(
         RoomSettings(
-            url=url,
-            room=room,
+            url=place.url,
+            room=place.room or "",
             name=name,
             metadata={} if metadata is None else metadata,
             key_file=key_file,
             identity=identity,
             token=token,
             password=password,
+            secret=place.secret,
             ice_servers=ice_servers,
             privacy=privacy,
             relay=relay,
@@ -267,6 +272,11 @@ class Room:
         return self._inner.me
 
     @property
+    def invitation(self) -> str:
+        """The link for others, with the secret of a private room behind its ``#``."""
+        return self._inner.invitation
+
+    @property
     def peers(self) -> tuple[Peer, ...]:
         """Everybody in the room but us."""
         return self._inner.peers
@@ -413,6 +423,26 @@ class Room:
     def reconnect(self, peer: Peer) -> None:
         """Replace the connection to a peer now. Recovery is automatic; this is for impatience."""
         self._inner.reconnect(peer)
+
+    def kick(self, peer: Peer | str, *, reason: str = "") -> None:
+        """Remove a peer from the room for a minute; see ``ban``."""
+        self._work.call(self._inner.kick(peer, reason=reason))
+
+    def ban(self, peer: Peer | str, *, duration: float = BAN_DURATION, reason: str = "") -> None:
+        """Remove a peer from the room, and keep it out; see ``thkmesh.Room.ban``.
+
+        Args:
+            peer: a peer, or its id; it need not be here.
+            duration: seconds, from 1 to a year.
+            reason: what everybody is told, up to 200 characters.
+
+        Raises:
+            InvalidArgument: that is no peer but us, or no such duration or reason.
+            NotGranted: the server does not let us.
+            ServerUnreachable: it is away, or does not answer.
+            RoomClosed: the room was left, or has ended.
+        """
+        self._work.call(self._inner.ban(peer, duration=duration, reason=reason))
 
     def leave(self, *, patience: float = LEAVE_PATIENCE) -> None:
         """Deliver what is queued, say goodbye and close; harmless when done before.

@@ -26,8 +26,15 @@ import("/thkmesh/index.js").then(({ Identity, join }) => {
     const resident = { room, events: [], wake: () => {} };
     residents.set(number, resident);
     (async () => {
-      for await (const { type, peer, error, state, data } of room) {
-        resident.events.push({ type, peer: peer?.id, error: error?.name, state, data });
+      try {
+        for await (const { type, peer, error, state, data, reason, why } of room) {
+          resident.events.push({
+            type, peer: peer?.id, error: error?.name, state, data, reason, why,
+          });
+          resident.wake();
+        }
+      } catch (error) {
+        resident.events.push({ type: "over", error: error.name });
         resident.wake();
       }
     })();
@@ -42,6 +49,8 @@ import("/thkmesh/index.js").then(({ Identity, join }) => {
     }
   };
   globalThis.say = (number, data) => residents.get(number).room.send(data);
+  globalThis.kick = (number, id) => residents.get(number).room.kick(id)
+    .then(() => "done", (error) => error.name);
   globalThis.leave = (number) => residents.get(number).room.leave({ patience: 0 });
   return null;
 })
@@ -72,9 +81,9 @@ class Resident:
         self._number = next(_numbers)
         self._who = who or str(self._number)
 
-    async def enter(self, url: str, room: str) -> "Resident":
-        """Join a room at a server, or what we take for one."""
-        options = json.dumps({"url": url, "room": room})
+    async def enter(self, url: str, room: str, **more: object) -> "Resident":
+        """Join a room at a server, or what we take for one; with more options of ``join``."""
+        options = json.dumps({"url": url, "room": room, **more})
         words = f"{self._number}, {json.dumps(self._who)}, {options}"
         self.id, self.sid = await self._page.evaluate(f"enter({words})")
         return self
@@ -82,6 +91,11 @@ class Resident:
     async def say(self, text: str) -> None:
         """Send a text to everybody."""
         await self._page.evaluate(f"say({self._number}, {json.dumps(text)})")
+
+    async def kick(self, other: "Resident") -> str:
+        """Remove somebody; return "done", or the name of the error."""
+        answer: str = await self._page.evaluate(f"kick({self._number}, {json.dumps(other.id)})")
+        return answer
 
     async def leave(self) -> None:
         """Leave the room at once."""

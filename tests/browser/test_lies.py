@@ -6,6 +6,7 @@ their own, and whoever is lied to has a proxy on its way.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -29,6 +30,11 @@ from tests.rooms.liar import (
     truth,
 )
 from tests.rooms.test_lies import INTRODUCTIONS, SIGNALS
+from tests.rooms.test_secrets import LIES
+from thkmesh import new_secret
+from thkmesh.core import wire
+from thkmesh.core.identity import SessionKey, hello_payload, signal_payload
+from thkmesh.keys import Identity
 
 PAIRS = 20
 """How many are lied to with rewritten fingerprints, for each DTLS role and browser."""
@@ -292,3 +298,92 @@ def test_unsigned_signals_are_refused(stage: Stage, house: House) -> None:
             await asyncio.gather(victim.leave(), other.leave())
 
     stage.perform(play())
+
+
+SECRET, OTHER = new_secret(), new_secret()
+
+
+def test_who_has_the_secret_meets_and_nobody_else(stage: Stage, house: House) -> None:
+    """Each stranger is told of once, and hears that the room is private."""
+
+    async def play() -> None:
+        room = secrets.token_hex(8)
+        one, two = [
+            await Resident(house.page).enter(house.server, room, secret=SECRET) for _ in range(2)
+        ]
+        await connected(one, two)
+        eve = await Resident(house.page).enter(house.server, room, secret=OTHER)
+        guest = await Resident(house.page).enter(house.server, room)
+        for resident, kind, count in (
+            (one, "NotAMember", 2),
+            (two, "NotAMember", 2),
+            (eve, "NotAMember", 3),
+            (guest, "SecretWanted", 3),
+        ):
+            await resident.until("refused", count=count)
+            assert await resident.refusals() == [kind] * count
+        await still_talking(one, two)
+        await still_talking(two, one)
+        for stranger in (eve, guest):
+            assert await stranger.of("peer-joined") == []
+            await nothing_passed(stranger)
+        await asyncio.gather(*(each.leave() for each in (one, two, eve, guest)))
+
+    stage.perform(play())
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_proof_cannot_be_stripped_or_changed(stage: Stage, house: House, what: str) -> None:
+    """It stands in what its peer has signed."""
+    lie, _ = LIES[what]
+
+    async def play() -> None:
+        async with proxied(house.server, lie) as proxy:
+            room = secrets.token_hex(8)
+            pair = [
+                await Resident(house.page).enter(proxy.url, room, secret=SECRET) for _ in range(2)
+            ]
+            for resident in pair:
+                await resident.until("refused")
+                assert set(await resident.refusals()) == {"InvalidSignature"}
+                assert await resident.of("peer-joined") == []
+            await nothing_passed(*pair)
+            await asyncio.gather(*(resident.leave() for resident in pair))
+
+    stage.perform(play())
+
+
+def test_a_server_adds_no_member_of_its_own(stage: Stage, house: House) -> None:
+    """One that shows no proof, somebody else's, or a made-up one, and offers: 0 are connected."""
+
+    async def play() -> None:
+        async with proxied(house.server) as proxy:
+            room = secrets.token_hex(8)
+            victim = await Resident(house.page).enter(proxy.url, room, secret=SECRET)
+            other = await Resident(house.page).enter(house.server, room, secret=SECRET)
+            await connected(victim, other)
+            [genuine] = proxy.introductions
+            copied = json.loads(genuine["body"])["membership"]
+            for proof in ("", copied, "x" * 43):
+                await proxy.inject(*made_up(room, victim, proof))
+            await victim.until("refused", count=3)
+            await still_talking(other, victim)
+            assert await victim.refusals() == ["NotAMember"] * 3
+            assert len(await victim.of("peer-joined")) == 1
+            assert await victim.links() == ["connected"]
+            await asyncio.gather(victim.leave(), other.leave())
+
+    stage.perform(play())
+
+
+def made_up(room: str, victim: Resident, proof: str) -> list[Words]:
+    """Return the introduction of a peer that a server made up, and its offer."""
+    identity = Identity.generate()
+    me, to = SessionKey(identity.id, secrets.token_hex(8)), SessionKey(victim.id, victim.sid)
+    body = wire.encode_body(wire.Introduction(protocol=wire.VERSIONS, membership=proof))
+    signature = identity.sign(hello_payload(room, me, identity.public_key, body))
+    ready = wire.PeerReady(room, *me, identity.public_key, body, signature)
+    offer = wire.encode_body(wire.OfferBody(1, 1, wire.SeedDescription("offer", "v=0")))
+    signed = identity.sign(signal_payload(room, me, to, 1, offer))
+    signal = wire.Offer(room, me.id, to.id, me.sid, to.sid, 1, 0, offer, signed)
+    return [json.loads(wire.encode(each)) for each in (ready, signal)]

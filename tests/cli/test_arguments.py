@@ -6,7 +6,7 @@ import pytest
 
 from thkmesh import __version__
 from thkmesh.cli.access import AccessOptions
-from thkmesh.cli.arguments import ChatOptions, PeersOptions, ServeOptions, parse
+from thkmesh.cli.arguments import ChatOptions, DoctorOptions, PeersOptions, ServeOptions, parse
 from thkmesh.server import ServerSettings
 
 
@@ -41,6 +41,7 @@ def test_nothing_has_to_be_said() -> None:
     assert parse(["chat"]) == ChatOptions(
         url="http://localhost:8765",
         room="lobby",
+        secret=None,
         name="ada",
         key_file=None,
         ca_file=None,
@@ -74,6 +75,7 @@ def test_everything_can_be_said() -> None:
     assert parse(given.split()) == ChatOptions(
         url="https://x",
         room="r",
+        secret=None,
         name="n",
         key_file=Path("k"),
         ca_file=Path("c"),
@@ -112,12 +114,36 @@ def test_the_server_can_be_named_once_for_all(monkeypatch: pytest.MonkeyPatch) -
         assert options.url == "http://mesh.example"
 
 
+SECRET = "0123456789abcdefghijkl"
+
+
+def test_a_link_says_where_and_holds_the_secret() -> None:
+    """What a page hands on is understood as it is; who only asks the server needs no secret."""
+    link = f"https://host/#den&secret={SECRET}"
+    for given in (["--url", link], ["--url", link, "--room", "den"]):
+        options = parse(["chat", *given])
+        assert isinstance(options, ChatOptions)
+        assert (options.url, options.room, options.secret) == ("https://host/", "den", SECRET)
+        asked = parse(["peers", *given])
+        assert isinstance(asked, PeersOptions)
+        assert (asked.url, asked.room) == ("https://host/", "den")
+        examined = parse(["doctor", *given])
+        assert isinstance(examined, DoctorOptions)
+        assert (examined.url, examined.room) == ("https://host/", "den")
+    examined = parse(["doctor", "--url", "https://host/"])
+    assert isinstance(examined, DoctorOptions)
+    assert (examined.url, examined.room) == ("https://host/", None)
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
         ("", "COMMAND"),
         ("dance", "dance"),
         ("serve extra", "extra"),
+        ("chat --url https://host/#den --room lobby", "another room"),
+        ("chat --url https://host/#den&secret=short", "cut off or changed"),
+        (f"chat --url https://host/#secret={SECRET}", "names no room"),
         ("serve --port", "--port"),
         ("serve --port eighty", "'eighty' is no port"),
         ("serve --port 65536", "no port"),

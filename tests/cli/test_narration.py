@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.server.mint import MODERATOR, moderated
+from thkmesh import new_secret
 from thkmesh.apps.chat import Chat
 from thkmesh.cli.narration import Narrator
+from thkmesh.server import AccessSettings
 from thkmesh.testing import World
 
 
@@ -56,3 +59,33 @@ def test_who_is_relayed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     world.run(main())
     assert "bob is relayed by the server, sealed" in lines
     assert listed[1].endswith("relayed by the server")
+
+
+def test_who_is_kept_out_or_removed_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a private room, to both sides; a removal with its reason, and once."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    world = World(seed=3, access=AccessSettings(authenticate=moderated))
+    lines: dict[str, list[Any]] = {}
+
+    async def main() -> None:
+        secret = new_secret()
+        rooms = {
+            "ada": await world.join("ada", room="den", secret=secret, token=MODERATOR),
+            "bob": await world.join("bob", room="den", secret=secret),
+            "cat": await world.join("cat", room="den", secret=secret),
+            "eve": await world.join("eve", room="den"),
+        }
+        await world.linked(rooms["ada"], rooms["bob"], rooms["cat"])
+        await rooms["ada"].kick(rooms["cat"].me, reason="spam")
+        for name in ("ada", "bob", "eve"):
+            await rooms[name].leave()
+            chat = Chat(rooms[name])
+            narrator = Narrator(chat)
+            lines[name] = [line async for entry in chat if (line := narrator.line(entry))]
+
+    world.run(main())
+    assert lines["bob"].count("cat was removed from the room: spam") == 1
+    assert not [line for line in lines["bob"] if line.startswith("cat is gone")]
+    [kept_out] = [line for line in lines["ada"] if line.startswith("kept out of")]
+    assert "'eve'" in kept_out
+    assert "this room is private, so nobody connects to you" in lines["eve"][0]

@@ -19,9 +19,13 @@ from thkmesh.core.identity import (
     is_id,
     is_room,
     is_sid,
+    kicked_payload,
     proof_payload,
     signal_payload,
 )
+from thkmesh.core.secret import is_secret, membership_key, membership_proof
+from thkmesh.errors import InvalidArgument
+from thkmesh.invitation import parse_link
 from thkmesh.keys import Identity, verify
 
 PATH = Path(__file__).parents[2] / "spec" / "vectors" / "identity.json"
@@ -57,6 +61,13 @@ FORMS: dict[str, tuple[Callable[[str], bool], tuple[str, ...]]] = {
             DIGIT * 16,
         ),
     ),
+    "secret": (
+        is_secret,
+        (
+            *("a" * 22, "Zz0_-" * 5, "x" * 128),
+            *("", "a" * 21, "x" * 129, "a" * 22 + "\n", "a" * 21 + "=", "a b" * 8, DIGIT * 22),
+        ),
+    ),
     "room": (
         is_room,
         (
@@ -66,6 +77,30 @@ FORMS: dict[str, tuple[Callable[[str], bool], tuple[str, ...]]] = {
         ),
     ),
 }
+
+SECRETS = ("0123456789abcdefghijkl", "Zz0_-" * 25)
+
+LINKS = (
+    "https://host/",
+    "https://host:8443/mesh/",
+    "https://host/?identity=stable",
+    "https://host/#lobby",
+    f"https://host/#lobby&secret={SECRETS[0]}",
+    f"https://host/mesh/#room=lobby&secret={SECRETS[1]}",
+    f"https://host/?room=lobby#secret={SECRETS[0]}",
+    f"https://host/?room=elsewhere&identity=stable#lobby&x=1&secret={SECRETS[0]}",
+    "https://host/?room=lobby",
+    "https://host/#lob%62y",
+    "https://host/#lobby&secret=",
+    "https://host/#lobby&secret=0123456789",
+    f"https://host/#secret={SECRETS[0]}",
+    "https://host/#a b",
+    "https://host/#a%",
+    "https://host/#!lobby",
+    "https://host/#x=lobby",
+    "https://host/?room=",
+)
+"""What leads into a room, and what only seems to."""
 
 ENCODED = (
     ("", 0),
@@ -94,6 +129,8 @@ def text() -> str:
         "bytes": _bytes(),
         "order": _order(peers),
         "payloads": _payloads(peers),
+        "memberships": _memberships(peers),
+        "links": [{"link": link, "leads": _leads(link)} for link in LINKS],
         "signatures": _signatures(peers),
         "forgeries": _forgeries(peers),
     }
@@ -136,6 +173,7 @@ def _payloads(peers: list[Identity]) -> list[dict[str, object]]:
         proof = proof_payload(NONCE, room, who)
         vectors.append({"context": "proof", "nonce": NONCE, **common, "hex": proof.hex()})
         for body in BODIES:
+            vectors.append(_kicked(room, body))
             hello = hello_payload(room, who, me.public_key, body)
             key = me.public_key
             vectors.append(
@@ -147,6 +185,39 @@ def _payloads(peers: list[Identity]) -> list[dict[str, object]]:
                 {"context": "signal", **common, **addressee, "body": body, "hex": signal.hex()}
             )
     return vectors
+
+
+def _kicked(room: str, body: str) -> dict[str, object]:
+    payload = kicked_payload(room, body)
+    return {"context": "kicked", "room": room, "body": body, "hex": payload.hex()}
+
+
+def _memberships(peers: list[Identity]) -> list[dict[str, object]]:
+    who, public_key = SessionKey(peers[0].id, SIDS[1]), peers[0].public_key
+    vectors: list[dict[str, object]] = []
+    for room in ROOMS:
+        for secret in SECRETS:
+            key = membership_key(secret, room)
+            proof = membership_proof(key, room, who, public_key)
+            vectors.append(
+                {
+                    "room": room,
+                    "secret": secret,
+                    "key": key.hex(),
+                    "id": who.id,
+                    "sid": who.sid,
+                    "publicKey": public_key,
+                    "proof": proof,
+                }
+            )
+    return vectors
+
+
+def _leads(link: str) -> dict[str, str | None] | None:
+    try:
+        return parse_link(link)._asdict()
+    except InvalidArgument:
+        return None
 
 
 def _signatures(peers: list[Identity]) -> list[dict[str, object]]:

@@ -9,8 +9,10 @@ from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.room_events import (
     Close,
     Command,
+    Condemn,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -25,6 +27,7 @@ from thkmesh.core.rooms import Rooms
 from thkmesh.core.wire import (
     Hello,
     Introduction,
+    Kicked,
     Offer,
     PeerReady,
     ToClient,
@@ -73,12 +76,18 @@ def offer(source: SessionKey, to: SessionKey, seq: int = 1, room: str = "lobby")
     )
 
 
+def kicked(who: SessionKey, room: str = "lobby") -> Kicked:
+    """Return a statement in the form the machine sees."""
+    return Kicked(room, f"{who.id} is removed", "s" * 86)
+
+
 class World:
     """Drives ``Rooms`` and checks what holds for every output."""
 
     def __init__(self, rules: RoomRules | None = None) -> None:
         self.rules = rules or RoomRules()
         self.rooms = Rooms("epoch", self.rules)
+        self.condemned: list[Condemn] = []
         self.now = 1000.0
         self.frames: list[tuple[int, bytes]] = []
         self.texts: dict[int, list[str]] = {}
@@ -89,6 +98,9 @@ class World:
         outputs = self.rooms.handle(event, self.now)
         for output in outputs:
             assert not isinstance(output, Command), "rooms of one process need no broker"
+            if isinstance(output, Condemn):
+                self.condemned.append(output)
+                continue
             assert output.conn not in self.closed, "what is closed is told nothing"
             match output:
                 case Send(conn=conn, text=text):
@@ -133,11 +145,17 @@ class World:
         )
         self.feed(accepted)
 
-    def say(self, conn: int, message: wire.Leave | wire.Ping | wire.AnySignal) -> str:
+    def say(self, conn: int, message: wire.Leave | wire.Ping | wire.Kick | wire.AnySignal) -> str:
         """Hand in a message as if it had come as text; return the text."""
         text = encode(message)
         self.feed(Received(conn, message, text))
         return text
+
+    def expel(self, who: SessionKey, duration: float, room: str = "lobby", why: str = "") -> Kicked:
+        """Hand in a signed statement that somebody is removed; return it."""
+        statement = kicked(who, room)
+        self.feed(Expel(room, who.id, duration, statement, why))
+        return statement
 
     def seal(self, conn: int, to: SessionKey, rest: bytes) -> bool:
         """Hand in a sealed frame; tell whether it was passed on."""

@@ -10,13 +10,14 @@ from msgspec import Struct
 from tests.core.wire_vectors import plain as plain_message
 from thkmesh.core import wire
 from thkmesh.core.engine import Candidate, Description, Stats
+from thkmesh.core.expulsion import Statement
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link import LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.realtime import Limits
 from thkmesh.core.session import Session
 from thkmesh.core.session_events import SessionEvent, SessionOutput
-from thkmesh.errors import MeshError, PeerError
+from thkmesh.errors import Kicked, MeshError, PeerError
 from thkmesh.events import PathKind, Quality
 from thkmesh.peer import Peer
 
@@ -25,7 +26,7 @@ __all__ = ["Recorder", "Step", "Trace", "plain"]
 _RUN = re.compile(rb"(.)\1{31,}", re.DOTALL)
 """Bytes that are many and the same."""
 
-_UNTYPED = (Peer, Description, Stats, PathKind, Quality, Limits)
+_UNTYPED = (Peer, Statement, Description, Stats, PathKind, Quality, Limits)
 """What JavaScript has as plain objects that say nothing of their type."""
 
 _TICKS = 1000
@@ -157,8 +158,10 @@ def _plain_error(error: MeshError) -> dict[str, object]:
     text: str | None = str(error)
     if text is not None and text.startswith("a malformed "):
         text = None
-    reason = {"reason": error.reason} if isinstance(error, PeerError) else {}
-    return {"class": type(error).__name__, **reason, "text": text}
+    more: dict[str, object] = {"reason": error.reason} if isinstance(error, PeerError) else {}
+    if isinstance(error, Kicked):
+        more = {"why": error.why, "until": error.until}
+    return {"class": type(error).__name__, **more, "text": text}
 
 
 def _kind(value: object) -> str:

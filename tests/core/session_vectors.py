@@ -20,6 +20,7 @@ from msgspec.structs import asdict
 
 from tests.core import (
     session_channel_tales,
+    session_kick_tales,
     session_latest_tales,
     session_link_tales,
     session_piece_tales,
@@ -44,6 +45,7 @@ from thkmesh.core.link_events import (
     Offline,
     Online,
     Opened,
+    Tell,
 )
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.session_events import SessionEvent, SessionOutput, SocketLost
@@ -66,6 +68,7 @@ from thkmesh.core.wire import (
 from thkmesh.errors import (
     InvalidMessage,
     JoinError,
+    Kicked,
     NotGranted,
     ProtocolMismatch,
     Replaced,
@@ -116,6 +119,7 @@ def traces() -> list[Trace]:
         *session_rule_tales.TALES,
         *session_latest_tales.TALES,
         *session_piece_tales.TALES,
+        *session_kick_tales.TALES,
     ):
         tell(recorder)
     for kind, seed, chosen in STORMS:
@@ -218,6 +222,7 @@ def _name(kind: object) -> str:
 
 _OWN: Final = (
     *(Online, Offline, Enqueue, Hasten, Appended, CutLoose, Opened, Listening, Depart, Abandon),
+    Tell,
 )
 """What a session alone tells its links."""
 
@@ -246,7 +251,7 @@ _WANTED: tuple[object, ...] = (
     ),
     *(JoinError, ServerUnreachable, RoomFull, Unauthorized, ProtocolMismatch, Replaced),
     *(NotGranted, Admitted, IceServers),
-    *(RoomClosed, UnknownPeer, InvalidMessage),
+    *(RoomClosed, UnknownPeer, InvalidMessage, Kicked),
     *(state for state in LinkState if state is not LinkState.CONNECTING),  # that is no change
     *ServerState,
     *LeaveReason,
@@ -295,7 +300,16 @@ def branches(recorded: Iterable[Trace]) -> str:
 
 _MACHINES: Final = (
     *("candidates", "contact", "heartbeat", "link", "membership", "negotiation"),
-    *("channels", "credit", "quality", "receiving", "sending", "sequencing", "session"),
+    *(
+        "channels",
+        "credit",
+        "expulsion",
+        "quality",
+        "receiving",
+        "sending",
+        "sequencing",
+        "session",
+    ),
     *("allowance", "latest", "pieces", "realtime", "relay", "streams", "traffic", "transfers"),
     *("unordered", "window"),
 )

@@ -17,6 +17,7 @@ from thkmesh.core.registry import Registry
 from thkmesh.core.room_events import (
     Close,
     Command,
+    Condemn,
     Dropped,
     Event,
     HelloAccepted,
@@ -164,6 +165,8 @@ class Cluster:
                 case RenewIce(conn=conn):
                     assert conn not in self.closed, "what is closed is told nothing"
                     self.rotated.append(conn)
+                case Condemn():
+                    raise AssertionError("nobody asked for that")
                 case Command():
                     node.commands.append(output)
         return outputs

@@ -21,6 +21,7 @@ from thkmesh.core.identity import (
     is_id,
     is_room,
     is_sid,
+    kicked_payload,
     proof_payload,
     signal_payload,
 )
@@ -90,12 +91,14 @@ def test_sessions_are_ordered_by_id_and_then_by_sid() -> None:
 def test_signed_bytes_are_as_written() -> None:
     """Context, a zero byte, and each field behind its length."""
     for vector in VECTORS["payloads"]:
-        who = SessionKey(vector["id"], vector["sid"])
+        who = SessionKey(vector.get("id", ""), vector.get("sid", ""))
         match vector["context"]:
             case "hello":
                 payload = hello_payload(vector["room"], who, vector["key"], vector["body"])
             case "proof":
                 payload = proof_payload(vector["nonce"], vector["room"], who)
+            case "kicked":
+                payload = kicked_payload(vector["room"], vector["body"])
             case _:
                 to = SessionKey(vector["toId"], vector["toSid"])
                 body, seq = vector["body"], vector["seq"]
@@ -116,6 +119,8 @@ def test_no_two_statements_sign_the_same_bytes(
     for first, second in ((room, body), (body, room), (other, nonce)):
         statements.add(("hello", first, who, nonce, second))
         payloads.add(hello_payload(first, who, nonce, second))
+        statements.add(("kicked", first, second))
+        payloads.add(kicked_payload(first, second))
         statements.add(("proof", first, second, who))
         payloads.add(proof_payload(first, second, who))
         for a, b in ((who, to), (to, who)):

@@ -8,13 +8,15 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Tick
-from thkmesh.core.room_events import CreateRoom, Drain, Dropped, News, RoomRules, Stop
+from thkmesh.core.room_events import CreateRoom, Drain, Dropped, Expel, News, RoomRules, Stop
 from thkmesh.core.sealed import addressed
 from thkmesh.core.shared_events import Came, Member, Post, Posted, Returned, Tell, Told, Went
 from thkmesh.core.shared_rooms import EARLY_LIMIT, RETRY_AFTER
 from thkmesh.core.wire import (
     Challenge,
     Error,
+    Expulsion,
+    Kicked,
     Leave,
     Offer,
     PeerLeft,
@@ -23,6 +25,7 @@ from thkmesh.core.wire import (
     SignalRefused,
     Welcome,
     encode,
+    encode_body,
 )
 
 
@@ -145,11 +148,11 @@ def test_a_changed_introduction_is_told_on_all_nodes() -> None:
 def test_a_statement_for_the_room_reaches_all_nodes() -> None:
     """What the others of a room are told, other than comings and goings, goes everywhere."""
     world, a, b = two()
-    world.feed(world.nodes[0], Told("lobby", "said"))
-    assert world.texts[a] == ["said"]
-    world.nodes[0].commands.append(Tell("lobby", "to all"))
+    world.feed(world.nodes[0], Told("lobby", encode(Pong(1))))
+    assert world.texts[a] == [encode(Pong(1))]
+    world.nodes[0].commands.append(Tell("lobby", encode(Pong(2))))
     world.settle()
-    assert world.texts[b] == ["to all"]
+    assert world.texts[b] == [encode(Pong(2))]
     world.nodes[0].commands.append(Tell("nowhere", "to nobody"))
     world.feed(world.nodes[0], Told("nowhere", "to nobody"))
     world.settle()
@@ -778,3 +781,44 @@ def test_a_node_that_drains_leaves_its_sessions_their_seats() -> None:
     again = world.join(1, A)
     assert world.welcomed(again).resumed
     assert world.heard(b) == []
+
+
+# --- removal ------------------------------------------------------------------------
+
+
+def removal(who: SessionKey, seconds: int = 60) -> Expel:
+    """Return a statement that somebody is removed."""
+    body = encode_body(Expulsion(who.id, 1_000_000, 1_000_000 + 1000 * seconds, "spam"))
+    return Expel("lobby", who.id, seconds, Kicked("lobby", body, "s" * 86), "spam")
+
+
+def test_who_is_removed_goes_wherever_it_is() -> None:
+    """Everybody is told once; its own node closes, and no node that heard of it lets it in."""
+    world = Cluster(3)
+    a, b, c = world.join(0, A), world.join(1, B), world.join(2, C)
+    for conn in (a, b, c):
+        world.heard(conn)
+    event = removal(C)
+    world.feed(world.nodes[0], event)
+    world.settle()
+    assert world.heard(a) == [event.statement, PeerLeft("lobby", *C, "timeout")]
+    assert world.heard(b) == [event.statement, PeerLeft("lobby", *C, "timeout")]
+    assert world.heard(c) == [event.statement, Error("kicked", "spam", 60.0)]
+    assert world.closed[c] == (CloseCode.KICKED, "kicked")
+    for node in range(3):
+        again = world.join(node, C)
+        assert world.closed[again] == (CloseCode.KICKED, "kicked")
+    assert world.heard(a) == world.heard(b) == []
+
+
+def test_who_is_removed_does_not_stay_where_nobody_has_heard_of_it() -> None:
+    """Those who know say so again when it comes in there."""
+    world, a, b = two()
+    world.feed(world.nodes[0], removal(C))
+    world.settle()
+    world.heard(a)
+    late = world.nodes.index(world.add())
+    c = world.join(late, C)
+    world.settle()
+    assert world.closed[c] == (CloseCode.KICKED, "kicked")
+    assert world.heard(a)[-1] == world.heard(b)[-1] == PeerLeft("lobby", *C, "timeout")

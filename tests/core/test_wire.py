@@ -43,6 +43,7 @@ DECODERS = {
     "toClient": wire.decode_to_client,
     "signals": signal_body,
     "introductions": wire.decode_introduction,
+    "expulsions": wire.decode_expulsion,
 }
 
 

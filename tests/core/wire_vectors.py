@@ -12,7 +12,13 @@ from msgspec import Struct
 
 from tests.core.identity_vectors import NONCE, SEEDS, SIDS
 from thkmesh.core import wire
-from thkmesh.core.identity import SessionKey, hello_payload, proof_payload, signal_payload
+from thkmesh.core.identity import (
+    SessionKey,
+    hello_payload,
+    kicked_payload,
+    proof_payload,
+    signal_payload,
+)
 from thkmesh.errors import InvalidMessage
 from thkmesh.keys import Identity
 
@@ -107,9 +113,14 @@ TO_SERVER: tuple[wire.Message, ...] = (
     wire.Leave(),
     wire.Ping(),
     wire.Ping(2**53 - 1),
+    wire.Kick(B.id, 60.0),
+    wire.Kick(B.id, 1.5, "Zo\u00eb \U0001f98a", 7),
     *SIGNALS,
     ACK,
 )
+
+EXPULSION = wire.encode_body(wire.Expulsion(B.id, 1_800_000_000_000, 1_800_000_060_000, "spam"))
+KICKED = wire.Kicked(ROOM, EXPULSION, ADA.sign(kicked_payload(ROOM, EXPULSION)))
 
 TO_CLIENT: tuple[wire.Message, ...] = (
     wire.Challenge(NONCE, "0123456789abcdef", wire.VERSIONS),
@@ -126,9 +137,13 @@ TO_CLIENT: tuple[wire.Message, ...] = (
         ),
         max_peers=3,
         ping_interval=7.5,
+        room_key=ADA.public_key,
+        time=2**47 - 1,
+        kicked=(KICKED,),
         expires=599.5,
         grants=("join", "list", "levitate"),
     ),
+    KICKED,
     wire.Admitted(),
     wire.Admitted(60.0, ("join", "send"), renew=True),
     wire.Admitted(0.0, ()),
@@ -140,6 +155,7 @@ TO_CLIENT: tuple[wire.Message, ...] = (
     wire.SignalRefused(*B, 5, "queue-full"),
     wire.Error("room-full"),
     wire.Error("rate-limited", "later", 2.5),
+    wire.Error("not-granted", n=7),
     wire.Moving(),
     wire.Moving(1.25),
     wire.Pong(7),
@@ -188,6 +204,11 @@ BAD_TO_SERVER = (
     damaged(hello(), body={"kind": "hello"}),
     damaged(hello(), body="x" * (48 * 1024 + 1)),
     damaged(hello(), body="\ud800"),
+    damaged(wire.Kick(B.id, 60.0), duration=0.5),
+    damaged(wire.Kick(B.id, 60.0), duration=31_536_001),
+    damaged(wire.Kick(B.id, 60.0), duration=...),
+    damaged(wire.Kick(B.id, 60.0), userId=...),
+    damaged(wire.Kick(B.id, 60.0), reason="x" * 201),
     *(damaged(wire.RenewToken("x"), token=token) for token in (..., None, 1, "x" * 8193)),
     damaged(SIGNALS[0], seq=-1),
     damaged(SIGNALS[0], toUserId=...),
@@ -217,6 +238,13 @@ BAD_TO_CLIENT = (
     damaged(TO_CLIENT[1], peers=[{}]),
     damaged(TO_CLIENT[1], peers={}),
     damaged(TO_CLIENT[1], resumed=1),
+    damaged(TO_CLIENT[1], roomKey="x" * 44),
+    damaged(TO_CLIENT[1], time=2**47),
+    damaged(TO_CLIENT[1], time=1.5),
+    damaged(TO_CLIENT[1], kicked=[{}]),
+    damaged(KICKED, roomId="a b"),
+    damaged(KICKED, body="x" * 2049),
+    damaged(KICKED, signature=""),
     damaged(TO_CLIENT[1], iceServers=[{"urls": "stun:stun.example.org"}]),
     damaged(TO_CLIENT[1], iceServers=[{"urls": ["stun:" + "x" * 512]}]),
     damaged(ready(), fromSid="x"),
@@ -286,12 +314,27 @@ INTRODUCTIONS = (
     '{"kind":"hello"}',
     '{"kind":"hello","protocol":[1,1],"metadata":[]}',
     '{"kind":"hello","protocol":[1,1],"media":1}',
+    json.dumps({"kind": "hello", "protocol": [1, 1], "membership": "x" * 43}),
+    json.dumps({"kind": "hello", "protocol": [1, 1], "membership": "x" * 44}),
     json.dumps({"kind": "hello", "protocol": [1, 1], "name": "x" * 65}),
     json.dumps(
         {"kind": "hello", "protocol": [1, 1], "name": "\U0001f98a" * 64}, ensure_ascii=False
     ),
     '{"kind":"hello","protocol":[1,1],"name":"\\ud800"}',
     '{"kind":"restart","wanted":1}',
+    "",
+)
+
+
+EXPULSIONS = (
+    EXPULSION,
+    json.dumps({"kind": "kicked", "userId": "x", "at": 0, "until": 2**47 - 1, "whim": 1}),
+    json.dumps({"kind": "kicked", "userId": "x", "at": 0, "until": 2**47}),
+    json.dumps({"kind": "kicked", "userId": "x", "at": -1, "until": 0}),
+    json.dumps({"kind": "kicked", "userId": "", "at": 0, "until": 0}),
+    json.dumps({"kind": "kicked", "at": 0, "until": 0}),
+    json.dumps({"kind": "kicked", "userId": "x", "at": 0, "until": 0, "reason": "x" * 201}),
+    INTRODUCTION,
     "",
 )
 
@@ -311,6 +354,7 @@ def text() -> str:
         ),
         "signals": _rows(_signal_body, SIGNAL_TEXTS),
         "introductions": _rows(wire.decode_introduction, INTRODUCTIONS),
+        "expulsions": _rows(wire.decode_expulsion, EXPULSIONS),
     }
     return json.dumps(sections, indent=1) + "\n"
 

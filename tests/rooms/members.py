@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 from tests.rooms.processes import PATIENCE
 from tests.rooms.watching import WatchingHost
-from thkmesh import Content, Event, LinkChanged, LinkState, Message, Peer, Room
+from thkmesh import Content, Event, Kicked, LinkChanged, LinkState, Message, Peer, Room
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import LinkEvent
 from thkmesh.core.session_events import FromLink
@@ -49,10 +49,11 @@ class Member:
         return self
 
     async def _read(self) -> None:
-        async for event in self.room:
-            async with self._news:
-                self.events.append(event)
-                self._news.notify_all()
+        with suppress(Kicked):  # who is removed hears no more
+            async for event in self.room:
+                async with self._news:
+                    self.events.append(event)
+                    self._news.notify_all()
 
     async def leave(self) -> None:
         """Leave, with little patience, and hear what was still to come."""

@@ -51,6 +51,8 @@ def describe(event: thkmesh.Event) -> dict[str, Any]:
             line |= {"name": peer.name, "sid": peer.sid}
         case thkmesh.PeerLeft(peer=peer, reason=reason):
             line |= {"sid": peer.sid, "reason": reason.value}
+        case thkmesh.PeerKicked(id=user_id, until=until, why=why):
+            line |= {"id": user_id, "until": until, "why": why}
         case thkmesh.LinkChanged(state=state):
             line["state"] = state.value
         case thkmesh.PathChanged(path=path):

@@ -45,7 +45,7 @@ class Server:
     """A signaling server that keeps its port over its lives."""
 
     def __init__(self, **settings: object) -> None:
-        """Be down; ``start`` starts it with ``ServerSettings(**settings)``."""
+        """Be down; ``start`` starts it with ``ServerSettings(**settings)``, and a ``secret``."""
         self._host = "127.0.0.1"
         self._prefix: Sequence[str] = ()
         self._settings = json.dumps(settings)

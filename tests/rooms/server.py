@@ -5,7 +5,7 @@ import sys
 
 import msgspec
 
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, ServerSettings
 from thkmesh.server.serve import new_event_loop, serve
 
 
@@ -18,5 +18,7 @@ def tell(port: int) -> None:
 if __name__ == "__main__":
     host, port, settings = sys.argv[1:]
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        rules = msgspec.json.decode(settings, type=ServerSettings)
-        runner.run(serve(host, int(port), settings=rules, on_ready=tell))
+        given = msgspec.json.decode(settings)
+        access = AccessSettings(secret=given.pop("secret", "").encode() or None)
+        rules = msgspec.convert(given, ServerSettings)
+        runner.run(serve(host, int(port), settings=rules, access=access, on_ready=tell))

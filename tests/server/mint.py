@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from thkmesh.core.grants import AUDIENCE, Claims
+from thkmesh.core.grants import AUDIENCE, OPEN, Claims
 from thkmesh.server.clock import today
+from thkmesh.server.gate import Asked, Verdict
 from thkmesh.server.keyring import Key
 
 SECRET = b"a secret of the tests, of 32 bytes and more"
+MODERATOR = "who shows that may remove others"
 ALL = ("join", "send", "relay", "create", "kick", "list")
 
 
@@ -44,12 +46,21 @@ def token(said: dict[str, object] | None = None, secret: bytes = SECRET, **heade
 
 
 def minted(
-    room: str = "lobby", grants: tuple[str, ...] = ALL, ttl: float = 600, sub: str = ""
+    room: str = "lobby",
+    grants: tuple[str, ...] = ALL,
+    ttl: float = 600,
+    sub: str = "",
+    secret: bytes = SECRET,
 ) -> str:
     """Return a token as the server's own tool makes it."""
     now = today()
     said = Claims(aud=AUDIENCE, exp=now + ttl, nbf=now, room=room, grants=grants, sub=sub)
-    return Key("", "HS256", SECRET).sign(said)
+    return Key("", "HS256", secret).sign(said)
+
+
+async def moderated(asked: Asked) -> Verdict:
+    """Let in everybody, and let who shows ``MODERATOR`` remove others."""
+    return ALL if asked.token == MODERATOR else OPEN
 
 
 @dataclass

@@ -11,8 +11,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
+from tests.server.mint import SECRET, minted
 from tests.server.world import Client, Server, server, serving, until
-from thkmesh.server import ServerSettings, create_app
+from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import kicked_payload
+from thkmesh.core.wire import Kicked, decode_expulsion
+from thkmesh.keys import verify
+from thkmesh.server import AccessSettings, ServerSettings, create_app
+from thkmesh.server.gate import Asked, Verdict
 from thkmesh.server.rest import BODY_LIMIT_BYTES
 
 
@@ -230,3 +236,98 @@ async def test_fuzzed_requests_are_answered_in_one_form() -> None:
                     assert set(answer.json()) == {"error", "message"}, answer.text
         await inside.send('{"type":"ping"}')
         await inside.text()
+
+
+OPERATOR = "what only the operator of this server knows"
+BEARER = {"authorization": f"Bearer {OPERATOR}"}
+
+
+async def test_an_operator_removes_a_peer() -> None:
+    """It hears the signed statement and is closed with 4412; the answer says until when."""
+    async with server(access=AccessSettings(secret=OPERATOR.encode())) as world:
+        a = world.client()
+        await a.join("Ada")
+        path, wanted = "/api/rooms/lobby/kick", {"userId": a.key.id, "reason": "spam"}
+        status, answer, _ = await ask(world, "POST", path, json=wanted, headers=BEARER)
+        assert status == 200
+        assert {"room": "lobby", "userId": a.key.id}.items() <= answer.items()
+        statement = await a.expect(Kicked)
+        said = decode_expulsion(statement.body)
+        assert (said.user_id, said.reason, said.until / 1000) == (
+            *(a.key.id, "spam"),
+            answer["until"],
+        )
+        assert said.until - said.at == 60_000
+        key = world.service.keys.public_key("lobby")
+        assert verify(key, statement.signature, kicked_payload("lobby", statement.body))
+        assert await a.closed() == CloseCode.KICKED
+
+
+@pytest.mark.parametrize(
+    ("headers", "refusal"),
+    [
+        ({}, (403, "not-granted")),
+        ({"authorization": OPERATOR}, (403, "not-granted")),
+        ({"authorization": f"Basic {OPERATOR}"}, (403, "not-granted")),
+        ({"authorization": "Bearer"}, (403, "not-granted")),
+        ({"authorization": "Bearer guessed"}, (401, "unauthorized")),
+        ({"authorization": f"Bearer {minted()}"}, (401, "unauthorized")),
+    ],
+)
+async def test_nobody_else_removes_a_peer(
+    headers: dict[str, str], refusal: tuple[int, str]
+) -> None:
+    """Without the server's secret, or without one that anybody could know, it is refused."""
+    wanted = {"userId": "a" * 26}
+    for access in (AccessSettings(secret=OPERATOR.encode()), AccessSettings()):
+        async with server(access=access) as world:
+            answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=headers)
+        assert (answer[0], answer[1]["error"]) == refusal
+        assert (answer[2].get("www-authenticate") == "Bearer") == (answer[0] == 401)
+
+
+@pytest.mark.parametrize(
+    ("grants", "room", "status"),
+    [(("kick",), "lobby", 200), (("kick",), "hall", 401), (("join", "list"), "lobby", 403)],
+)
+async def test_a_token_that_grants_it_removes_a_peer(
+    grants: tuple[str, ...], room: str, status: int
+) -> None:
+    """For its own room, and nothing else of it is needed."""
+    bearer = {"authorization": f"Bearer {minted(room, grants)}"}
+    wanted = {"userId": "a" * 26}
+    async with server(access=AccessSettings(secret=SECRET)) as world:
+        answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=bearer)
+    assert answer[0] == status
+
+
+async def test_pages_of_strangers_remove_nobody_by_a_login() -> None:
+    """A cookie comes with every request, so its origin is asked for."""
+
+    async def authenticate(who: Asked) -> Verdict:
+        return {"kick"} if who.cookies.get("session") else None
+
+    wanted = {"userId": "a" * 26}
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        for origin, status in (("https://evil.example", 403), (world.http, 200)):
+            headers = {"cookie": "session=1", "origin": origin}
+            answer = await ask(world, "POST", "/api/rooms/lobby/kick", json=wanted, headers=headers)
+            assert answer[0] == status
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"userId": "somebody"},
+        {"userId": "a" * 26, "duration": 0},
+        {"userId": "a" * 26, "duration": 31_536_001},
+        {"userId": "a" * 26, "reason": "x" * 201},
+    ],
+)
+async def test_what_no_server_removes_is_refused(wanted: dict[str, object]) -> None:
+    """No peer, no time, or more words than anybody is told."""
+    async with server(access=AccessSettings(secret=OPERATOR.encode())) as world:
+        path = "/api/rooms/lobby/kick"
+        status, answer, _ = await ask(world, "POST", path, json=wanted, headers=BEARER)
+        assert (status, answer["error"]) == (400, "invalid-request")

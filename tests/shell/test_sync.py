@@ -13,13 +13,16 @@ import thkmesh
 from tests.shell.programs import run
 from tests.shell.world import PATIENCE, received
 from thkmesh import (
+    InvalidArgument,
     LeaveReason,
     LinkChanged,
     LinkState,
     Message,
+    NotGranted,
     PeerJoined,
     PeerLeft,
     QualityChanged,
+    RoomClosed,
     ServerChanged,
     ServerState,
     sync,
@@ -58,6 +61,31 @@ def test_who_joins_sees_who_is_there(two: tuple[sync.Room, sync.Room], room: str
     assert link.state is LinkState.CONNECTED
     assert ada.link(ada.me) is None
     assert not ada.closed
+
+
+def test_who_removes_whom_is_up_to_the_server(
+    two: tuple[sync.Room, sync.Room], url: str, room: str
+) -> None:
+    """In an open room nobody does; what no server removes is refused at once."""
+    ada, bob = two
+    assert ada.invitation == f"{url}/#{room}"
+    with pytest.raises(NotGranted, match="nobody has given you the right"):
+        ada.kick(bob.me, reason="spam")
+    with pytest.raises(NotGranted):
+        ada.ban(bob.me.id, duration=3600.0)
+    for refused, duration, reason in (
+        ("Bob", 60.0, ""),
+        (ada.me, 60.0, ""),
+        (bob.me, 0.0, ""),
+        (bob.me, 1e9, ""),
+        (bob.me, 60.0, "x" * 201),
+    ):
+        with pytest.raises(InvalidArgument):
+            ada.ban(refused, duration=duration, reason=reason)
+    assert ada.peers == (bob.me,)
+    bob.leave()
+    with pytest.raises(RoomClosed):
+        bob.kick(ada.me)
 
 
 def test_messages_arrive_in_order(two: tuple[sync.Room, sync.Room]) -> None:

@@ -5,10 +5,13 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import {
-  decodeBytes, encodeBytes, helloPayload, isId, isRoom, isSid, partsOf, proofPayload, sessionKey,
-  signalPayload,
+  decodeBytes, encodeBytes, helloPayload, isId, isRoom, isSid, kickedPayload, partsOf,
+  proofPayload, sessionKey, signalPayload,
 } from "../../src/thkmesh/web/core/identity.js";
-import { Identity, idOfKey, verify } from "../../src/thkmesh/web/keys.js";
+import { isSecret } from "../../src/thkmesh/web/core/secret.js";
+import { InvalidArgument } from "../../src/thkmesh/web/errors.js";
+import { newSecret, parseLink } from "../../src/thkmesh/web/invitation.js";
+import { Identity, idOfKey, Membership, verify } from "../../src/thkmesh/web/keys.js";
 
 const vectors = JSON.parse(
   await readFile(new URL("../../spec/vectors/identity.json", import.meta.url), "utf8"),
@@ -21,8 +24,8 @@ test("an id is the hash of its key", async () => {
   assert.equal(await idOfKey("short"), null);
 });
 
-test("ids, sids and rooms have the forms that they have in Python", () => {
-  const forms = { id: isId, sid: isSid, room: isRoom };
+test("ids, sids, rooms and secrets have the forms that they have in Python", () => {
+  const forms = { id: isId, sid: isSid, room: isRoom, secret: isSecret };
   for (const [name, check] of Object.entries(forms)) {
     for (const text of vectors.forms[name].valid) assert.ok(check(text), `${name} ${text}`);
     for (const text of vectors.forms[name].invalid) assert.ok(!check(text), `${name} ${text}`);
@@ -54,6 +57,8 @@ function payloadOf(each) {
   switch (each.context) {
     case "proof":
       return proofPayload(each.nonce, each.room, sessionKey(each.id, each.sid));
+    case "kicked":
+      return kickedPayload(each.room, each.body);
     case "hello":
       return helloPayload(each.room, sessionKey(each.id, each.sid), each.key, each.body);
     case "signal": {
@@ -65,6 +70,38 @@ function payloadOf(each) {
       throw new Error(each.context);
   }
 }
+
+test("who knows the secret proves it as in Python, and nobody else does", async () => {
+  for (const { room, secret, id, sid, publicKey, proof } of vectors.memberships) {
+    const [membership, session] = [new Membership(secret, room), sessionKey(id, sid)];
+    assert.equal(await membership.proof(session, publicKey), proof);
+    assert.ok(await membership.proves(proof, session, publicKey));
+    const others = [
+      [new Membership(newSecret(), room), proof, session, publicKey],
+      [new Membership(secret, `${room.slice(1)}x`), proof, session, publicKey],
+      [membership, proof, sessionKey(id, "f".repeat(16)), publicKey],
+      [membership, proof, session, `x${publicKey.slice(1)}`],
+      [membership, "", session, publicKey],
+      [membership, `${proof.slice(1)}x`, session, publicKey],
+    ];
+    for (const [by, ...what] of /** @type {[any, any, any, any][]} */ (others)) {
+      assert.ok(!(await by.proves(...what)));
+    }
+  }
+});
+
+test("links lead where they lead in Python", () => {
+  for (const { link, leads } of vectors.links) {
+    if (leads === null) assert.throws(() => parseLink(link), InvalidArgument, link);
+    else assert.deepEqual(parseLink(link), leads, link);
+  }
+});
+
+test("no two secrets are the same, and each has the form of one", () => {
+  const secrets = new Set(Array.from({ length: 100 }, newSecret));
+  assert.equal(secrets.size, 100);
+  for (const secret of secrets) assert.ok(isSecret(secret));
+});
 
 test("Python's signatures verify, and its forgeries do not", async () => {
   const bytes = (/** @type {string} */ text) => Uint8Array.from(Buffer.from(text, "hex"));

@@ -4,11 +4,13 @@ import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
 import { Chat } from "../../src/thkmesh/web/chat.js";
-import { helloPayload, sessionKey } from "../../src/thkmesh/web/core/identity.js";
+import { helloPayload, kickedPayload, sessionKey } from "../../src/thkmesh/web/core/identity.js";
 import {
-  ChannelClosed, EngineError, InvalidArgument, MessageTooLarge, RoomClosed, UnknownPeer, WouldWait,
+  ChannelClosed, EngineError, InvalidArgument, MessageTooLarge, NotGranted, RoomClosed, UnknownPeer,
+  WouldWait,
 } from "../../src/thkmesh/web/errors.js";
-import { Identity } from "../../src/thkmesh/web/keys.js";
+import { newSecret } from "../../src/thkmesh/web/invitation.js";
+import { Identity, Membership } from "../../src/thkmesh/web/keys.js";
 import { Room } from "../../src/thkmesh/web/room.js";
 import { Sealer } from "../../src/thkmesh/web/sealing.js";
 import { SignalingClient } from "../../src/thkmesh/web/signaling.js";
@@ -143,10 +145,12 @@ const HOST = {
 };
 
 /** Return a room, not entered. */
-async function outside(options = {}, metadata = {}, identity = undefined, host = HOST) {
+async function outside(
+  options = {}, metadata = {}, identity = undefined, { host = HOST, ...more } = {},
+) {
   const settings = {
     url: "ws://server/ws", room: ROOM, identity: identity ?? await Identity.generate(), sid: SID,
-    name: "Ada", metadata, token: "", relay: true,
+    name: "Ada", metadata, token: "", relay: true, ...more,
   };
   return new Room(settings, {
     iceServers: [], relayOnly: false, receive: true, watchNetwork: true, timeout: 10,
@@ -605,7 +609,7 @@ test("other ICE servers are taken over by what is connected, and by what will be
   const own = { urls: ["stun:own"] };
   let ours = await Identity.generate();
   while (ours.id >= bob.id) ours = await Identity.generate(); // so that it is we who open
-  const room = await outside({ iceServers: [own] }, {}, ours, host);
+  const room = await outside({ iceServers: [own] }, {}, ours, { host });
   await room.enter();
   const turn = { urls: ["turn:x"], username: "1:me", credential: "secret" };
   for (const iceServers of [[turn], [turn], []]) {
@@ -629,3 +633,67 @@ test("a room knows what it may do, by the server's last word", async () => {
   assert.deepEqual([...room.grants], ["join", "kick"]);
   await room.leave({ patience: 0 });
 });
+// --- removing -------------------------------------------------------------------------
+
+test("what no server removes is refused at once, and the text says what to pass", async () => {
+  const room = await inside();
+  for (const [peer, options, sentence] of [
+    ["Bob", {}, /a peer, or a peer's id/],
+    [undefined, {}, /a peer, or a peer's id/],
+    [room.me, {}, /to go yourself, leave/],
+    [bob.id, { duration: 0 }, /seconds from 1 to 31536000/],
+    [bob.id, { duration: NaN }, /seconds from 1/],
+    [bob.id, { duration: "9" }, /seconds from 1/],
+    [bob.id, { reason: "x".repeat(201) }, /up to 200 characters/],
+    [bob.id, { reason: 7 }, /up to 200 characters/],
+  ]) {
+    await assert.rejects(room.ban(peer, options), (error) => (
+      error instanceof InvalidArgument && sentence.test(error.message)));
+  }
+  await assert.rejects(room.ban(bob.id, { signal: AbortSignal.abort(new Error("mine")) }), /mine/);
+  assert.equal(room.invitation, `http://server/#${ROOM}`);
+  await room.leave({ patience: 0 });
+  await assert.rejects(room.kick(bob.id), RoomClosed);
+});
+
+test("who removes whom is up to the server, and a removal is a signed statement", async () => {
+  const [key, secret] = [await Identity.generate(), newSecret()];
+  const membership = await new Membership(secret, ROOM)
+    .proof(sessionKey(bob.id, SID), bob.publicKey);
+  FakeServer.ready = await ready({ membership });
+  const room = await inside({}, {}, undefined, { secret });
+  assert.deepEqual(room.peers.map(({ id }) => id), [bob.id]);
+  const [server] = /** @type {[FakeServer]} */ (FakeServer.all);
+  await assert.rejects(room.kick(bob.id), (error) => (
+    error instanceof NotGranted && /removes nobody/.test(error.message)));
+  const welcome = { type: "welcome", roomId: ROOM, epoch: "e", resume: "r" };
+  const time = 1.8e12;
+  told.length = 0;
+  server.say({ ...welcome, peers: [FakeServer.ready], roomKey: key.publicKey, time });
+  await until(() => told.includes("welcomed"));
+  const refused = room.kick(bob.id, { reason: "spam" });
+  await until(() => server.heard.includes("kick"));
+  server.say({ type: "error", reason: "not-granted", message: "no", n: 1 });
+  await assert.rejects(refused, NotGranted);
+  const asked = room.ban(bob.id);
+  const body = JSON.stringify(
+    { kind: "kicked", userId: bob.id, at: time, until: time + 60_000, reason: "spam" });
+  const signature = await key.sign(kickedPayload(ROOM, body));
+  const forged = await (await Identity.generate()).sign(kickedPayload(ROOM, body));
+  server.say({ type: "kicked", roomId: ROOM, body, signature: forged });
+  await until(() => told.includes("suspected"));
+  assert.equal(room.peers.length, 1);
+  server.say({ type: "kicked", roomId: ROOM, body, signature });
+  await asked;
+  assert.deepEqual(room.peers, []);
+  FakeServer.ready = await ready();
+  await room.leave({ patience: 0 });
+});
+
+/** Wait until something holds. @param {() => boolean} holds */
+async function until(holds) {
+  for (let turn = 0; turn < 1000 && !holds(); turn += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.ok(holds());
+}

@@ -42,11 +42,18 @@ function revivedBytes(value) {
 
 /**
  * Return an error; its reason, if it has one, is that of its class.
- * @param {{ class: string, reason?: string, text: string | null }} value
+ * @param {{ class: string, reason?: string, text: string | null, why?: string,
+ *   until?: number }} value
  */
 function revivedError(value) {
   const Kind = /** @type {any} */ (errors)[long(value.class)];
-  const error = new Kind(value.text === null ? "" : long(value.text));
+  const text = value.text === null ? "" : long(value.text);
+  if (value.why !== undefined) {
+    const kicked = new Kind(long(value.why), value.until);
+    assert.equal(kicked.message, text);
+    return kicked;
+  }
+  const error = new Kind(text);
   assert.equal(error.reason, value.reason === undefined ? undefined : long(value.reason));
   return error;
 }

@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 import {
-  decodeIntroduction, decodeSignalBody, decodeToClient,
+  decodeExpulsion, decodeIntroduction, decodeSignalBody, decodeToClient,
 } from "../../src/thkmesh/web/core/wire.js";
 
 const vectors = JSON.parse(
@@ -38,4 +38,8 @@ test("every signal's body decodes as in Python, or is refused for the same reaso
 
 test("every introduction decodes as in Python, or is refused for the same reason", () => {
   replay(vectors.introductions, (text) => ({ kind: "hello", ...decodeIntroduction(text) }));
+});
+
+test("every statement decodes as in Python, or is refused for the same reason", () => {
+  replay(vectors.expulsions, (text) => ({ kind: "kicked", ...decodeExpulsion(text) }));
 });

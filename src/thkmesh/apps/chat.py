@@ -51,6 +51,7 @@ from thkmesh import (
     PathChanged,
     Peer,
     PeerJoined,
+    PeerKicked,
     PeerLagging,
     PeerLeft,
     QualityChanged,
@@ -146,6 +147,7 @@ ChatEntry: TypeAlias = (
     | TypingChanged
     | PeerJoined
     | PeerLeft
+    | PeerKicked
     | LinkChanged
     | PathChanged
     | QualityChanged

@@ -15,7 +15,7 @@ from thkmesh.cli.configuration import WrongSetting, add_flags, read_settings
 from thkmesh.cli.serving import OTHER_VARIABLES, SETTINGS, ServeOptions, serve_options
 from thkmesh.core.identity import is_room
 from thkmesh.errors import InvalidArgument
-from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT
+from thkmesh.settings import JOIN_TIMEOUT, NAME_LIMIT, invited
 
 __all__ = [
     "LINGER",
@@ -38,6 +38,7 @@ class ChatOptions:
 
     url: str
     room: str
+    secret: str | None
     name: str
     key_file: Path | None
     ca_file: Path | None
@@ -91,6 +92,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         command.error(_surplus(rest, given))
     make: type[Options] = given.pop("options")
     if make is not ServeOptions:
+        if "url" in given:
+            _follow_link(given, command, None if make is DoctorOptions else DEFAULT_ROOM)
         if make is not TokenOptions:
             given["shown"] = take_shown(given)
         return make(**given)
@@ -99,6 +102,18 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         return serve_options(settings, frozenset(given))
     except (WrongSetting, InvalidArgument) as error:
         command.error(str(error))
+
+
+def _follow_link(given: dict[str, Any], command: argparse.ArgumentParser, room: str | None) -> None:
+    """Take apart a link that stands where the server is named; ``room`` is if none is named."""
+    try:
+        place = invited(given["url"], given["room"], None, room_if_none=room or "")
+    except InvalidArgument as error:
+        command.error(f"argument --url: {error}")
+    given["url"], secret = place.url, place.secret
+    given["room"] = place.room or None
+    if "name" in given:  # who only asks the server needs no secret
+        given["secret"] = secret
 
 
 def _surplus(rest: list[str], given: dict[str, Any]) -> str:
@@ -178,20 +193,17 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         "The exit code is 0 if everybody can be reached, directly or through TURN, else 1."
     )
     parser.set_defaults(options=DoctorOptions, command=parser)
-    _add_place(parser, room=None, room_help="the room to meet in (default: one of its own)")
+    _add_place(parser, room="one of its own")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
-def _add_place(
-    parser: argparse.ArgumentParser,
-    room: str | None = DEFAULT_ROOM,
-    room_help: str = "the room (default: %(default)s)",
-) -> None:
+def _add_place(parser: argparse.ArgumentParser, room: str = DEFAULT_ROOM) -> None:
     add = parser.add_argument
     add_shown(add)
     url = os.environ.get("THKMESH_URL") or DEFAULT_URL
-    add("--url", default=url, help="the server (default: $THKMESH_URL or " + DEFAULT_URL + ")")
-    add("--room", type=_room, default=room, help=room_help)
+    what = "the server, or a link to a room of it (default: $THKMESH_URL or " + DEFAULT_URL + ")"
+    add("--url", default=url, help=what)
+    add("--room", type=_room, help=f"the room (default: that of the link, or {room})")
     add("--ca-file", type=Path, metavar="FILE", help="authorities to trust for https, PEM")
 
 

@@ -46,6 +46,7 @@ async def _chat(options: ChatOptions) -> int:
     joining = thkmesh.join(
         options.url,
         room=options.room,
+        secret=options.secret,
         name=options.name,
         key_file=options.key_file,
         ca_file=options.ca_file,

@@ -9,13 +9,16 @@ from thkmesh import (
     LinkChanged,
     LinkState,
     Lost,
+    NotAMember,
     Path,
     PathChanged,
     Peer,
     PeerJoined,
+    PeerKicked,
     PeerLagging,
     PeerLeft,
     Refused,
+    SecretWanted,
     ServerChanged,
     ServerState,
     Undelivered,
@@ -65,6 +68,12 @@ class Narrator:
                 return None
             case PeerJoined(peer=peer):
                 return f"{self.name(peer)} {self.aside('joined')}"
+            case PeerKicked(peer=Peer() as peer, why=why):
+                what = "was removed from the room" + (f": {displayed(why)}" if why else "")
+                return f"{self.name(peer)} {self.aside(what)}"
+            case PeerLeft(peer=peer, reason=LeaveReason.KICKED):
+                self._away.discard(peer)
+                return None
             case PeerLeft(peer=peer, reason=reason):
                 self._away.discard(peer)
                 what = "left" if reason is LeaveReason.LEFT else f"is gone ({reason.value})"
@@ -85,9 +94,8 @@ class Narrator:
                 return f"{self.name(peer)} took in nothing, and has missed up to {count} messages"
             case Undelivered(peer=peer, count=count):
                 return f"{count} messages may not have reached {self.name(peer)}"
-            case Refused(error=error, peer=peer):
-                who = self._chat.name_of(peer) if peer else "somebody"
-                return self.aside(f"refused something that claims to come from {who}: {error}")
+            case Refused():
+                return self.aside(self._refusal(entry))
             case ServerChanged(state=ServerState.RECONNECTING):
                 self._server_away = True
                 return self.aside("the server is away; links live on without it")
@@ -96,6 +104,19 @@ class Narrator:
                 return self.aside("the server is back")
             case _:
                 return None
+
+    def _refusal(self, refused: Refused) -> str:
+        """Return what is said of something that was refused."""
+        error, peer = refused.error, refused.peer
+        match error:
+            case NotAMember():
+                return f"kept out of this private room: {displayed(str(error))}"
+            case SecretWanted():
+                text = displayed(str(error))
+                return f"this room is private, so nobody connects to you: {text}"
+            case _:
+                who = self._chat.name_of(peer) if peer else "somebody"
+                return f"refused something that claims to come from {who}: {error}"
 
     def typing(self) -> str:
         """Return who is typing, in words; empty if nobody is."""

@@ -18,6 +18,7 @@ code  name                 meaning                                     come back
 4409  REPLACED             a newer session of the same identity        no
 4410  SUPERSEDED           this session came in on a newer connection  it is there
 4411  IDLE                 silent for 60 s                             yes
+4412  KICKED               removed from the room, for a while at least no
 4429  RATE_LIMITED         too much, or too many from there            yes, when told
 4430  ROOM_FULL            the room has its maximum of peers           no
 4431  SLOW_CONSUMER        did not read what was sent to it            yes
@@ -59,6 +60,7 @@ class CloseCode(IntEnum):
     REPLACED = 4409
     SUPERSEDED = 4410
     IDLE = 4411
+    KICKED = 4412
     RATE_LIMITED = 4429
     ROOM_FULL = 4430
     SLOW_CONSUMER = 4431
@@ -80,6 +82,7 @@ _FINAL = frozenset(
         CloseCode.PROTOCOL_MISMATCH,
         CloseCode.REPLACED,
         CloseCode.SUPERSEDED,
+        CloseCode.KICKED,
         CloseCode.ROOM_FULL,
     }
 )

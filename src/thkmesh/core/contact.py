@@ -22,6 +22,7 @@ from thkmesh.core.backoff import full_jitter
 from thkmesh.core.closing import ABNORMAL, UNTRUSTED, CloseCode
 from thkmesh.errors import (
     JoinError,
+    Kicked,
     MeshError,
     NotGranted,
     ProtocolMismatch,
@@ -97,7 +98,7 @@ class RenewPermit:
 class SendToServer:
     """Send a message that needs no signature."""
 
-    message: wire.Leave | wire.Ping
+    message: wire.Leave | wire.Ping | wire.Kick
 
 
 ContactOutput: TypeAlias = OpenSocket | CloseSocket | SayHello | RenewPermit | SendToServer
@@ -119,6 +120,7 @@ class Contact:
         error: why the conversation is over for good; None while it is not.
         relay_bytes: how much the server passes on in a second; 0 if nothing.
         grants: what the server lets us do, by its last word.
+        room_key: what the server signs with who is removed; empty if it does not.
     """
 
     def __init__(self, dice: Callable[[], float]) -> None:
@@ -127,6 +129,9 @@ class Contact:
         self.error: MeshError | None = None
         self.relay_bytes = 0
         self.grants: tuple[str, ...] = ()
+        self.room_key = ""
+        self._complaint = ""
+        """What the server said last of what we did wrong."""
         self._dice = dice
         self._resume = ""
         self._failures = 0
@@ -160,6 +165,8 @@ class Contact:
         """Take note of any message; answer a challenge, keep what a welcome says."""
         if self._silent_at is None:
             return []
+        if isinstance(message, wire.Error):
+            self._complaint = message.message
         match message:
             case wire.Challenge(nonce=nonce, protocol=(low, high)):
                 if not low <= wire.PROTOCOL <= high:
@@ -173,6 +180,7 @@ class Contact:
                 self._resume = message.resume
                 self.relay_bytes = message.relay_bytes
                 self.grants = message.grants
+                self.room_key = message.room_key
                 self._welcomed_at = now
                 self._ping_interval = min(max(message.ping_interval, PING_LEAST), PING_MOST)
                 self._ping_at = now + self._ping_interval
@@ -200,6 +208,8 @@ class Contact:
             # What we are told to trust does not change. Later it may be the network
             # that somebody walked into, and another one comes.
             return self._end(ServerUnreachable(reason))
+        if code == CloseCode.KICKED:
+            return self._end(Kicked(self._complaint or reason))
         known = code in set(CloseCode)
         returning = joined and code == CloseCode.ROOM_FULL
         if known and CloseCode(code).final and not returning:
@@ -261,6 +271,10 @@ class Contact:
         self._pinged_at += duration
         if self._silent_at is not None:
             self._silent_at += duration
+
+    def dismiss(self, error: MeshError) -> list[ContactOutput]:
+        """End it for good: we have been told that we are removed."""
+        return self._end(error)
 
     def leave(self) -> list[ContactOutput]:
         """Say goodbye and close."""

@@ -12,7 +12,7 @@ first byte   the frame
              if the message is deflated (see ``deflate``), bit 4 on its first where they
              come in any order
 0x40         control: length, and a small JSON object (``ping``, ``pong``, ``bye``,
-             ``signal``)
+             ``signal``, ``kicked``)
 0x41         acknowledgement: how many, and for each a stream, the number of the
              fragment that is expected next, and the position up to which
              fragments may be sent
@@ -71,6 +71,7 @@ __all__ = [
     "Control",
     "Fragment",
     "Frame",
+    "Kicked",
     "Kind",
     "Listen",
     "Lossy",
@@ -183,7 +184,14 @@ class Signal(_Record, frozen=True, tag="signal"):
     body: str
 
 
-Control: TypeAlias = Ping | Pong | Bye | Signal
+class Kicked(_Record, frozen=True, tag="kicked"):
+    """What a server said of who is removed from the room, passed on: see ``expulsion``."""
+
+    body: str
+    signature: str
+
+
+Control: TypeAlias = Ping | Pong | Bye | Signal | Kicked
 
 
 class Fragment(msgspec.Struct, frozen=True, gc=False):

@@ -15,6 +15,7 @@ context                   fields
 ``thkmesh-hello-v1``      room, id, sid, key, body
 ``thkmesh-proof-v1``      nonce, room, id, sid
 ``thkmesh-signal-v1``     room, from, from sid, to, to sid, sequence, body
+``thkmesh-kicked-v1``     room, body; signed by the server, with the room's key
 ========================  ====================================================
 
 Keys and signatures travel as unpadded base64url (RFC 4648, section 5). Signing
@@ -37,6 +38,7 @@ __all__ = [
     "is_id",
     "is_room",
     "is_sid",
+    "kicked_payload",
     "proof_payload",
     "signal_payload",
     "signed_fields",
@@ -121,3 +123,8 @@ def signal_payload(room: str, source: SessionKey, to: SessionKey, seq: int, body
     return signed_fields(
         b"thkmesh-signal-v1", room, source.id, source.sid, to.id, to.sid, str(seq), body
     )
+
+
+def kicked_payload(room: str, body: str) -> bytes:
+    """Return the bytes a server signs, with the room's key, to have a peer removed."""
+    return signed_fields(b"thkmesh-kicked-v1", room, body)

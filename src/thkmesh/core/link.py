@@ -48,10 +48,12 @@ from thkmesh.core import engine, frames, sequencing, wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.candidates import CANDIDATE_LIMIT, CandidateBudget
 from thkmesh.core.channels import Channel
+from thkmesh.core.expulsion import Hearsay
 from thkmesh.core.heartbeat import INTERVAL, PATIENCE, Heartbeat
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import (
     Abandon,
+    Alleged,
     Appended,
     AskStats,
     CloseConnection,
@@ -86,6 +88,7 @@ from thkmesh.core.link_events import (
     SendRelayed,
     SignalArrived,
     StatsArrived,
+    Tell,
     TransmitSignal,
 )
 from thkmesh.core.machine import Ignored, Slept, Tick
@@ -199,7 +202,6 @@ class Link:
         self._dice = dice
         self._retry = Retry(dice, timeout=settings.failed_timeout)
         self._trickle = Trickle()
-        self._hasty = settings.hasty
         self._negotiator = Negotiator(
             self.polite,
             can_rollback=settings.capabilities.rollback,
@@ -212,6 +214,7 @@ class Link:
         self._meter = Meter()
         self._received_bytes = 0
         self._wishes = Allowance(WISHES, 1 / WISH_INTERVAL)
+        self._hearsay = Hearsay()
         self._traffic = traffic
         self._outbox, self._inbox = traffic.outbox, traffic.inbox
         self._allowance = allowance
@@ -243,6 +246,7 @@ class Link:
         heir._sequencer = self._sequencer
         heir._negotiator = self._negotiator
         heir._wishes = self._wishes
+        heir._hearsay = self._hearsay
         heir._number = self._number + 1
         heir._cut_off = True
         if self.generation:
@@ -419,10 +423,16 @@ class Link:
                 self._network_changed(now)
             case Depart():
                 self._depart(now, out)
-            case Abandon():
-                self._close(out, drain=0.0)
+            case Abandon(drain=drain):
+                self._close(out, drain=drain)
+            case Tell():
+                self._tell(event, out)
             case Tick() | Slept():  # pragma: no branch - the last
                 pass
+
+    def _tell(self, told: Tell, out: list[LinkOutput]) -> None:
+        if (self._open or self._silent) and self._hearsay.is_news(told.signature):
+            self._say(frames.Kicked(told.body, told.signature), out)
 
     def _go_offline(self) -> None:
         self._relay.usable = False
@@ -443,7 +453,7 @@ class Link:
         self._passable = True
         self._sequence(sequencing.Resume(), now, out)
         if self.generation == 0:
-            self._negotiate(Begin(force=self._hasty), now, out)
+            self._negotiate(Begin(force=self._settings.hasty), now, out)
 
     def _slept(self, event: Slept, now: float, out: list[LinkOutput]) -> None:
         self._heartbeat.slept(event.duration)
@@ -666,6 +676,7 @@ class Link:
 
     def _disconnected(self, out: list[LinkOutput]) -> None:
         self._open = self._silent = self._revived = False
+        self._hearsay.again()
         self._mending = _Mending.NOTHING
         self._heartbeat.stop()
         if not self._by_relay:
@@ -734,6 +745,9 @@ class Link:
                 self._signalled(frame, now, out)
             case frames.Bye():
                 out.append(SaidGoodbye(self.to))
+            case frames.Kicked(body=body, signature=signature):
+                if self._hearsay.is_worth_it(signature, now):
+                    out.append(Alleged(self.to, body, signature))
             case frames.Pong(n=n):
                 self._heartbeat.answered(n, now)
                 self._meter.answered(n, now)
@@ -784,7 +798,7 @@ class Link:
                 if self._by_relay:
                     self._meter.answered(n, now)
                     self._tell_quality(out)
-            case frames.Signal():
+            case frames.Signal() | frames.Kicked():
                 pass
             case frames.Lossy() | frames.Report():
                 self._traffic.heard(frame, now, out)

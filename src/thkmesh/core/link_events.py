@@ -19,6 +19,7 @@ from thkmesh.events import Data, LinkState, Path, Quality
 
 __all__ = [
     "Abandon",
+    "Alleged",
     "Appended",
     "AskStats",
     "CloseConnection",
@@ -58,6 +59,7 @@ __all__ = [
     "SendRelayed",
     "SignalArrived",
     "StatsArrived",
+    "Tell",
     "TransfersBroken",
     "TransmitSignal",
 ]
@@ -199,7 +201,20 @@ class Depart:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """The other session is gone, or time is up: close now."""
+    """The other session is gone, or time is up: close now.
+
+    ``drain``: seconds that what the engine holds still has.
+    """
+
+    drain: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Pass on what the server says of who is removed, if that is possible now."""
+
+    body: str
+    signature: str
 
 
 LinkEvent: TypeAlias = (
@@ -224,6 +239,7 @@ LinkEvent: TypeAlias = (
     | NetworkChanged
     | Depart
     | Abandon
+    | Tell
 )
 
 # --- outputs ------------------------------------------------------------------
@@ -358,6 +374,15 @@ class TransfersBroken(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Alleged:
+    """The other session passed on that somebody is removed; that may be forged."""
+
+    sender: SessionKey
+    body: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessagesLost:
     """So many messages of the other session will not come: it could not wait for us."""
 
@@ -443,5 +468,6 @@ LinkOutput: TypeAlias = (
     | Rerouted
     | Graded
     | SaidGoodbye
+    | Alleged
     | Misbehaved
 )

@@ -14,6 +14,8 @@ peer-left, left                       the same, ``PARTING`` later: its goodbye m
                                       be on its way over the link. The link's end is
                                       the end of waiting
 peer-left, replaced                   gone at once; the newer session counts
+kicked (see ``expulsion``)            gone at once, until its time is over; who never
+                                      heard of it may then be back in the same session
 peer-left, timeout                    unlisted: gone unless its link lives
 a welcome of the same server life     who is missing in it is unlisted
 a welcome of another server life      who is missing in it is unlisted after
@@ -150,6 +152,13 @@ class Membership:
         """Take the peer's own word, over its link, that it is gone."""
         self._forget(key)
         return self._depart(key, LeaveReason.LEFT)
+
+    def kick(self, user_id: str) -> list[Change]:
+        """Take the server's signed word that a peer is removed, whatever its links say."""
+        changes: list[Change] = []
+        for key in [key for key in self._members if key.id == user_id]:
+            changes += self._depart(key, LeaveReason.KICKED)
+        return changes
 
     def left(self, key: SessionKey, reason: LeaveReason, now: float) -> list[Change]:
         """Take the server's word that a session is gone."""

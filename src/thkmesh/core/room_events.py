@@ -8,16 +8,18 @@ from msgspec import Struct
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
-from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Leave, Ping
+from thkmesh.core.wire import AnySignal, Hello, IceServer, Introduction, Kick, Kicked, Leave, Ping
 
 __all__ = [
     "PEERS_LIMIT",
     "Close",
     "Command",
+    "Condemn",
     "CreateRoom",
     "Drain",
     "Dropped",
     "Event",
+    "Expel",
     "HelloAccepted",
     "News",
     "Opened",
@@ -86,10 +88,11 @@ class Opened(Struct, frozen=True):
 
 
 class HelloAccepted(Struct, frozen=True):
-    """A genuine hello came in; ``resume`` is a fresh secret, for its welcome.
+    """A genuine hello came in; the rest is for its welcome.
 
-    ``permit`` is what its token, or whatever else admits here, is worth, and
-    ``ice_servers`` are for it alone.
+    ``resume`` is a fresh secret. ``permit`` is what its token, or whatever else admits
+    here, is worth, and ``ice_servers`` are for it alone. ``room_key`` is the public half
+    of the room's key, and ``time`` what the clock on the wall says, in milliseconds.
     """
 
     conn: int
@@ -98,6 +101,8 @@ class HelloAccepted(Struct, frozen=True):
     resume: str
     permit: Permit = Permit()
     ice_servers: tuple[IceServer, ...] = ()
+    room_key: str = ""
+    time: int = 0
 
 
 class Renewed(Struct, frozen=True):
@@ -111,7 +116,7 @@ class Received(Struct, frozen=True):
     """A message other than a hello came in; ``text`` is what it was decoded from."""
 
     conn: int
-    message: Leave | Ping | AnySignal
+    message: Leave | Ping | Kick | AnySignal
     text: str
 
 
@@ -153,6 +158,19 @@ class CreateRoom(Struct, frozen=True):
     listed: bool = False
 
 
+class Expel(Struct, frozen=True):
+    """Keep a peer out of a room for ``duration`` seconds.
+
+    ``statement`` says so, signed with the room's key; ``why`` is in words.
+    """
+
+    room: str
+    user_id: str
+    duration: float
+    statement: Kicked
+    why: str = ""
+
+
 class Drain(Struct, frozen=True):
     """The server is about to stop, and has so many seconds to ask everybody to move."""
 
@@ -177,6 +195,7 @@ Event: TypeAlias = (
     | Refused
     | Dropped
     | CreateRoom
+    | Expel
     | Drain
     | Stop
     | News
@@ -207,6 +226,15 @@ class Close(Struct, frozen=True):
     reason: str
 
 
+class Condemn(Struct, frozen=True):
+    """Sign that a peer is removed from a room, and say so with ``Expel``."""
+
+    room: str
+    user_id: str
+    duration: float
+    why: str
+
+
 class RenewIce(Struct, frozen=True):
     """Send credentials for TURN to a connection of that peer: its own end before long."""
 
@@ -218,4 +246,4 @@ class Command(Struct, frozen=True):
     """Something for a broker to do, of which there are several (see ``shared_events``)."""
 
 
-Output: TypeAlias = Send | Relay | Close | RenewIce | Command
+Output: TypeAlias = Send | Relay | Close | Condemn | RenewIce | Command

@@ -32,6 +32,8 @@ Rules that are easy to get wrong:
   name; what cannot be forwarded is refused, so that its sender still owes it.
 - Sealed frames pass within their sender's allowance, to who is connected. All others are
   dropped without a word: their sender has to reckon with that anyway.
+- Who is removed hears the signed statement like everybody else, then the close code. It
+  comes in again when its ban is over, and not before (see ``bans``).
 - Whoever is listed in a welcome was told of, or is told of later, exactly once.
 - What one may do is a matter of its connection (see ``access``): who comes back shows
   anew what it may. What is not granted is refused with ``not-granted``.
@@ -42,21 +44,24 @@ telling a room's members that somebody came or went.
 """
 
 from collections.abc import Iterable, Iterator
-from math import inf
+from math import ceil, inf
 from typing import Literal
 
 from thkmesh.core.access import Access, Expired, Expiring, Lapse
 from thkmesh.core.allowance import Allowance
+from thkmesh.core.bans import Ban, Bans
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.draining import Draining
 from thkmesh.core.grants import Denied, Grant, lacking_to_enter, not_granted, sorted_grants
 from thkmesh.core.machine import CATCH_UP, Slept, Tick
 from thkmesh.core.room_events import (
     Close,
+    Condemn,
     CreateRoom,
     Drain,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -81,6 +86,8 @@ from thkmesh.core.wire import (
     AnySignal,
     Challenge,
     Error,
+    Kick,
+    Kicked,
     Leave,
     Message,
     Moving,
@@ -108,6 +115,7 @@ class Rooms:
         self.epoch = epoch
         self.counts = Counts()
         self._rules = rules = rules or RoomRules()
+        self._bans = Bans()
         self._stopped = False
         self._draining: Draining | None = None
         self._rooms: dict[str, Room] = {}
@@ -165,6 +173,8 @@ class Rooms:
             case CreateRoom(room=name, listed=listed):
                 if name not in self._rooms and not self.full:
                     self._create(name, now, listed=listed)
+            case Expel():
+                self._expel(event, now)
             case Drain(seconds=seconds):
                 self._drain(seconds, now)
             case Stop():
@@ -328,11 +338,15 @@ class Rooms:
     def _enter(self, event: HelloAccepted, now: float) -> None:
         conn, hello = event.conn, event.hello
         invalid = CloseCode.INVALID
+        ban = self._bans.of(hello.room_id, hello.from_user_id, now)
         if self._connections[conn] is not None:
             self._refuse(conn, "already-joined", "one hello is enough", invalid, now)
         elif len(encode(hello.ready).encode()) > PEER_READY_LIMIT_BYTES:
             message = f"an introduction has at most {PEER_READY_LIMIT_BYTES} bytes"
             self._refuse(conn, "introduction-too-large", message, invalid, now)
+        elif ban is not None:
+            message = f"come back in {ceil(ban.until - now)} s" + (f" ({ban.why})" * bool(ban.why))
+            self._refuse(conn, "kicked", message, CloseCode.KICKED, now)
         else:
             self._admit(event, now)
 
@@ -390,9 +404,11 @@ class Rooms:
         self._silent.start(conn, now)
         self._access.grant(conn, event.permit, now)
         self._access.attach(conn, now)
-        self._send(conn, self._welcome(session, event, resumed=resumed))
+        self._send(conn, self._welcome(session, event, now, resumed=resumed))
 
-    def _welcome(self, session: Session, event: HelloAccepted, *, resumed: bool) -> Welcome:
+    def _welcome(
+        self, session: Session, event: HelloAccepted, now: float, *, resumed: bool
+    ) -> Welcome:
         grants = event.permit.grants
         others = (other for other in session.room.sessions.values() if other is not session)
         return Welcome(
@@ -405,6 +421,9 @@ class Rooms:
             max_peers=self._rules.max_peers,
             ping_interval=self._rules.ping_interval,
             relay_bytes=self._rules.relay_bytes if "relay" in grants else 0,
+            room_key=event.room_key,
+            time=event.time,
+            kicked=self._bans.statements(session.room.name, now),
             expires=event.permit.ttl,
             grants=sorted_grants(grants),
         )
@@ -428,6 +447,35 @@ class Rooms:
         del session.room.sessions[session.key.id]
         self._tell_others(session, PeerLeft(session.room.name, *session.key, reason))
 
+    def _expel(self, event: Expel, now: float) -> None:
+        """Keep a peer out, tell everybody, and close on it."""
+        ban = Ban(now + event.duration, event.statement, event.why)
+        self._bans.add(event.room, event.user_id, ban, now)
+        room = self._rooms.get(event.room)
+        if room is None:
+            return
+        self._state(room, event.statement)
+        session = room.sessions.get(event.user_id)
+        if session is not None:
+            self._put_out(session, event, now)
+
+    def _state(self, room: Room, statement: Kicked) -> None:
+        """Tell everybody in a room."""
+        text = encode(statement)
+        for each in room.sessions.values():
+            if each.conn is not None:
+                self._out.append(Send(each.conn, text))
+
+    def _put_out(self, session: Session, event: Expel, now: float) -> None:
+        """Take a session out that is removed."""
+        conn = session.conn
+        if conn is not None:
+            self._send(conn, Error("kicked", event.why, event.duration))
+            self._out.append(Close(conn, CloseCode.KICKED, "kicked"))
+            self._forget(conn)
+        # The statement is what parts it from the others.
+        self._remove(session, "timeout", now)
+
     # --- messages ---
 
     def _receive(self, event: Received, session: Session | None, now: float) -> None:
@@ -444,6 +492,11 @@ class Rooms:
                 self._out.append(Close(conn, CloseCode.NORMAL, "left"))
                 self._forget(conn)
                 self._remove(session, "left", now)
+            case Kick(user_id=user_id, duration=duration, reason=why):
+                if self._access.may(conn, "kick"):
+                    self._out.append(Condemn(session.room.name, user_id, duration, why))
+                else:
+                    self._forbid(conn, "kick", message.n)
             case _:
                 self._relay(session, message, event, now)
 
@@ -497,10 +550,10 @@ class Rooms:
         else:
             self.counts.dropped += 1
 
-    def _forbid(self, conn: int, grant: Grant) -> None:
+    def _forbid(self, conn: int, grant: Grant, n: int = 0) -> None:
         """Say that something was not done for want of a grant; that is not fatal."""
         denied = not_granted(grant)
-        self._send(conn, Error(denied.reason, denied.message))
+        self._send(conn, Error(denied.reason, denied.message, n=n))
 
     def _send(self, conn: int, message: Message) -> None:
         self._out.append(Send(conn, encode(message)))

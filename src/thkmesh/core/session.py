@@ -27,12 +27,13 @@ from thkmesh.core import link_events as link
 from thkmesh.core import wire
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.channels import Channel, Channels, Delivery
-from thkmesh.core.contact import Contact
+from thkmesh.core.contact import Contact, SendToServer
 from thkmesh.core.credit import Budget
+from thkmesh.core.expulsion import Expulsions, Requests, Statement
 from thkmesh.core.frames import FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.latest import CompactedLog
-from thkmesh.core.link import Link, LinkSettings
+from thkmesh.core.link import DRAIN, Link, LinkSettings
 from thkmesh.core.machine import Slept, Tick
 from thkmesh.core.membership import Arrived, Change, Departed, Membership
 from thkmesh.core.pieces import Ending
@@ -40,15 +41,18 @@ from thkmesh.core.session_events import (
     AbortTransfer,
     Accepted,
     Cancel,
+    CheckStatement,
     CloseChannel,
     Deliver,
     DeliverPiece,
     Emit,
     Ended,
+    Expelled,
     Flush,
     FromLink,
     Heard,
     Introduced,
+    Kick,
     Leave,
     NetworkChanged,
     OpenChannel,
@@ -70,8 +74,10 @@ from thkmesh.core.traffic import Traffic
 from thkmesh.core.transfers import OutgoingTransfers
 from thkmesh.errors import (
     InvalidArgument,
+    Kicked,
     MeshError,
     MessageTooLarge,
+    NotGranted,
     NotListening,
     PeerError,
     RoomClosed,
@@ -87,6 +93,7 @@ from thkmesh.events import (
     Message,
     PathChanged,
     PeerJoined,
+    PeerKicked,
     PeerLagging,
     PeerLeft,
     QualityChanged,
@@ -104,6 +111,8 @@ PATIENCE: Final = 5.0
 
 _FREQUENT: Final = (FromLink, Send, SendAll, SendPiece)
 """Messages and datagrams are most of what happens."""
+
+_AWAY: Final = "the server is away, and only it removes somebody"
 
 _Waiting: TypeAlias = Send | SendPiece | Flush
 
@@ -166,6 +175,8 @@ class Session:
         self._dice = dice
         self._members = Membership(me)
         self._contact = Contact(dice)
+        self._expulsions = Expulsions()
+        self._requests = Requests()
         self._links: dict[SessionKey, Link] = {}
         # Where the links stopped to those given up, who may be back in the same session.
         self._lost: OrderedDict[SessionKey, Link] = OrderedDict()
@@ -217,6 +228,7 @@ class Session:
         if not self._other_due_known:
             self._other_due_known = True
             times = [self._contact.deadline, self._members.deadline, self._leave_by]
+            times += [self._expulsions.deadline, self._requests.deadline]
             times += [since + PATIENCE for since in self._stuck_since.values()]
             self._other_due = min([time for time in times if time is not None], default=None)
         due = self._other_due
@@ -271,15 +283,14 @@ class Session:
             case Cancel(token=token):
                 self._cancel(token)
             case Introduced(peer=peer, sealed=sealed):
-                key = SessionKey(peer.id, peer.sid)
-                (self._sealed.add if sealed else self._sealed.discard)(key)
-                self._changed(self._members.ready(peer), now, out)
-                self._to_link(key, self._online(key), now, out)
+                self._introduced(peer, now, out, sealed=sealed)
             case Welcomed():
-                out += self._contact.heard(event.message, now)
                 self._sealed = set(event.sealed)
-                self._pace(now)
                 self._welcomed(event.message, event.peers, now, out)
+            case Expelled(statement=statement):
+                self._expelled(statement, now, out)
+            case Kick():
+                self._kick(event, now, out)
             case Heard(message=message):
                 out += self._contact.heard(message, now)
                 self._heard(message, now, out)
@@ -307,6 +318,7 @@ class Session:
     def _cancel(self, token: int) -> None:
         self._waiting = deque(each for each in self._waiting if each.token != token)
         self._flushing = [each for each in self._flushing if each.token != token]
+        self._requests.cancel(token)
 
     def _socket_lost(self, event: SocketLost, now: float, out: list[SessionOutput]) -> None:
         if self._leave_by is not None:
@@ -316,11 +328,32 @@ class Session:
             unreachable = ServerUnreachable(event.reason)
             out.append(Emit(ServerChanged(ServerState.CONNECTING, unreachable)))
 
+    def _introduced(
+        self, peer: Peer, now: float, out: list[SessionOutput], *, sealed: bool
+    ) -> None:
+        key = SessionKey(peer.id, peer.sid)
+        if self._expulsions.bars(peer.id, now):
+            self._expulsions.hold(peer, sealed=sealed)
+            return
+        (self._sealed.add if sealed else self._sealed.discard)(key)
+        self._changed(self._members.ready(peer), now, out)
+        self._to_link(key, self._online(key), now, out)
+
     def _welcomed(
         self, message: wire.Welcome, peers: Iterable[Peer], now: float, out: list[SessionOutput]
     ) -> None:
+        out += self._contact.heard(message, now)
+        self._pace(now)
+        self._expulsions.synchronise(message.time, now)
+        self._expulsions.release()
+        admitted: list[Peer] = []
+        for peer in peers:
+            if self._expulsions.bars(peer.id, now):
+                self._expulsions.hold(peer, sealed=SessionKey(peer.id, peer.sid) in self._sealed)
+            else:
+                admitted.append(peer)
         # Before it is told that we are connected: who has joined finds the others here.
-        self._changed(self._members.welcome(message.epoch, list(peers), now), now, out)
+        self._changed(self._members.welcome(message.epoch, admitted, now), now, out)
         for key in list(self._links):
             reach = self._online(key) if self._members.listed(key) else link.Offline()
             self._to_link(key, reach, now, out)
@@ -339,11 +372,14 @@ class Session:
             case wire.PeerLeft(reason=reason):
                 key = message.session
                 self._sealed.discard(key)
+                self._expulsions.release(key)
                 self._changed(self._members.left(key, LeaveReason(reason), now), now, out)
                 self._to_link(key, link.Offline(), now, out)
             case wire.SignalRefused(reason="unknown-session"):
                 # Any other may be taken later; and nobody would tell us when.
                 self._to_link(message.to, link.Offline(), now, out)
+            case wire.Error(n=n, message=text):
+                out += [Unsendable(t, NotGranted(text)) for t in self._requests.refused(n)]
             case _:
                 pass
 
@@ -361,6 +397,10 @@ class Session:
         """Do all that ``now`` has made due."""
         out += self._contact.settle(now)
         self._changed(self._members.settle(now), now, out)
+        for peer, sealed in self._expulsions.admitted(now):
+            self._introduced(peer, now, out, sealed=sealed)
+        silent = "the server does not answer"
+        out += [Unsendable(t, ServerUnreachable(silent)) for t in self._requests.overdue(now)]
         for key in [key for key, due in self._due.items() if due <= now]:
             self._to_link(key, Tick(), now, out)
         for channel, since in list(self._stuck_since.items()):
@@ -426,13 +466,7 @@ class Session:
                 if peer is not None:
                     out.append(Emit(Undelivered(peer, count, channel)))
             case link.Moved(state=state):
-                self._other_due_known = False
-                if peer is not None:
-                    out.append(Emit(LinkChanged(peer, state)))
-                alive = state is LinkState.CONNECTED
-                self._changed(self._members.link(source.to, now, alive=alive), now, out)
-                if state is LinkState.CLOSED:
-                    self._links.pop(source.to, None)
+                self._moved(source.to, peer, state, now, out)
             case link.Rerouted(path=path):
                 if peer is not None:
                     out.append(Emit(PathChanged(peer, path)))
@@ -444,8 +478,30 @@ class Session:
                 self._changed(self._members.goodbye(source.to), now, out)
             case link.Misbehaved(error=error):
                 out.append(_refused(error, peer))
+            case link.Alleged(body=body, signature=signature):
+                if not self._expulsions.knows(signature):
+                    out.append(CheckStatement(body, signature))
             case _:
                 out.append(output)
+
+    def _moved(
+        self,
+        key: SessionKey,
+        peer: Peer | None,
+        state: LinkState,
+        now: float,
+        out: list[SessionOutput],
+    ) -> None:
+        self._other_due_known = False
+        if peer is not None:
+            out.append(Emit(LinkChanged(peer, state)))
+        alive = state is LinkState.CONNECTED
+        self._changed(self._members.link(key, now, alive=alive), now, out)
+        if state is LinkState.CLOSED:
+            self._links.pop(key, None)
+        elif alive:
+            for each in self._expulsions.in_force(now):
+                self._to_link(key, link.Tell(each.body, each.signature), now, out)
 
     def _changed(self, changes: Iterable[Change], now: float, out: list[SessionOutput]) -> None:
         """Tell of who came and went, and keep the links that the topology wants."""
@@ -470,9 +526,10 @@ class Session:
     ) -> None:
         """Close the link to who is gone, and tell what that may have cost."""
         undelivered = former.undelivered
-        if reason is LeaveReason.TIMEOUT:
+        if reason in (LeaveReason.TIMEOUT, LeaveReason.KICKED):
             self._remember(former)
-        self._to_link(former.to, link.Abandon(), now, out)
+        kicked = reason is LeaveReason.KICKED
+        self._to_link(former.to, link.Abandon(DRAIN if kicked else 0.0), now, out)
         if reason is not LeaveReason.LEFT and former.received:
             out.append(Emit(Lost(peer, None)))
         if self._leave_by is None:
@@ -502,6 +559,46 @@ class Session:
         out.append(Emit(ServerChanged(state, self._contact.error)))
         if state is not ServerState.CONNECTED:
             self._to_all(link.Offline(), now, out)
+            away = self._contact.error or ServerUnreachable(_AWAY)
+            out += [Unsendable(token, away) for token in self._requests.end()]
+
+    # --- who is removed ---------------------------------------------------------------
+
+    def _kick(self, kick: Kick, now: float, out: list[SessionOutput]) -> None:
+        """Ask the server to remove a peer; what comes of it is told later."""
+        refusal: MeshError | None = None
+        if self._leave_by is not None:
+            refusal = RoomClosed("the room is being left")
+        elif self._contact.state is not ServerState.CONNECTED:
+            refusal = ServerUnreachable(_AWAY)
+        elif not self._contact.room_key:
+            refusal = NotGranted("this server removes nobody")
+        if refusal is not None:
+            out.append(Unsendable(kick.token, refusal))
+            return
+        n = self._requests.begin(kick.token, kick.user_id, now)
+        out.append(SendToServer(wire.Kick(kick.user_id, kick.duration, kick.why, n)))
+
+    def _expelled(self, statement: Statement, now: float, out: list[SessionOutput]) -> None:
+        """Obey a statement of the server's that is new to us, and pass it on."""
+        user_id, until = statement.user_id, statement.until / 1000
+        out += [Accepted(token) for token in self._requests.done(user_id)]
+        if not self._expulsions.take(statement, now):
+            return
+        here = [peer for peer in self.peers if peer.id == user_id]
+        peer = here[-1] if here else None
+        out.append(Emit(PeerKicked(user_id, until, statement.reason, peer)))
+        if user_id == self.me.id:
+            out += self._contact.dismiss(Kicked(statement.reason, until))
+            return
+        # First of all to who is removed: it may be away from the server.
+        told = link.Tell(statement.body, statement.signature)
+        self._to_all(told, now, out)
+        self._changed(self._members.kick(user_id), now, out)
+        if self._contact.state is ServerState.CONNECTED:
+            # A server that has forgotten it goes on listing them.
+            for each in here:
+                self._expulsions.hold(each, sealed=SessionKey(each.id, each.sid) in self._sealed)
 
     # --- sending ----------------------------------------------------------------------
 
@@ -702,14 +799,15 @@ class Session:
         self._to_all(link.Abandon(), now, out)
         self._ended = True
         error = self._contact.error
-        for each in (*self._waiting, *self._flushing):
-            out.append(Unsendable(each.token, error or RoomClosed("the room was left")))
+        tokens = [each.token for each in (*self._waiting, *self._flushing)] + self._requests.end()
+        for token in tokens:
+            out.append(Unsendable(token, error or RoomClosed("the room was left")))
         self._waiting.clear()
         self._flushing.clear()
         out.append(Ended(error))
 
     def _after_end(self, event: SessionEvent | Tick | Slept) -> list[SessionOutput]:
-        if isinstance(event, Send | SendPiece | Flush):
+        if isinstance(event, Send | SendPiece | Flush | Kick):
             return [Unsendable(event.token, RoomClosed("the room was left"))]
         return []
 

@@ -13,6 +13,7 @@ from thkmesh.core import link_events as link
 from thkmesh.core import wire
 from thkmesh.core.channels import ROOM, Delivery, Priority
 from thkmesh.core.contact import ContactOutput
+from thkmesh.core.expulsion import Statement
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.link_events import NetworkChanged
 from thkmesh.core.realtime import Limits
@@ -24,15 +25,18 @@ __all__ = [
     "AbortTransfer",
     "Accepted",
     "Cancel",
+    "CheckStatement",
     "CloseChannel",
     "Deliver",
     "DeliverPiece",
     "Emit",
     "Ended",
+    "Expelled",
     "Flush",
     "FromLink",
     "Heard",
     "Introduced",
+    "Kick",
     "Leave",
     "NetworkChanged",
     "OpenChannel",
@@ -109,6 +113,23 @@ class Suspected:
 
     claimed: SessionKey | None
     error: PeerError
+
+
+@dataclass(frozen=True, slots=True)
+class Expelled:
+    """The server's own statement that somebody is removed, whoever passed it on."""
+
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Have the server remove a peer, and keep it out for ``duration`` seconds."""
+
+    token: int
+    user_id: str
+    duration: float
+    why: str
 
 
 class FromLink(Struct, frozen=True):
@@ -209,6 +230,8 @@ SessionEvent: TypeAlias = (
     | Introduced
     | SignalVerified
     | Suspected
+    | Expelled
+    | Kick
     | FromLink
     | Send
     | SendAll
@@ -255,6 +278,13 @@ class DeliverPiece(Struct, frozen=True):
     piece: link.PieceArrived
 
 
+class CheckStatement(Struct, frozen=True):
+    """See whether a statement is the server's; if so, ``Expelled`` says what it is."""
+
+    body: str
+    signature: str
+
+
 class Accepted(Struct, frozen=True):
     """The message of that token is now ours to deliver; or the ``Flush`` is done."""
 
@@ -295,6 +325,7 @@ SessionOutput: TypeAlias = (
     | Deliver
     | DeliverPiece
     | link.TransfersBroken
+    | CheckStatement
     | Accepted
     | Unsendable
     | Ended

@@ -50,6 +50,7 @@ from thkmesh.core.replica import Replica
 from thkmesh.core.room_events import (
     Close,
     Event,
+    Expel,
     HelloAccepted,
     News,
     Output,
@@ -60,7 +61,7 @@ from thkmesh.core.room_events import (
     Sealed,
     Send,
 )
-from thkmesh.core.room_state import Session
+from thkmesh.core.room_state import Room, Session
 from thkmesh.core.shared_events import (
     Away,
     Came,
@@ -74,15 +75,19 @@ from thkmesh.core.shared_events import (
     Post,
     Posted,
     Returned,
+    Tell,
     Told,
     Up,
     Went,
 )
 from thkmesh.core.wire import (
     Error,
+    Kicked,
     Signal,
     SignalRefused,
     Welcome,
+    decode_expulsion,
+    decode_to_client,
     decode_to_server,
     encode,
 )
@@ -316,8 +321,10 @@ class SharedRooms(Replica):
             self._out += (Entrust(room.name, key, text) for text in answer.waiting)
             self._out.append(Away(room.name, key))
 
-    def _welcome(self, session: Session, event: HelloAccepted, *, resumed: bool) -> Welcome:
-        welcome = super()._welcome(session, event, resumed=resumed)
+    def _welcome(
+        self, session: Session, event: HelloAccepted, now: float, *, resumed: bool
+    ) -> Welcome:
+        welcome = super()._welcome(session, event, now, resumed=resumed)
         session.welcome = replace(welcome, peers=(), resumed=True)
         return welcome
 
@@ -363,14 +370,15 @@ class SharedRooms(Replica):
         if room is None:
             return  # It was our last member's leaving that crossed it.
         if isinstance(news, Told):
-            for session in room.sessions.values():
-                if session.conn is not None and not session.node:
-                    self._out.append(Send(session.conn, news.text))
+            self._told(room, news.text, now)
             return
         if news.version <= self._versions.get(room.name, 0):
             return
         self._versions[room.name] = news.version
         if isinstance(news, Came):
+            ban = self._bans.of(room.name, news.member.id, now)
+            if ban is not None:  # where it came, nobody has heard of that
+                self._out.append(Tell(room.name, encode(ban.statement)))
             self._place(room, news.member, now)
             self._let_go(room)
             return
@@ -382,6 +390,36 @@ class SharedRooms(Replica):
         else:  # We were thought dead.
             away, words = gone.conn is None, encode(gone.ready)
             self._ask(Join(0, room.name, gone.key, words, claim=True, away=away))
+
+    def _told(self, room: Room, text: str, now: float) -> None:
+        """Tell our members what another node says; if somebody is removed, so it is here."""
+        said = decode_to_client(text)
+        if not isinstance(said, Kicked):
+            for session in room.sessions.values():
+                if session.conn is not None and not session.node:
+                    self._out.append(Send(session.conn, text))
+            return
+        body = decode_expulsion(said.body)
+        left = (body.until - body.at) / 1000
+        known = self._bans.of(room.name, body.user_id, now)
+        if known is None or known.statement != said:
+            super()._expel(Expel(room.name, body.user_id, left, said, body.reason), now)
+
+    # --- removal ---
+
+    def _expel(self, event: Expel, now: float) -> None:
+        self._out.append(Tell(event.room, encode(event.statement)))
+        super()._expel(event, now)
+
+    def _state(self, room: Room, statement: Kicked) -> None:
+        text = encode(statement)
+        for each in room.sessions.values():
+            if each.conn is not None and not each.node:
+                self._out.append(Send(each.conn, text))
+
+    def _put_out(self, session: Session, event: Expel, now: float) -> None:
+        if not session.node:  # else its own node does, and we hear of it
+            super()._put_out(session, event, now)
 
     # --- messages ---
 

@@ -46,6 +46,12 @@ WELCOME_LIMIT_BYTES = 1024 * 1024
 PEER_READY_LIMIT_BYTES = 6 * 1024
 """The largest introduction, as the server passes it on."""
 
+KICKED_LIMIT_BYTES = 2 * 1024
+"""The largest statement that somebody is removed, whatever its reason."""
+
+KICK_LIMIT = 31_536_000
+"""Seconds that nobody is kept out longer, at one time: a year."""
+
 # --- field types ----------------------------------------------------------------
 
 Room: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
@@ -60,6 +66,12 @@ Body: TypeAlias = Annotated[str, Meta(max_length=48 * 1024)]
 Short: TypeAlias = Annotated[str, Meta(max_length=256)]
 RelayKey: TypeAlias = Annotated[str, Meta(max_length=43)]
 """An X25519 public key, base64url; without one nothing is relayed."""
+Proof: TypeAlias = Annotated[str, Meta(max_length=43)]
+"""An HMAC-SHA-256, base64url; see ``thkmesh.core.secret``."""
+Millis: TypeAlias = Annotated[int, Meta(ge=0, lt=2**47)]
+"""A time by the server's clock: milliseconds since 1970, in UTC."""
+Reason: TypeAlias = Annotated[str, Meta(max_length=200)]
+"""What people say."""
 Name: TypeAlias = Annotated[str, Meta(max_length=64)]
 Token: TypeAlias = Annotated[str, Meta(max_length=8192)]
 Grants: TypeAlias = Annotated[tuple[Short, ...], Meta(max_length=64)]
@@ -106,6 +118,14 @@ class IceServer(Struct, frozen=True, rename="camel", omit_defaults=True):
     credential: str | None = None
 
 
+class Kicked(Message, frozen=True, tag="kicked"):
+    """A peer is removed from the room: an ``Expulsion``, signed with the room's key."""
+
+    room_id: Room
+    body: Annotated[str, Meta(max_length=KICKED_LIMIT_BYTES)]
+    signature: Signature
+
+
 class Welcome(Message, frozen=True, tag="welcome"):
     """The hello was accepted; ``peers`` is everybody else in the room."""
 
@@ -118,6 +138,9 @@ class Welcome(Message, frozen=True, tag="welcome"):
     max_peers: Positive = 10
     ping_interval: Annotated[float, Meta(gt=0)] = 20.0
     relay_bytes: Count = 0
+    room_key: Annotated[str, Meta(max_length=43)] = ""
+    time: Millis = 0
+    kicked: tuple[Kicked, ...] = ()
     expires: Annotated[float, Meta(ge=0)] | None = None
     grants: Grants = sorted_grants(OPEN)
 
@@ -170,6 +193,8 @@ class Error(Message, frozen=True, tag="error"):
     reason: Short
     message: Annotated[str, Meta(max_length=1024)] = ""
     retry_after: float | None = None
+    n: Count = 0
+    """Which request of ours was refused; 0 of what has no number."""
 
 
 class Moving(Message, frozen=True, tag="moving"):
@@ -226,6 +251,18 @@ class RenewToken(Message, frozen=True, tag="token"):
 
 class Leave(Message, frozen=True, tag="leave"):
     """Goodbye; the server forgets the session at once."""
+
+
+class Kick(Message, frozen=True, tag="kick"):
+    """Remove a peer from the room, and keep it out for ``duration`` seconds.
+
+    ``n`` is ours: an ``error`` that refuses it names it.
+    """
+
+    user_id: UserId
+    duration: Annotated[float, Meta(ge=1, le=KICK_LIMIT)]
+    reason: Reason = ""
+    n: Count = 0
 
 
 class Ping(Message, frozen=True, tag="ping"):
@@ -306,7 +343,7 @@ class Ack(Signal, frozen=True, tag="webrtc-ack"):
 
 AnySignal: TypeAlias = Offer | Answer | IceCandidate | Restart | Ack
 ToServer: TypeAlias = (
-    Hello | RenewToken | Leave | Ping | Offer | Answer | IceCandidate | Restart | Ack
+    Hello | RenewToken | Leave | Ping | Kick | Offer | Answer | IceCandidate | Restart | Ack
 )
 ToClient: TypeAlias = (
     Challenge
@@ -319,6 +356,7 @@ ToClient: TypeAlias = (
     | Error
     | Moving
     | Pong
+    | Kicked
     | Offer
     | Answer
     | IceCandidate
@@ -341,6 +379,7 @@ class Introduction(SignedBody, frozen=True, tag="hello"):
     features: tuple[Short, ...] = ()
     media: bool = False
     relay: RelayKey = ""
+    membership: Proof = ""
     metadata: dict[str, Any] = {}
 
 
@@ -382,6 +421,15 @@ class RestartBody(SignedBody, frozen=True, tag="restart"):
     wanted: Positive
 
 
+class Expulsion(SignedBody, frozen=True, tag="kicked"):
+    """What a server says of who is removed; it holds from ``at`` to ``until``."""
+
+    user_id: UserId
+    at: Millis
+    until: Millis
+    reason: Reason = ""
+
+
 SignalBody: TypeAlias = OfferBody | AnswerBody | CandidatesBody | RestartBody
 
 ENVELOPES: dict[type[SignedBody], type[Signal]] = {
@@ -401,6 +449,7 @@ _to_server: msgspec.json.Decoder[ToServer] = msgspec.json.Decoder(ToServer)
 _to_client: msgspec.json.Decoder[ToClient] = msgspec.json.Decoder(ToClient)
 _signal_body: msgspec.json.Decoder[SignalBody] = msgspec.json.Decoder(SignalBody)
 _introduction: msgspec.json.Decoder[Introduction] = msgspec.json.Decoder(Introduction)
+_expulsion: msgspec.json.Decoder[Expulsion] = msgspec.json.Decoder(Expulsion)
 
 
 class UnknownType(InvalidMessage):
@@ -495,6 +544,16 @@ def decode_introduction(text: str) -> Introduction:
         InvalidMessage: it is malformed.
     """
     return _decode(_introduction, text)
+
+
+def decode_expulsion(text: str) -> Expulsion:
+    """Decode the body of ``kicked``, whose signature has been verified.
+
+    Raises:
+        UnknownType: it is of another kind.
+        InvalidMessage: it is malformed.
+    """
+    return _decode(_expulsion, text)
 
 
 def description_of(body: OfferBody | AnswerBody) -> Description:

@@ -5,6 +5,7 @@ programs, the sentence for people.
 """
 
 import asyncio
+import hmac
 from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, TypeVar
@@ -20,6 +21,7 @@ from thkmesh.core.admission import source_of
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Denied, Grant, Permit, not_granted
 from thkmesh.core.identity import is_id, is_room
+from thkmesh.core.wire import KICK_LIMIT
 from thkmesh.server.broker import BrokerUnreachable
 from thkmesh.server.gate import Asked, Handshake
 from thkmesh.server.service import RoomService
@@ -58,7 +60,13 @@ class _NewTicket(Struct):
     id: Annotated[str, Meta(max_length=128)] = ""
 
 
-_Body = TypeVar("_Body", _NewRoom, _NewTicket)
+class _Kick(Struct, rename="camel"):
+    user_id: Annotated[str, Meta(max_length=128)]
+    duration: Annotated[float, Meta(ge=1, le=KICK_LIMIT)] = 60.0
+    reason: Annotated[str, Meta(max_length=200)] = ""
+
+
+_Body = TypeVar("_Body", _NewRoom, _NewTicket, _Kick)
 
 
 def _answer(
@@ -90,6 +98,7 @@ class RestApi:
         return [
             Route("/api/rooms", self._rooms, methods=["GET", "POST"]),
             Route("/api/rooms/{room}", self._inspect_room),
+            Route("/api/rooms/{room}/kick", self._kick, methods=["POST"]),
             Route("/api/tickets", self._create_ticket, methods=["POST"]),
             Route("/healthz", self._health),
             Route("/readyz", self._ready),
@@ -169,6 +178,24 @@ class RestApi:
         if view is None:
             raise Refusal(404, "unknown-room", "there is no room of that name")
         return _answer(view)
+
+    async def _kick(self, request: Request) -> Response:
+        self._check_origin(request)
+        name: str = request.path_params["room"]
+        _check_name(name)
+        if not self._by_operator(request):
+            await self._authorize(request, "kick", name)
+        wanted = await _read(_Kick, request, self._service.settings.request_timeout)
+        if not is_id(wanted.user_id):
+            raise Refusal(400, "invalid-request", "userId is the id of a peer: 26 characters")
+        until = self._service.kick(name, wanted.user_id, wanted.duration, wanted.reason)
+        return _answer({"room": name, "userId": wanted.user_id, "until": until})
+
+    def _by_operator(self, request: Request) -> bool:
+        """Tell whether the server's own secret was shown (RFC 6750)."""
+        secret = self._service.secret
+        shown = Handshake(request.scope).bearer.encode()
+        return bool(secret) and hmac.compare_digest(shown, secret)
 
     async def _health(self, request: Request) -> Response:
         counts = {

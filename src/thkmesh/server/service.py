@@ -23,6 +23,7 @@ from typing import Protocol
 import msgspec
 
 from thkmesh.core.admission import AdmissionRules, Denial, Pace, Turnstile
+from thkmesh.core.bans import BANS_IN_ROOM
 from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.envelope import EnvelopeDecoder
 from thkmesh.core.grants import Denied, Permit
@@ -34,10 +35,12 @@ from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
     Command,
+    Condemn,
     CreateRoom,
     Drain,
     Dropped,
     Event,
+    Expel,
     HelloAccepted,
     Opened,
     Output,
@@ -56,6 +59,7 @@ from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
 from thkmesh.core.sealed import RELAY_LIMIT_BYTES, UnknownVersion, addressee
 from thkmesh.core.wire import (
+    KICKED_LIMIT_BYTES,
     PEER_READY_LIMIT_BYTES,
     SIGNALING_LIMIT_BYTES,
     WELCOME_LIMIT_BYTES,
@@ -78,6 +82,7 @@ from thkmesh.server.gate import AccessSettings, Asked, Gate, Handshake
 from thkmesh.server.greeting import Verify, check_hello, code_of
 from thkmesh.server.names import readable_name
 from thkmesh.server.proxies import ProxyHeader, TrustedProxies
+from thkmesh.server.room_keys import RoomKeys
 from thkmesh.server.turn import Turn
 
 __all__ = [
@@ -146,6 +151,7 @@ class ServerSettings(RoomRules, AdmissionRules):
         if not 1 <= self.max_peers <= PEERS_LIMIT:
             raise InvalidArgument(f"max_peers is {self.max_peers}: use 1 to {PEERS_LIMIT}")
         welcome_bytes = self.max_peers * PEER_READY_LIMIT_BYTES + _WELCOME_REST_BYTES
+        welcome_bytes += BANS_IN_ROOM * KICKED_LIMIT_BYTES
         turn = () if self.turn is None else self.turn.servers("x" * ID_LENGTH, 0)
         welcome_bytes += len(msgspec.json.encode(self.ice_servers + turn))
         if welcome_bytes > WELCOME_LIMIT_BYTES:
@@ -220,6 +226,7 @@ class RoomService:
         self.gate = Gate(access, entropy)
         self.decisions = Decisions(self.gate)
         self._rooms = rooms or Rooms(entropy(8).hex(), rules_of(self.settings))
+        self.keys = RoomKeys(self.gate.secret)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
         self._names: dict[int, dict[str, str]] = {}
@@ -237,6 +244,11 @@ class RoomService:
     @cached_property
     def _driver(self) -> Driver[Event, Output]:
         return Driver(self._rooms, self._perform, logger=logger, loop=self._loop)
+
+    @property
+    def secret(self) -> bytes:
+        """What an operator shows to be let do anything; empty where nobody knows it."""
+        return self.gate.settings.secret or b""
 
     # --- clients ---
 
@@ -322,6 +334,8 @@ class RoomService:
                     outbound.relay(frame)
             case Close(conn=number, code=code, reason=reason):
                 self._close(number, code, reason)
+            case Condemn(room=room, user_id=user_id, duration=duration, why=why):
+                self.kick(room, user_id, duration, why)
             case RenewIce(conn=number, peer=peer):
                 servers = self.settings.ice_servers + self.ice_servers(peer)
                 self._perform(Send(number, encode(IceServers(servers))))
@@ -429,6 +443,38 @@ class RoomService:
         """Do what ``create`` does."""
         return self.create(room, listed=listed)
 
+    @property
+    def now_ms(self) -> int:
+        """What time it is, in milliseconds since 1970.
+
+        The wall is looked at once: should that clock jump, everybody would have another idea
+        of when a ban ends.
+        """
+        return int((self._began + self._loop.time()) * 1000)
+
+    @cached_property
+    def _began(self) -> float:
+        return self.gate.settings.today() - self._loop.time()
+
+    def kick(self, room: str, user_id: str, duration: float, why: str = "") -> float:
+        """Remove a peer from a room, and keep it out for a while.
+
+        Args:
+            room: its name; there need not be one of it now.
+            user_id: of the peer, which need not be there.
+            duration: seconds, from 1 to a year.
+            why: what everybody is told, up to 200 characters.
+
+        Returns:
+            Until when, in seconds since 1970.
+        """
+        at = self.now_ms
+        until = at + int(duration * 1000)
+        logger.info("room %s: %s is removed for %g s", room, user_id, duration)
+        statement = self.keys.statement(room, user_id, at, until, why)
+        self.feed(Expel(room, user_id, duration, statement, why))
+        return until / 1000
+
 
 class Connection:
     """One client, as it reaches the rooms."""
@@ -525,9 +571,14 @@ class Connection:
             self._service.name(self._number, hello)
             resume = self._service.entropy(16).hex()
             servers = self._service.ice_servers(hello.from_user_id)
-            self._service.feed(
-                HelloAccepted(self._number, hello, introduction, resume, permit, servers)
+            accepted = HelloAccepted(
+                *(self._number, hello, introduction, resume),
+                permit=permit,
+                ice_servers=servers,
+                room_key=self._service.keys.public_key(hello.room_id),
+                time=self._service.now_ms,
             )
+            self._service.feed(accepted)
             self._service.welcomed(monotonic() - began)
 
         self._admit(hello, hello.token, enter)

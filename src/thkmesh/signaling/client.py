@@ -15,7 +15,10 @@ from thkmesh.core.contact import SayHello
 from thkmesh.core.identity import SessionKey, hello_payload, proof_payload, signal_payload
 from thkmesh.core.link_events import Relayed, SendRelayed, TransmitSignal
 from thkmesh.core.sealed import UnknownVersion, claimed
+from thkmesh.core.secret import membership_key, membership_proof
 from thkmesh.core.session_events import (
+    CheckStatement,
+    Expelled,
     FromLink,
     Heard,
     Introduced,
@@ -25,7 +28,7 @@ from thkmesh.core.session_events import (
     Suspected,
     Welcomed,
 )
-from thkmesh.errors import InvalidMessage, MeshError, PeerError
+from thkmesh.errors import InvalidMessage, MeshError, NotAMember, PeerError, SecretWanted
 from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.sealing import Sealer
@@ -35,6 +38,8 @@ from thkmesh.signaling.verification import MalformedBody, Verifier
 
 __all__ = ["SignalingClient", "SignalingSettings"]
 
+_REMEMBERED = 1024
+"""So many strangers are told of once; then the oldest is told of again."""
 _SENTENCE = 1024
 """Characters of an error's sentence (see ``wire.Error``)."""
 
@@ -45,8 +50,9 @@ _log = logging.getLogger("thkmesh.client")
 class SignalingSettings:
     """Where to join, and as whom.
 
-    ``url`` is that of the WebSocket; ``token`` gives what admits to the room. Without
-    ``relay`` no message ever goes through the server; ``relay_seed`` is for tests.
+    ``url`` is that of the WebSocket; ``token`` gives what admits to the room; ``secret`` is
+    that of the room, if it has one, and the server does not hear it. Without ``relay`` no
+    message ever goes through the server; ``relay_seed`` is for tests.
     """
 
     url: str
@@ -56,6 +62,7 @@ class SignalingSettings:
     name: str = ""
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     token: TokenSource = field(default_factory=TokenSource)
+    secret: str | None = None
     relay: bool = True
     relay_seed: bytes | None = None
 
@@ -83,7 +90,11 @@ class SignalingClient:
         self._settings = settings
         self._transport = transport
         self._feed = feed
-        self._verifier = Verifier(settings.room, settings.session, settings.identity.verify)
+        self._verifier = Verifier(
+            settings.room, settings.session, settings.identity.verify, secret=settings.secret
+        )
+        # Those who are no members: told of once, whatever comes from them.
+        self._strangers: dict[SessionKey, None] = {}
         self._sealer: Sealer | None = None
         if settings.relay:
             self._sealer = Sealer(settings.room, settings.session, settings.relay_seed)
@@ -166,6 +177,7 @@ class SignalingClient:
             name=mine.name,
             metadata=mine.metadata,
             relay=self._sealer.public_key if self._sealer else "",
+            membership=self._membership(),
         )
         body = wire.encode_body(introduction)
         key = mine.identity.public_key
@@ -183,6 +195,25 @@ class SignalingClient:
                 token=token,
             )
         )
+
+    def _membership(self) -> str:
+        mine = self._settings
+        if mine.secret is None:
+            return ""
+        key = membership_key(mine.secret, mine.room)
+        return membership_proof(key, mine.room, mine.session, mine.identity.public_key)
+
+    def check(self, wanted: CheckStatement) -> None:
+        """See whether what a peer passed on is the server's; if it is not, it is inert.
+
+        That is no fault of the peer's: it may know another key, after the server was away.
+        """
+        try:
+            statement = self._verifier.statement(wanted.body, wanted.signature)
+        except PeerError:
+            self.unknown += 1
+        else:
+            self._feed(Expelled(statement))
 
     def signal(self, wanted: TransmitSignal) -> None:
         """Sign a signal and send it."""
@@ -260,6 +291,15 @@ class SignalingClient:
             event = self._proven(message)
             if event is not None:
                 self._feed(event)
+            if isinstance(message, wire.Welcome):
+                for each in message.kicked:
+                    self._feed(self._statement(each))
+
+    def _statement(self, kicked: wire.Kicked) -> SessionEvent:
+        try:
+            return Expelled(self._verifier.statement(kicked.body, kicked.signature))
+        except PeerError as error:
+            return Suspected(None, error)
 
     def _relayed(self, frame: bytes) -> None:
         if self._sealer is None:
@@ -270,7 +310,8 @@ class SignalingClient:
         except UnknownVersion:
             self.unknown += 1
         except PeerError as error:
-            self._feed(Suspected(claimed(frame), error))
+            if claimed(frame) not in self._strangers:
+                self._feed(Suspected(claimed(frame), error))
         else:
             self._feed(FromLink(source, Relayed(datagram)))
 
@@ -278,6 +319,7 @@ class SignalingClient:
         """Return what a message is worth; None where that has been said already."""
         match message:
             case wire.Welcome(peers=peers):
+                self._verifier.room_key = message.room_key
                 if self._sealer is not None:
                     self._sealer.keep({each.session for each in peers})
                 known = [each for each in map(self._introduced, peers) if each is not None]
@@ -286,7 +328,11 @@ class SignalingClient:
             case wire.PeerReady():
                 introduced = self._introduced(message)
                 return None if introduced is None else Introduced(*introduced)
+            case wire.Kicked():
+                return self._statement(message)
             case wire.Signal():
+                if message.source in self._strangers:
+                    return None
                 try:
                     signal = self._verifier.signal(message)
                 except MalformedBody as error:
@@ -306,8 +352,16 @@ class SignalingClient:
         """Return whom an introduction proves, and whether keys are agreed with it."""
         try:
             said = self._verifier.introduce(ready)
+        except (NotAMember, SecretWanted) as error:
+            if ready.session not in self._strangers:
+                self._feed(Suspected(ready.session, error))
+            self._strangers[ready.session] = None
+            if len(self._strangers) > _REMEMBERED:
+                del self._strangers[next(iter(self._strangers))]
+            return None
         except PeerError as error:
             self._feed(Suspected(ready.session, error))
             return None
+        self._strangers.pop(ready.session, None)
         peer = Peer(ready.from_user_id, ready.from_sid, said.name, said.metadata)
         return peer, self._sealer is not None and self._sealer.agree(ready.session, said.relay)

@@ -2,15 +2,33 @@
 
 A peer is known by its signed introduction; its signals are checked against the
 key shown there. So a server can keep things from us, but not change them: not a
-DTLS fingerprint in an offer, not a name, not the order of signals.
+DTLS fingerprint in an offer, not a name, not the order of signals. In a room with a
+secret it cannot add anybody either (see ``secret``).
 """
 
 from collections.abc import Callable
 
 from thkmesh.core import wire
-from thkmesh.core.identity import SessionKey, decode_bytes, hello_payload, id_of_key, signal_payload
+from thkmesh.core.expulsion import Statement
+from thkmesh.core.identity import (
+    SessionKey,
+    decode_bytes,
+    hello_payload,
+    id_of_key,
+    is_id,
+    kicked_payload,
+    signal_payload,
+)
 from thkmesh.core.link_events import SignalArrived
-from thkmesh.errors import IdentityMismatch, InvalidMessage, InvalidSignature, PeerError
+from thkmesh.core.secret import membership_key, proves
+from thkmesh.errors import (
+    IdentityMismatch,
+    InvalidMessage,
+    InvalidSignature,
+    NotAMember,
+    PeerError,
+    SecretWanted,
+)
 from thkmesh.keys import verify
 
 __all__ = ["MalformedBody", "Verifier"]
@@ -45,8 +63,20 @@ class Verifier:
         room: str,
         me: SessionKey,
         verify: Callable[[str, str, bytes], bool] = verify,
+        *,
+        secret: str | None = None,
     ) -> None:
-        """Begin knowing nobody; ``verify`` does what ``keys.verify`` does."""
+        """Begin knowing nobody.
+
+        Args:
+            room: its name.
+            me: our own session.
+            verify: does what ``keys.verify`` does.
+            secret: that of the room; None if it has none, as far as we know.
+        """
+        self.room_key = ""
+        """The key of the latest welcome, which statements are signed with; empty before."""
+        self._member_key = None if secret is None else membership_key(secret, room)
         self._verify = verify
         self._room = room
         self._me = me
@@ -60,6 +90,8 @@ class Verifier:
             InvalidMessage: it is malformed, or for another room.
             IdentityMismatch: the id is not the hash of the key.
             InvalidSignature: the introduction is not signed by that key.
+            NotAMember: the room has a secret, and the peer has not proven to know it.
+            SecretWanted: it seems to have one, which we do not know.
             PeerError: it speaks no protocol version of ours.
         """
         if ready.room_id != self._room:
@@ -74,10 +106,37 @@ class Verifier:
         low, high = said.protocol
         if not low <= wire.PROTOCOL <= high:
             raise IncompatiblePeer(f"{said.name!r} speaks protocol {low} to {high}")
+        self._check_membership(ready, said)
         self._keys[ready.session] = ready.key
         if len(self._keys) > _REMEMBERED:
             del self._keys[next(iter(self._keys))]
         return said
+
+    def _check_membership(self, ready: wire.PeerReady, said: wire.Introduction) -> None:
+        who = f"{said.name!r} ({ready.from_user_id})"
+        if self._member_key is None:
+            if said.membership:
+                raise SecretWanted(f"{who} is in a room with a secret: join by the whole link")
+            return
+        proof = said.membership, self._member_key, self._room, ready.session, ready.key
+        if not proves(*proof):
+            what = "has another secret" if said.membership else "has not the room's secret"
+            raise NotAMember(f"{who} {what}")
+
+    def statement(self, body: str, signature: str) -> Statement:
+        """Return what the server says of who is removed, once that is proven.
+
+        Raises:
+            InvalidSignature: it is not signed with the room's key as we know it.
+            InvalidMessage: it is malformed, which no server's is.
+        """
+        payload = kicked_payload(self._room, body)
+        if not (self.room_key and self._verify(self.room_key, signature, payload)):
+            raise InvalidSignature("that somebody is removed is not signed with the room's key")
+        said = wire.decode_expulsion(body)
+        if not is_id(said.user_id):
+            raise InvalidMessage("somebody is removed who has no id")
+        return Statement(said.user_id, said.at, said.until, said.reason, body, signature)
 
     def signal(self, signal: wire.Signal) -> SignalArrived:
         """Return what a signal says, once it is proven to be for us and its sender's.

@@ -37,6 +37,7 @@ from collections import deque
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from contextvars import Context
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ from thkmesh.keys import Identity
 from thkmesh.peer import Peer
 from thkmesh.room import Room
 from thkmesh.server import AccessSettings, RoomService, ServerSettings
+from thkmesh.server.clock import today
 from thkmesh.settings import RoomSettings
 from thkmesh.signaling.transport import Transport
 from thkmesh.testing.clock import Step, VirtualLoop, present, process
@@ -99,7 +101,8 @@ class World:
                 None means never.
             behaviour: of every WebRTC engine; None means a good one.
             settings: of the signaling server; None means the defaults.
-            access: who may do what there; None means everything, for everybody.
+            access: who may do what there; None means everything but to kick, for
+                everybody. It goes by this world's clock, unless it has another.
             mind: makes the machine of every session; one that watches itself, say.
         """
         self.seed = seed
@@ -107,6 +110,9 @@ class World:
         self.network = SimulatedNetwork(
             seed, Conditions(delay, jitter, loss, rate_bytes, reorder), trace=self.trace
         )
+        access = access or AccessSettings()
+        if access.today is today:
+            access = replace(access, today=lambda: self.wall_clock(SERVER).timestamp())
         self.server = SignalingServer(
             self.network,
             lambda: RoomService(

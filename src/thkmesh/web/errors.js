@@ -6,9 +6,10 @@
  *     │   ├── ServerUnreachable  no answer from the signaling server in time
  *     │   ├── RoomFull           the room has its maximum of peers
  *     │   ├── Unauthorized       the server refused who we are, or the token
- *     │   │   └── NotGranted     the token does not allow to enter, or to make the room
+ *     │   │   └── NotGranted     the token does not allow to enter, to make the room, or to remove
  *     │   ├── ProtocolMismatch   no protocol version in common
- *     │   └── Replaced           a newer session of the same identity took over
+ *     │   ├── Replaced           a newer session of the same identity took over
+ *     │   └── Kicked             we were removed from the room, and may not come back yet
  *     ├── RoomClosed             the room was left, or the server closed it for good
  *     ├── MessageTooLarge        a message is over the limit
  *     ├── UnknownPeer            the addressee is not in the room
@@ -26,6 +27,8 @@
  *         │   └── Unsigned       a signal without signature
  *         ├── InvalidSignature   a signal or hello is not signed by its sender
  *         ├── IdentityMismatch   an id is not the hash of the key beside it
+ *         ├── NotAMember         a peer has not proven that it knows the room's secret
+ *         ├── SecretWanted       a peer is in a room with a secret, and we gave none
  *         └── IncompatiblePeer   a peer speaks no protocol version of ours
  *
  * You meet them from `join`, `send` and iteration; `PeerError`s arrive in events.
@@ -65,7 +68,11 @@ export class Unauthorized extends JoinError {
   static label = "Unauthorized";
 }
 
-/** The token is genuine, but does not allow to enter the room, or to bring it into being. */
+/**
+ * We may not enter the room, bring it into being, or remove others; the text says what.
+ *
+ * The server knows who we are, but our token, or whatever admitted us, has no such grant.
+ */
 export class NotGranted extends Unauthorized {
   static label = "NotGranted";
 }
@@ -78,6 +85,30 @@ export class ProtocolMismatch extends JoinError {
 /** A newer session of the same identity took this one's place. */
 export class Replaced extends JoinError {
   static label = "Replaced";
+}
+
+/** We were removed from the room, and may not come back yet. */
+export class Kicked extends JoinError {
+  static label = "Kicked";
+  /** What was said of it, maybe nothing. */
+  why;
+  /**
+   * When we may, in seconds since 1970 by the server's clock; null if that is known from the
+   * text alone.
+   */
+  until;
+
+  /**
+   * @param {string} [why]
+   * @param {number | null} [until]
+   */
+  constructor(why = "", until = null) {
+    const when = until === null ? ""
+      : ` until ${new Date(Math.trunc(until) * 1000).toISOString().replace("T", " ").slice(0, 19)} UTC`;
+    super(`removed from the room${when}${why && `: ${why}`}`);
+    this.why = why;
+    this.until = until;
+  }
 }
 
 /** The room was left or closed; nothing more can be sent or received. */
@@ -175,6 +206,18 @@ export class InvalidSignature extends PeerError {
 export class IdentityMismatch extends PeerError {
   static label = "IdentityMismatch";
   static reason = "identity-mismatch";
+}
+
+/** A peer has not proven that it knows the room's secret, so nobody connects to it. */
+export class NotAMember extends PeerError {
+  static label = "NotAMember";
+  static reason = "not-a-member";
+}
+
+/** A peer is in a room with a secret, which we have not: it does not connect to us. */
+export class SecretWanted extends PeerError {
+  static label = "SecretWanted";
+  static reason = "secret-wanted";
 }
 
 /** A peer speaks no version of the protocol that we speak. */

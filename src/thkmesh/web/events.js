@@ -62,11 +62,16 @@
  */
 /** How it stands with the signaling server. Links live on without it.
  * @typedef {"connecting" | "connected" | "reconnecting" | "closed"} ServerState */
-/** Why a peer is no longer here. @typedef {"left" | "timeout" | "replaced"} LeaveReason */
+/** Why a peer is no longer here; `kicked`: see `PeerKicked`.
+ * @typedef {"left" | "timeout" | "replaced" | "kicked"} LeaveReason */
 
 /**
  * @typedef {{ type: "peer-joined", peer: Peer }} PeerJoined a peer is in the room
  * @typedef {{ type: "peer-left", peer: Peer, reason: LeaveReason }} PeerLeft it is gone
+ * @typedef {{ type: "peer-kicked", id: string, until: number, why: string,
+ *   peer: Peer | null }} PeerKicked the server removed a peer from the room, maybe us, and keeps
+ *   it out `until` then (seconds since 1970 by its clock); `peer`: its session, if it is here,
+ *   and `peer-left` follows
  * @typedef {{ type: "message", peer: Peer, data: Content, direct: boolean, channel: string,
  *   key: string | null }} Message `direct`: sent to us alone, not to the whole room; `channel`:
  *   the name of its channel, here and below, empty for that of the room itself; `key`: what it
@@ -88,7 +93,7 @@
  *   error: import("./errors.js").MeshError | null }} ServerChanged
  * @typedef {{ type: "refused", error: import("./errors.js").PeerError,
  *   peer: Peer | null }} Refused something that arrived was refused and had no effect
- * @typedef {PeerJoined | PeerLeft | Message | Lost | PeerLagging | Undelivered | LinkChanged
+ * @typedef {PeerJoined | PeerLeft | PeerKicked | Message | Lost | PeerLagging | Undelivered | LinkChanged
  *   | PathChanged | QualityChanged | ServerChanged | Refused} MeshEvent
  */
 /** @typedef {{ [E in MeshEvent as E["type"]]: CustomEvent<E> }} DispatchedEvents */

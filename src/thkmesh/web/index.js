@@ -22,11 +22,12 @@ export { ByteStream } from "./bytestream.js";
 export { Channel } from "./channel.js";
 export {
   ChannelClosed, ChannelFull, EngineError, IdentityMismatch, IncompatiblePeer, InvalidArgument,
-  InvalidMessage, InvalidSignature, JoinError, MeshError, MessageTooLarge, NotGranted, NotListening,
-  PeerError,
-  ProtocolMismatch, Replaced, RoomClosed, RoomFull, ServerUnreachable, StreamBroken, Unauthorized,
-  UnknownPeer, UnknownType, Unsigned, WouldWait, WrongContext,
+  InvalidMessage, InvalidSignature, JoinError, Kicked, MeshError, MessageTooLarge, NotAMember,
+  NotGranted, NotListening, PeerError, ProtocolMismatch, Replaced, RoomClosed, RoomFull,
+  SecretWanted, ServerUnreachable, StreamBroken, Unauthorized, UnknownPeer, UnknownType, Unsigned,
+  WouldWait, WrongContext,
 } from "./errors.js";
+export { newSecret } from "./invitation.js";
 export { Identity } from "./keys.js";
 export { Room } from "./room.js";
 export { Subscription } from "./subscription.js";
@@ -34,6 +35,7 @@ export { Subscription } from "./subscription.js";
 /** @typedef {import("./events.js").MeshEvent} MeshEvent */
 /** @typedef {import("./events.js").PeerJoined} PeerJoined */
 /** @typedef {import("./events.js").PeerLeft} PeerLeft */
+/** @typedef {import("./events.js").PeerKicked} PeerKicked */
 /** @typedef {import("./events.js").Message} Message */
 /** @typedef {import("./events.js").Lost} Lost */
 /** @typedef {import("./events.js").PeerLagging} PeerLagging */

@@ -9,6 +9,7 @@
 
 import { WrongContext } from "./errors.js";
 import { decodeBytes, encodeBytes, idOfDigest } from "./core/identity.js";
+import { membershipInfo, membershipPayload } from "./core/secret.js";
 import { milliseconds, unlessAborted } from "./patience.js";
 
 const ALGORITHM = "Ed25519";
@@ -35,6 +36,61 @@ export function requireCrypto() {
 export function randomSid() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What proves, in a room with a secret, that peers know it; see `core/secret.py`. */
+export class Membership {
+  #key;
+  #room;
+
+  /**
+   * Derive the key.
+   * @param {string} secret
+   * @param {string} room
+   */
+  constructor(secret, room) {
+    this.#room = room;
+    this.#key = hmacKey(secret, membershipInfo(room));
+    this.#key.catch(() => {}); // told where it is wanted
+  }
+
+  /**
+   * Return the proof for a session, 43 characters of base64url.
+   * @param {string} session
+   * @param {string} publicKey base64url
+   */
+  async proof(session, publicKey) {
+    const payload = membershipPayload(this.#room, session, publicKey);
+    return encodeBytes(new Uint8Array(await crypto.subtle.sign("HMAC", await this.#key, payload)));
+  }
+
+  /**
+   * Tell whether that is the proof; in a time that does not depend on how much of it is right.
+   * @param {string} proof
+   * @param {string} session
+   * @param {string} publicKey base64url
+   */
+  async proves(proof, session, publicKey) {
+    const bytes = decodeBytes(proof, 32);
+    if (bytes === null) return false;
+    const payload = membershipPayload(this.#room, session, publicKey);
+    return crypto.subtle.verify("HMAC", await this.#key, bytes, payload);
+  }
+}
+
+/**
+ * Return 32 bytes of HKDF-SHA-256 without salt (RFC 5869), as a key for HMAC-SHA-256.
+ * @param {string} secret
+ * @param {Uint8Array<ArrayBuffer>} info
+ */
+async function hmacKey(secret, info) {
+  const raw = new TextEncoder().encode(secret);
+  const material = await crypto.subtle.importKey("raw", raw, "HKDF", false, ["deriveBits"]);
+  const salt = new Uint8Array(0);
+  const bits = await crypto.subtle.deriveBits(
+    { name: "HKDF", hash: "SHA-256", salt, info }, material, 256);
+  const hmac = { name: "HMAC", hash: "SHA-256" };
+  return crypto.subtle.importKey("raw", bits, hmac, false, ["sign", "verify"]);
 }
 
 /** A peer's key pair; `id` is the hash of its public half. */

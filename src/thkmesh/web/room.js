@@ -14,10 +14,11 @@ import { Channel, checkedChannel } from "./channel.js";
 import { Priority, ROOM } from "./core/channels.js";
 import { Deflated } from "./core/deflate.js";
 import { CHANNEL_LIMIT, OVERHEAD_BYTES } from "./core/frames.js";
-import { sessionKey } from "./core/identity.js";
+import { isId, sessionKey } from "./core/identity.js";
 import { pack, PLAIN } from "./core/packing.js";
 import { Session } from "./core/session.js";
 import { SendWindow } from "./core/window.js";
+import { KICK_LIMIT } from "./core/wire.js";
 import { Driver } from "./driver.js";
 import { CAPABILITIES, Connection } from "./engine.js";
 import {
@@ -26,6 +27,7 @@ import {
 } from "./errors.js";
 import { frozenPeer } from "./events.js";
 import { Gathering } from "./gathering.js";
+import { fragmentOf } from "./invitation.js";
 import { isSeconds, milliseconds, unlessAborted } from "./patience.js";
 import { Ledger, Readers } from "./readers.js";
 import { SignalingClient } from "./signaling.js";
@@ -81,6 +83,10 @@ const HOST = { open: (config, emit) => new Connection(config, emit), adopt: () =
 const LEAVE_PATIENCE = 10.0;
 /** Seconds that connections have to drain before the server is told that we left. */
 const DRAIN_FIRST = 1.0;
+/** Seconds that who is removed stays out, unless told otherwise. */
+const KICK_DURATION = 60.0;
+const BAN_DURATION = 86_400.0;
+const REASON_LIMIT = 200;
 const CONTROL = 0;
 const BULK = 1;
 /** So many messages may be on their way to the session, sent without waiting. */
@@ -99,6 +105,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   me;
   /** Why the room ended, null while it has not or was left. @type {Error | null} */
   error = null;
+  #settings;
   #options;
   #session;
   /** @type {Driver<SessionEvent, SessionOutput>} */
@@ -163,6 +170,7 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     super();
     this.#host = host;
     this.name = settings.room;
+    this.#settings = settings;
     const { identity, sid, name, metadata } = settings;
     this.me = frozenPeer({ id: identity.id, sid, name, metadata });
     this.#options = options;
@@ -190,6 +198,13 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   }
 
   // --- looking --------------------------------------------------------------------
+
+  /** The link for others, with the secret of a private room behind its `#`. */
+  get invitation() {
+    const { url, room, secret = null } = this.#settings;
+    const base = url.replace(/^ws/, "http").replace(/\/ws$/, "/");
+    return `${base}#${fragmentOf(room, secret)}`;
+  }
 
   /** Everybody in the room but us. @returns {Peer[]} */
   get peers() {
@@ -601,6 +616,40 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
   }
 
   /**
+   * Remove a peer from the room for a minute; see `ban`.
+   * @param {Peer | string} peer
+   * @param {{ reason?: string, signal?: AbortSignal }} [options]
+   * @returns {Promise<void>}
+   */
+  async kick(peer, { reason = "", signal } = {}) {
+    await this.ban(peer, { duration: KICK_DURATION, reason, ...(signal && { signal }) });
+  }
+
+  /**
+   * Remove a peer from the room, and keep it out: everybody cuts the link to it. Only who was
+   * given that right may; the server refuses everybody else. Resolves when the peer is removed
+   * here; the others are told (`peer-kicked`), and it is itself.
+   * @param {Peer | string} peer a peer, or its id; it need not be here
+   * @param {{ duration?: number, reason?: string, signal?: AbortSignal }} [options] `duration`:
+   *   seconds, from 1 to a year, a day if absent; `reason`: what everybody is told, up to 200
+   *   characters
+   * @returns {Promise<void>}
+   * @throws {InvalidArgument} that is no peer but us, or no such duration or reason
+   * @throws {NotGranted} the server does not let us
+   * @throws {ServerUnreachable} it is away, or does not answer
+   * @throws {RoomClosed} the room was left, or has ended
+   */
+  async ban(peer, { duration = BAN_DURATION, reason = "", signal } = {}) {
+    const userId = typeof peer === "string" ? peer : peer?.id;
+    checkKick(userId, duration, reason);
+    if (userId === this.me.id) throw new InvalidArgument("to go yourself, leave");
+    signal?.throwIfAborted();
+    if (this.#closed) throw this.error ?? new RoomClosed("the room was left");
+    await this.#settle(signal, (token) => (
+      { type: "kick", token, userId, duration, why: reason }));
+  }
+
+  /**
    * Deliver what is queued, say goodbye and close; harmless when done before.
    * @param {{ patience?: number }} [options] seconds that queued messages have
    * @throws {InvalidArgument} that is no number of seconds
@@ -800,6 +849,9 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
       case "transmit-signal":
         this.#client.signal(output);
         break;
+      case "check-statement":
+        this.#client.check(output);
+        break;
       case "open-socket":
         this.#client.open();
         break;
@@ -990,6 +1042,24 @@ export class Room extends /** @type {new () => import("./events.js").MeshEventTa
     this.#readers.end(error);
     for (const { channel } of this.#channels.values()) channel.end(error);
     this.#over();
+  }
+}
+
+/**
+ * Refuse what no server removes.
+ * @param {unknown} userId
+ * @param {unknown} duration
+ * @param {unknown} reason
+ */
+function checkKick(userId, duration, reason) {
+  if (typeof userId !== "string" || !isId(userId)) {
+    throw new InvalidArgument("who is removed is a peer, or a peer's id");
+  }
+  if (!(typeof duration === "number" && duration >= 1 && duration <= KICK_LIMIT)) {
+    throw new InvalidArgument(`duration is a number of seconds from 1 to ${KICK_LIMIT}`);
+  }
+  if (typeof reason !== "string" || [...reason].length > REASON_LIMIT) {
+    throw new InvalidArgument(`a reason is text of up to ${REASON_LIMIT} characters`);
   }
 }
 

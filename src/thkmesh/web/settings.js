@@ -5,8 +5,10 @@
 
 import { encodeJson } from "./core/ijson.js";
 import { isRoom } from "./core/identity.js";
+import { isSecret, RULE } from "./core/secret.js";
 import { PEER_READY_LIMIT_BYTES, VERSIONS } from "./core/wire.js";
 import { InvalidArgument } from "./errors.js";
+import { parseLink } from "./invitation.js";
 import { Identity } from "./keys.js";
 import { isSeconds } from "./patience.js";
 
@@ -25,10 +27,15 @@ const SCHEMES = new Map([["http:", "ws:"], ["https:", "wss:"], ["ws:", "ws:"], [
 const ICE_URL = /^(stuns?|turns?):/;
 
 /**
- * @typedef {object} JoinOptions
- * @property {string} room 1 to 64 of `A-Z a-z 0-9 . _ -`; it comes into being when joined
- * @property {string} [url] the signaling server, like `https://example.org`; the page's
- *   own origin if absent
+ * @typedef {object} JoinDetails
+ * @property {string} [room] 1 to 64 of `A-Z a-z 0-9 . _ -`; it comes into being when joined;
+ *   absent if the link names it
+ * @property {string} [url] the signaling server, like `https://example.org`, or the link to a
+ *   room, like `https://example.org/#lobby`, maybe with `&secret=...` behind it; the page's own
+ *   origin if absent
+ * @property {string} [secret] that of a private room, of `newSecret()`; the server does not hear
+ *   it. We connect to nobody who has not the same, and they not to us (`refused`); absent: that
+ *   of the link, if it has one
  * @property {string} [name] what the others call us; up to 64 characters
  * @property {Readonly<Record<string, any>>} [metadata] a JSON object shown to the others;
  *   up to 4 KiB
@@ -56,6 +63,8 @@ const ICE_URL = /^(stuns?|turns?):/;
  * @property {(line: string) => void} [log] gets a line for each change; silent if absent
  */
 
+/** @typedef {JoinDetails & ({ room: string } | { url: string })} JoinOptions */
+
 /**
  * Return a join's options, complete and checked as far as can be without a network.
  * @param {JoinOptions} options
@@ -63,10 +72,14 @@ const ICE_URL = /^(stuns?|turns?):/;
  */
 export function checked(options) {
   if (!isObject(options)) throw new InvalidArgument('join wants options, like { room: "lobby" }');
-  const { room, url, name = "", metadata = {}, identity = "tab" } = options;
+  const { name = "", metadata = {}, identity = "tab" } = options;
+  const { url, room, secret } = invited(options);
   const { timeout = JOIN_TIMEOUT, signal, receive = true, watchNetwork = true, log = () => {} } = options;
   if (typeof room !== "string" || !isRoom(room)) {
     throw new InvalidArgument(`${room} cannot name a room: use 1 to 64 of A-Z a-z 0-9 . _ -`);
+  }
+  if (secret !== null && (typeof secret !== "string" || !isSecret(secret))) {
+    throw new InvalidArgument(RULE);
   }
   const token = shown(options);
   if (!(identity instanceof Identity || identity === "tab" || identity === "stable")) {
@@ -82,7 +95,10 @@ export function checked(options) {
   }
   if (typeof log !== "function") throw new InvalidArgument("log is a function that gets a line");
   return {
-    signaling: { url: websocketUrl(url), room, token, relay, ...introduced(room, name, metadata) },
+    signaling: {
+      url: websocketUrl(url), room, token, secret, relay,
+      ...introduced(room, name, metadata, secret === null ? "" : "x".repeat(43)),
+    },
     identity,
     connecting: {
       iceServers: iceServers(options.iceServers),
@@ -94,6 +110,33 @@ export function checked(options) {
     receive: Boolean(receive),
     watchNetwork: Boolean(watchNetwork),
     log,
+  };
+}
+
+/**
+ * Return what to join: a link may name the room, and hold its secret.
+ * @param {JoinOptions} options
+ * @returns {{ url: string | undefined, room: any, secret: any }}
+ */
+function invited({ url, room, secret }) {
+  const none = { url, room: room ?? null, secret: secret ?? null };
+  if (typeof url !== "string") return none;
+  let link;
+  try {
+    link = parseLink(new URL(url, globalThis.location?.href).href);
+  } catch (error) {
+    if (error instanceof InvalidArgument) throw error;
+    return none; // told below
+  }
+  for (const [name, ours, theirs] of [["room", room, link.room], ["secret", secret, link.secret]]) {
+    if (ours !== undefined && theirs !== null && ours !== theirs) {
+      throw new InvalidArgument(`the link has another ${name}: pass one of the two`);
+    }
+  }
+  return {
+    url: link.room === null ? url : link.url,
+    room: room ?? link.room,
+    secret: secret ?? link.secret,
   };
 }
 
@@ -129,9 +172,10 @@ export function checkToken(token) {
  * @param {string} room
  * @param {unknown} name
  * @param {unknown} metadata
+ * @param {string} membership as long as it will be
  * @returns {{ name: string, metadata: Record<string, any> }}
  */
-function introduced(room, name, metadata) {
+function introduced(room, name, metadata, membership) {
   if (typeof name !== "string" || [...name].length > NAME_LIMIT) {
     throw new InvalidArgument(`a name is text of up to ${NAME_LIMIT} characters`);
   }
@@ -147,7 +191,7 @@ function introduced(room, name, metadata) {
   }
   const copy = JSON.parse(json);
   // Quotation marks and the like take more on the wire, where this is text in text.
-  const escaped = bytesOf(peerReady(room, introduction(name, copy, "x".repeat(43))));
+  const escaped = bytesOf(peerReady(room, introduction(name, copy, "x".repeat(43), membership)));
   if (escaped > PEER_READY_LIMIT_BYTES) {
     throw new InvalidArgument(
       `name and metadata make an introduction of ${escaped} bytes, escaped as it is on its way; `
@@ -162,10 +206,12 @@ function introduced(room, name, metadata) {
  * @param {string} name
  * @param {Record<string, any>} metadata
  * @param {string} [relay] our key for the relay
+ * @param {string} [membership] our proof that we know the room's secret
  */
-export function introduction(name, metadata, relay = "") {
+export function introduction(name, metadata, relay = "", membership = "") {
   return JSON.stringify({
-    kind: "hello", protocol: VERSIONS, name, ...(relay && { relay }), metadata,
+    kind: "hello", protocol: VERSIONS, name, ...(relay && { relay }),
+    ...(membership && { membership }), metadata,
   });
 }
 
@@ -198,7 +244,7 @@ function times({ heartbeatInterval, disconnectTimeout, failedTimeout }) {
   return given;
 }
 
-/** @param {JoinOptions} options */
+/** @param {JoinDetails} options */
 function isRelayOnly({ privacy = "all" }) {
   if (privacy !== "all" && privacy !== "relay") {
     throw new InvalidArgument('privacy is "all" or "relay"');

@@ -7,19 +7,16 @@
  */
 
 import {
-  IdentityMismatch, IncompatiblePeer, InvalidMessage, InvalidSignature, MalformedBody, PeerError,
-  UnknownType, Unsigned, WrongEnvelope,
+  InvalidMessage, MalformedBody, NotAMember, PeerError, SecretWanted, UnknownType,
 } from "./errors.js";
 import { ABNORMAL } from "./core/closing.js";
 import { helloPayload, partsOf, proofPayload, sessionKey, signalPayload } from "./core/identity.js";
-import {
-  decodeIntroduction, decodeSignalBody, decodeToClient, PROTOCOL, WELCOME_LIMIT_BYTES,
-} from "./core/wire.js";
+import { decodeToClient, WELCOME_LIMIT_BYTES } from "./core/wire.js";
 import { claimed, UnknownVersion } from "./core/sealed.js";
-import { frozenPeer } from "./events.js";
-import { idOfKey, verify } from "./keys.js";
+import { Membership } from "./keys.js";
 import { Sealer } from "./sealing.js";
 import { checkToken, introduction } from "./settings.js";
+import { Verifier } from "./verification.js";
 
 /** @typedef {import("./core/session.js").SessionEvent} SessionEvent */
 /** @typedef {import("./events.js").Peer} Peer */
@@ -32,113 +29,14 @@ import { checkToken, introduction } from "./settings.js";
  * @property {string} name
  * @property {Record<string, any>} metadata
  * @property {string | (() => string | Promise<string>)} token
+ * @property {string | null} [secret] of the room; the server does not hear it
  * @property {boolean} relay whether messages may go through the server, sealed
  */
 
+/** So many strangers are told of once; then the oldest is told of again. */
 const REMEMBERED = 1024;
 /** More bytes of sealed frames than this do not wait. */
 const FRAMES_BYTES = 256 * 1024;
-
-/** Checks introductions and signals for one session. */
-export class Verifier {
-  #room;
-  #me;
-  /** Bounded: the oldest is forgotten. @type {Map<string, string>} */
-  #keys = new Map();
-
-  /**
-   * @param {string} room
-   * @param {string} me my session
-   */
-  constructor(room, me) {
-    this.#room = room;
-    this.#me = me;
-  }
-
-  /**
-   * Return the peer that an introduction proves, with its key for the relay; remember its own.
-   * @param {any} ready a peer-ready
-   * @returns {Promise<{ peer: Peer, relay: string }>}
-   * @throws {PeerError} it is not what it claims to be
-   */
-  async introduce(ready) {
-    if (ready.roomId !== this.#room) {
-      throw new InvalidMessage(`an introduction to the room ${ready.roomId}`);
-    }
-    if ((await idOfKey(ready.key)) !== ready.fromUserId) {
-      throw new IdentityMismatch(`the id ${ready.fromUserId} is not the hash of its key`);
-    }
-    const session = sessionKey(ready.fromUserId, ready.fromSid);
-    const payload = helloPayload(this.#room, session, ready.key, ready.body);
-    if (!(await verify(ready.key, ready.signature, payload))) {
-      throw new InvalidSignature(`the introduction of ${ready.fromUserId} is not its own`);
-    }
-    const said = decodeIntroduction(ready.body);
-    const [low, high] = said.protocol;
-    if (PROTOCOL < low || high < PROTOCOL) {
-      throw new IncompatiblePeer(`${said.name} speaks protocol ${low} to ${high}`);
-    }
-    this.#keys.set(session, ready.key);
-    if (this.#keys.size > REMEMBERED) {
-      const [oldest] = this.#keys.keys();
-      this.#keys.delete(/** @type {string} */ (oldest));
-    }
-    const { name, metadata, relay } = said;
-    const peer = frozenPeer({ id: ready.fromUserId, sid: ready.fromSid, name, metadata });
-    return { peer, relay };
-  }
-
-  /**
-   * Return what a signal says, once it is proven to be for us and its sender's.
-   * @param {any} signal
-   * @returns {Promise<{ type: "signal-arrived", seq: number, ack: number,
-   *   body: import("./core/wire.js").SignalBody | null }>}
-   * @throws {MalformedBody} what is signed is malformed; its number counts all the same
-   * @throws {PeerError} it is not what it claims to be
-   */
-  async signal(signal) {
-    const { seq, ack } = signal;
-    const source = sessionKey(signal.fromUserId, signal.fromSid);
-    if (!(signal.signature || signal.type === "webrtc-ack")) {
-      throw new Unsigned(`an unsigned signal from ${signal.fromUserId}`);
-    }
-    if (signal.roomId !== this.#room || sessionKey(signal.toUserId, signal.toSid) !== this.#me) {
-      throw new InvalidMessage("a signal for another session");
-    }
-    if (signal.type === "webrtc-ack") return { type: "signal-arrived", seq: 0, ack, body: null };
-    const key = this.#keys.get(source);
-    if (key === undefined) {
-      throw new InvalidSignature(`a signal from ${signal.fromUserId}, not introduced`);
-    }
-    const payload = signalPayload(this.#room, source, this.#me, seq, signal.body);
-    if (!(await verify(key, signal.signature, payload))) {
-      throw new InvalidSignature(`a signal from ${signal.fromUserId} was changed on its way`);
-    }
-    if (seq === 0) throw new InvalidMessage("a signal without a sequence number");
-    try {
-      return { type: "signal-arrived", seq, ack, body: knownBody(signal) };
-    } catch (error) {
-      // The envelope is not signed: in the right one the genuine signal may still come.
-      if (error instanceof WrongEnvelope || !(error instanceof InvalidMessage)) throw error;
-      const worth = /** @type {const} */ ({ type: "signal-arrived", seq, ack, body: null });
-      throw new MalformedBody(error.message, worth);
-    }
-  }
-}
-
-/**
- * Return the body of a signal; null for a kind of a later version, which is skipped, but
- * what follows it waits for its number.
- * @param {any} signal
- */
-function knownBody(signal) {
-  try {
-    return decodeSignalBody(signal);
-  } catch (error) {
-    if (error instanceof UnknownType) return null;
-    throw error;
-  }
-}
 
 /**
  * Return why a WebSocket may not have opened; browsers do not tell.
@@ -168,6 +66,9 @@ export class SignalingClient {
   #settings;
   #feed;
   #verifier;
+  #membership;
+  /** Those who are no members: told of once, whatever comes from them. @type {Set<string>} */
+  #strangers = new Set();
   #me;
   /** @type {WebSocket | null} */
   #socket = null;
@@ -191,7 +92,9 @@ export class SignalingClient {
     this.#settings = settings;
     this.#feed = feed;
     this.#me = sessionKey(settings.identity.id, settings.sid);
-    this.#verifier = new Verifier(settings.room, this.#me);
+    const { room, secret = null } = settings;
+    this.#membership = secret === null ? null : new Membership(secret, room);
+    this.#verifier = new Verifier(room, this.#me, this.#membership);
     this.#sealer = settings.relay
       ? Sealer.generate(settings.room, this.#me) : Promise.resolve(null);
   }
@@ -259,7 +162,8 @@ export class SignalingClient {
         });
         return null;
       }
-      const body = introduction(name, metadata, (await this.#sealer)?.publicKey);
+      const membership = await this.#membership?.proof(this.#me, identity.publicKey);
+      const body = introduction(name, metadata, (await this.#sealer)?.publicKey, membership);
       return {
         type: "hello",
         roomId: room,
@@ -311,6 +215,22 @@ export class SignalingClient {
         signature: await identity.sign(signalPayload(room, this.#me, to, seq, body)),
       }),
     }));
+  }
+
+  /**
+   * See whether what a peer passed on is the server's; if it is not, it is inert. That is no
+   * fault of the peer's: it may know another key, after the server was away.
+   * @param {{ body: string, signature: string }} wanted
+   */
+  check(wanted) {
+    this.#then(async () => {
+      try {
+        this.#feed({ type: "expelled", statement: await this.#verifier.statement(wanted) });
+      } catch (error) {
+        if (!(error instanceof PeerError)) throw error;
+        this.unknown += 1;
+      }
+    });
   }
 
   /**
@@ -382,12 +302,29 @@ export class SignalingClient {
       }
       if (typeof data !== "string") throw new InvalidMessage("a message of no kind we know");
       if (isTooLarge(data)) throw new InvalidMessage("the server sent more than a welcome may have");
-      const event = await this.#proven(decodeToClient(data));
+      const message = decodeToClient(data);
+      const event = await this.#proven(message);
       if (event !== null) this.#feed(event);
+      if (message.type === "welcome") {
+        for (const each of message.kicked) this.#feed(await this.#statement(each));
+      }
     } catch (error) {
       if (error instanceof UnknownType) this.unknown += 1;
       else if (error instanceof PeerError) this.#suspect(null, error);
       else throw error;
+    }
+  }
+
+  /**
+   * @param {{ body: string, signature: string }} kicked
+   * @returns {Promise<SessionEvent>}
+   */
+  async #statement(kicked) {
+    try {
+      return { type: "expelled", statement: await this.#verifier.statement(kicked) };
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error;
+      return { type: "suspected", claimed: null, error };
     }
   }
 
@@ -400,8 +337,8 @@ export class SignalingClient {
       this.#feed({ type: "from-link", to: source, event: { type: "relayed", data } });
     } catch (error) {
       if (error instanceof UnknownVersion) this.unknown += 1;
-      else if (error instanceof PeerError) this.#suspect(claimed(frame), error);
-      else throw error;
+      else if (!(error instanceof PeerError)) throw error;
+      else if (!this.#strangers.has(claimed(frame) ?? "")) this.#suspect(claimed(frame), error);
     }
   }
 
@@ -413,6 +350,7 @@ export class SignalingClient {
   async #proven(message) {
     switch (message.type) {
       case "welcome": {
+        this.#verifier.roomKey = message.roomKey;
         const peers = [];
         const sealed = [];
         (await this.#sealer)?.keep(new Set(message.peers.map(
@@ -432,12 +370,15 @@ export class SignalingClient {
         const known = await this.#introduced(message);
         return known === null ? null : { type: "introduced", ...known };
       }
+      case "kicked":
+        return this.#statement(message);
       case "webrtc-offer":
       case "webrtc-answer":
       case "webrtc-ice-candidate":
       case "webrtc-restart":
       case "webrtc-ack": {
         const source = sessionKey(message.fromUserId, message.fromSid);
+        if (this.#strangers.has(source)) return null;
         try {
           const signal = await this.#verifier.signal(message);
           if (signal.seq > 0 && signal.body === null) this.unknown += 1;
@@ -460,15 +401,25 @@ export class SignalingClient {
    * @returns {Promise<{ peer: Peer, sealed: boolean } | null>}
    */
   async #introduced(ready) {
+    const session = sessionKey(ready.fromUserId, ready.fromSid);
     try {
       const { peer, relay } = await this.#verifier.introduce(ready);
-      const session = sessionKey(peer.id, peer.sid);
+      this.#strangers.delete(session);
       return { peer, sealed: await (await this.#sealer)?.agree(session, relay) ?? false };
     } catch (error) {
       if (!(error instanceof PeerError)) throw error;
-      this.#suspect(sessionKey(ready.fromUserId, ready.fromSid), error);
+      if (!this.#strangers.has(session)) this.#suspect(session, error);
+      if (error instanceof NotAMember || error instanceof SecretWanted) this.#estrange(session);
       return null;
     }
+  }
+
+  /** @param {string} session */
+  #estrange(session) {
+    this.#strangers.add(session);
+    if (this.#strangers.size <= REMEMBERED) return;
+    const [oldest] = this.#strangers;
+    this.#strangers.delete(/** @type {string} */ (oldest));
   }
 
   /**

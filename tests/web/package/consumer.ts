@@ -1,12 +1,13 @@
 // What a TypeScript program may say, and what its compiler must not let it say.
 
 import {
-  ByteStream, Channel, ChannelClosed, Identity, InvalidArgument, join, JoinError, MeshError, NotListening,
-  PeerError, Room, RoomFull, StreamBroken, Subscription, WouldWait,
+  ByteStream, Channel, ChannelClosed, Identity, InvalidArgument, join, JoinError, Kicked, MeshError,
+  newSecret, NotAMember, NotGranted, NotListening, PeerError, Room, RoomFull, SecretWanted, StreamBroken,
+  Subscription, Unauthorized, WouldWait,
 } from "thkmesh";
 import type {
   ChannelOptions, Content, Data, JoinOptions, Json, LeaveReason, LinkState, LinkView, Lost, MeshEvent,
-  Message, PathChanged, Peer, PeerLagging, Quality, QualityChanged, ServerState, Source,
+  Message, PathChanged, Peer, PeerKicked, PeerLagging, Quality, QualityChanged, ServerState, Source,
   Undelivered,
 } from "thkmesh";
 import { Chat, displayed, HISTORY_LENGTH } from "thkmesh/chat";
@@ -28,6 +29,7 @@ export async function joining(): Promise<Room> {
     metadata: { robot: true },
     identity: await Identity.generate(),
     token: "secret",
+    secret: newSecret(),
     iceServers: [{ urls: "stun:stun.example" }, "stun:stun.example"],
     privacy: "relay",
     timeout: 3,
@@ -38,8 +40,11 @@ export async function joining(): Promise<Room> {
   must<Same<ReturnType<typeof join>, Promise<Room>>>();
   // @ts-expect-error a room has to be named
   await join({ name: "Ada" });
+  await join({ url: "https://mesh.example/#lobby&secret=0123456789abcdefghijkl", name: "Ada" });
   // @ts-expect-error by text
   await join({ room: 7 });
+  // @ts-expect-error a secret is text, too
+  await join({ room: "lobby", secret: 7 });
   // @ts-expect-error an identity is of a tab, stable, or given
   await join({ room: "lobby", identity: "forever" });
   // @ts-expect-error "none" is no privacy
@@ -187,6 +192,10 @@ function told(event: MeshEvent): string {
       must<Same<typeof event.reason, LeaveReason>>();
       // @ts-expect-error nobody is abducted
       return event.reason === "abducted" ? "?" : event.peer.id;
+    case "peer-kicked":
+      must<Same<typeof event, PeerKicked>>();
+      must<Same<typeof event.peer, Peer | null>>();
+      return `${event.id} ${event.until.toFixed()} ${event.why}`;
     case "message":
       must<Same<typeof event, Message>>();
       must<Same<typeof event.data, Content>>();
@@ -274,7 +283,12 @@ export async function looking(room: Room): Promise<void> {
     const stats = await room.stats(peer);
     must<Same<NonNullable<typeof stats>["rtt"], number | null>>();
     room.reconnect(peer);
+    await room.kick(peer, { reason: "spam" });
+    await room.ban(peer.id, { duration: 3600, reason: "spam", signal: AbortSignal.timeout(9) });
+    // @ts-expect-error until when is a number of seconds
+    await room.ban(peer, { duration: new Date() });
   }
+  must<Same<typeof room.invitation, string>>();
   // @ts-expect-error who is there is not ours to say
   room.peers = [];
   await room.leave({ patience: 1 });
@@ -287,6 +301,18 @@ export function errors(error: unknown): string {
   if (error instanceof RoomFull) {
     const above: JoinError & MeshError & Error = error;
     return above.message;
+  }
+  if (error instanceof Kicked) {
+    const until: number | null = error.until;
+    return `${error.why} ${until}`;
+  }
+  if (error instanceof NotGranted) {
+    const above: Unauthorized & JoinError = error;
+    return above.message;
+  }
+  if (error instanceof NotAMember || error instanceof SecretWanted) {
+    const above: PeerError = error;
+    return above.reason;
   }
   if (error instanceof PeerError) return error.reason;
   // @ts-expect-error only what a peer did has a reason

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isRoom } from "../../../src/thkmesh/web/core/identity.js";
-import { addressedRoom, isName, readableName, roomOf } from "../../../src/thkmesh/web/page/names.js";
+import { placeOf } from "../../../src/thkmesh/web/invitation.js";
+import { isName, readableName, roomOf } from "../../../src/thkmesh/web/page/names.js";
 
 test("a readable name is a room's, whatever the dice say", () => {
   for (const dice of [() => 0, () => 1 - Number.EPSILON / 2, Math.random]) {
@@ -29,7 +30,7 @@ test("a name has 1 to 64 characters, however many units those have", () => {
 });
 
 test("a link leads to the room after #, or else to ?room=", () => {
-  const room = (/** @type {string} */ link) => addressedRoom(new URL(link, "http://x.org/"));
+  const room = (/** @type {string} */ link) => placeOf(new URL(link, "http://x.org/")).room;
   assert.equal(room("/"), null);
   assert.equal(room("/#"), null);
   assert.equal(room("/?other=1"), null);

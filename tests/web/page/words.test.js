@@ -5,8 +5,8 @@ import { test } from "node:test";
 
 import * as errors from "../../../src/thkmesh/web/errors.js";
 import {
-  attendance, connection, departure, explain, obstacle, pathFacts, suspicion, throughServer,
-  typists, unsent,
+  attendance, connection, departure, explain, obstacle, pathFacts, removal, suspicion,
+  throughServer, typists, unsent,
 } from "../../../src/thkmesh/web/page/words.js";
 
 const peer = { id: "b".repeat(26), sid: "1".repeat(16), name: "Bob", metadata: {} };
@@ -19,7 +19,10 @@ test("every error there is has a sentence, and a way out where there is one", ()
     assert.match(text, /^[A-Z<\w].*[.…)]$/su, Kind.name);
     assert.doesNotMatch(text, /[\u202e\x1b]/, Kind.name);
     assert.ok(["Try again", "Use this tab", "Reload", undefined].includes(action));
-    assert.match(refused(new Kind(evil)), /Bob.*\.$/);
+    // Who is no member has no name here, but the one in the error's own text.
+    const member = Kind !== errors.NotAMember && Kind !== errors.SecretWanted;
+    assert.match(refused(new Kind(evil)), member ? /Bob.*\.$/ : /private.*evil.*\.$/);
+    assert.doesNotMatch(refused(new Kind(evil)), /[\u202e\x1b]/);
     assert.match(unsent(new Kind(evil)), /^Not sent: .*\.$/);
   }
 });
@@ -36,6 +39,8 @@ test("each trouble is told by its own name", () => {
   assert.match(lock("password-wrong").text, /not the password/);
   assert.match(lock("unauthorized").text, /does not let you in/);
   assert.match(explain(new errors.RoomClosed("it ended"), "lobby").text, /^It ended\.$/);
+  assert.match(explain(new errors.Kicked("spam", 1.5e9), "lobby").text,
+    /^You were removed from the room until 2017-07-14 02:40:00 UTC: spam\.$/);
   assert.match(explain("what", "lobby").text, /should not have happened: what/);
 });
 
@@ -86,4 +91,10 @@ test("who types, who is here and how the ways are is told in short", () => {
   assert.equal(connection(null), "connected");
   assert.equal(throughServer(quality), "relayed by the server, 12 ms");
   assert.equal(throughServer(null), "relayed by the server");
+});
+
+test("who is removed is told of, and why, harmlessly", () => {
+  assert.equal(departure("kicked"), "was removed");
+  assert.equal(removal(""), "was removed from the room");
+  assert.equal(removal("spam\x1b"), "was removed from the room: spam");
 });

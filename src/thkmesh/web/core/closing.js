@@ -19,6 +19,7 @@ export const CloseCode = Object.freeze({
   REPLACED: 4409,
   SUPERSEDED: 4410,
   IDLE: 4411,
+  KICKED: 4412,
   RATE_LIMITED: 4429,
   ROOM_FULL: 4430,
   SLOW_CONSUMER: 4431,
@@ -38,6 +39,7 @@ const FINAL = new Set([
   CloseCode.PROTOCOL_MISMATCH,
   CloseCode.REPLACED,
   CloseCode.SUPERSEDED,
+  CloseCode.KICKED,
   CloseCode.ROOM_FULL,
 ]);
 

@@ -4,7 +4,7 @@
  */
 
 import {
-  JoinError, NotGranted, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
+  JoinError, Kicked, NotGranted, ProtocolMismatch, Replaced, RoomClosed, RoomFull, Unauthorized,
 } from "../errors.js";
 import { fullJitter } from "./backoff.js";
 import { ABNORMAL, CloseCode, isFinal, nameOf } from "./closing.js";
@@ -36,7 +36,8 @@ export const HUNG = 1.0;
  *   | { type: "close-socket" }
  *   | { type: "say-hello", nonce: string, resume: string }
  *   | { type: "renew-permit" }
- *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number } }
+ *   | { type: "send-to-server", message: { type: "leave" } | { type: "ping", n: number }
+ *       | { type: "kick", userId: string, duration: number, reason: string, n: number } }
  * } ContactOutput
  */
 /** @typedef {import("../errors.js").MeshError} MeshError */
@@ -69,6 +70,10 @@ export class Contact {
   relayBytes = 0;
   /** What the server lets us do, by its last word. @type {readonly string[]} */
   grants = [];
+  /** What the server signs with who is removed; empty if it does not. */
+  roomKey = "";
+  /** What the server said last of what we did wrong. */
+  #complaint = "";
   #pings = 0;
   #pingedAt = 0;
   /** Seconds that the last answer to a ping took. */
@@ -112,6 +117,7 @@ export class Contact {
    */
   heard(message, now) {
     if (this.#silentAt === null) return [];
+    if (message.type === "error") this.#complaint = message.message;
     if (message.type === "challenge") {
       const [low, high] = message.protocol;
       if (low <= PROTOCOL && PROTOCOL <= high) {
@@ -128,6 +134,7 @@ export class Contact {
       this.#welcomedAt = now;
       this.relayBytes = message.relayBytes;
       this.grants = message.grants;
+      this.roomKey = message.roomKey;
       this.#pingInterval = Math.min(Math.max(message.pingInterval, PING_LEAST), PING_MOST);
       this.#pingAt = now + this.#pingInterval;
     }
@@ -152,6 +159,7 @@ export class Contact {
    * @returns {ContactOutput[]}
    */
   lost(code, reason, now) {
+    if (code === CloseCode.KICKED) return this.#end(new Kicked(this.#complaint || reason));
     const joined = this.state !== "connecting";
     const returning = joined && code === CloseCode.ROOM_FULL;
     if (isFinal(code) && !returning) {
@@ -237,6 +245,14 @@ export class Contact {
     this.#openedAt += duration;
     this.#pingedAt += duration;
     if (this.#silentAt !== null) this.#silentAt += duration;
+  }
+
+  /**
+   * End it for good: we have been told that we are removed.
+   * @param {MeshError} error
+   */
+  dismiss(error) {
+    return this.#end(error);
   }
 
   /** Say goodbye and close. @returns {ContactOutput[]} */

@@ -55,7 +55,8 @@ export const Kind = Object.freeze({ TEXT: 0, BYTES: 1, JSON: 2, PIECE: 3 });
 /** @typedef {import("../events.js").Data} Data */
 /**
  * @typedef {{ type: "ping", n: number } | { type: "pong", n: number } | { type: "bye" }
- *   | { type: "signal", seq: number, ack: number, body: string }} Control
+ *   | { type: "signal", seq: number, ack: number, body: string }
+ *   | { type: "kicked", body: string, signature: string }} Control
  */
 /**
  * A place in a stream: the number of the next fragment, how many messages end before it,
@@ -515,6 +516,11 @@ function controlOf(value) {
       const { seq, ack, body } = value;
       const numbered = [seq, ack].every((each) => Number.isSafeInteger(each) && each >= 0);
       return numbered && typeof body === "string" ? { type: "signal", seq, ack, body } : null;
+    }
+    case "kicked": {
+      const { body, signature } = value;
+      const told = typeof body === "string" && typeof signature === "string";
+      return told ? { type: "kicked", body, signature } : null;
     }
     default:
       return null;

@@ -156,6 +156,15 @@ export function proofPayload(nonce, room, session) {
 }
 
 /**
+ * Return the bytes a server signs, with the room's key, to have a peer removed.
+ * @param {string} room
+ * @param {string} body
+ */
+export function kickedPayload(room, body) {
+  return signedFields("thkmesh-kicked-v1", room, body);
+}
+
+/**
  * Return the bytes a peer signs for one signal.
  * @param {string} room
  * @param {string} source a session

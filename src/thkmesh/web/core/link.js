@@ -8,6 +8,7 @@ import { InvalidMessage, UnknownType } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { CANDIDATE_LIMIT, CandidateBudget } from "./candidates.js";
 import { datagram, FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, parse } from "./frames.js";
+import { Hearsay } from "./expulsion.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Negotiator } from "./negotiation.js";
 import { Meter } from "./quality.js";
@@ -76,7 +77,8 @@ const REALTIME = 2;
  *   | { type: "renew" }
  *   | { type: "network-changed" }
  *   | { type: "depart" }
- *   | { type: "abandon" }
+ *   | { type: "abandon", drain: number }
+ *   | { type: "tell", body: string, signature: string }
  *   | { type: "tick" }
  *   | { type: "slept", duration: number }} LinkEvent
  */
@@ -101,6 +103,7 @@ const REALTIME = 2;
  *   | { type: "rerouted", to: string, path: Path | null }
  *   | { type: "graded", to: string, quality: import("../events.js").Quality }
  *   | { type: "said-goodbye", sender: string }
+ *   | { type: "alleged", sender: string, body: string, signature: string }
  *   | { type: "misbehaved", sender: string, error: import("../errors.js").PeerError }
  * } LinkOutput
  */
@@ -126,6 +129,7 @@ export class Link {
   #heartbeat;
   #meter = new Meter();
   #receivedBytes = 0;
+  #hearsay = new Hearsay();
   #wishes = new Allowance(WISHES, 1 / WISH_INTERVAL);
   #traffic;
   #outbox;
@@ -196,6 +200,7 @@ export class Link {
     heir.#sequencer = this.#sequencer;
     heir.#negotiator = this.#negotiator;
     heir.#wishes = this.#wishes;
+    heir.#hearsay = this.#hearsay;
     heir.#number = this.#number + 1;
     heir.#cutOff = true;
     if (this.generation > 0) {
@@ -410,7 +415,12 @@ export class Link {
         this.#depart(now, out);
         break;
       case "abandon":
-        this.#close(out, 0);
+        this.#close(out, event.drain);
+        break;
+      case "tell":
+        if ((this.#open || this.#silent) && this.#hearsay.isNews(event.signature)) {
+          this.#say({ type: "kicked", body: event.body, signature: event.signature }, out);
+        }
         break;
       default: // Tick, Slept: settled already
     }
@@ -790,6 +800,7 @@ export class Link {
     this.#open = false;
     this.#silent = false;
     this.#revived = false;
+    this.#hearsay.again();
     this.#mending = "nothing";
     this.#heartbeat.stop();
     if (!this.#byRelay) this.#meter.stop();
@@ -885,6 +896,12 @@ export class Link {
       case "bye":
         out.push({ type: "said-goodbye", sender: this.to });
         break;
+      case "kicked":
+        if (this.#hearsay.isWorthIt(frame.signature, now)) {
+          const { body, signature } = frame;
+          out.push({ type: "alleged", sender: this.to, body, signature });
+        }
+        break;
       case "pong":
         this.#heartbeat.answered(frame.n, now);
         this.#meter.answered(frame.n, now);
@@ -977,6 +994,7 @@ export class Link {
         }
         break;
       case "signal":
+      case "kicked":
         break;
       case "lossy":
       case "report":

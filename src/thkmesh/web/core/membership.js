@@ -142,6 +142,16 @@ export class Membership {
   }
 
   /**
+   * Take the server's signed word that a peer is removed, whatever its links say.
+   * @param {string} userId
+   * @returns {Change[]}
+   */
+  kick(userId) {
+    const keys = [...this.#members].filter(([, { peer }]) => peer.id === userId);
+    return keys.flatMap(([key]) => this.#depart(key, "kicked"));
+  }
+
+  /**
    * Take the server's word that a session is gone.
    * @param {string} key
    * @param {LeaveReason} reason

@@ -4,16 +4,18 @@
  */
 
 import {
-  InvalidArgument, MessageTooLarge, NotListening, RoomClosed, ServerUnreachable, UnknownPeer,
+  InvalidArgument, Kicked, MessageTooLarge, NotGranted, NotListening, RoomClosed,
+  ServerUnreachable, UnknownPeer,
 } from "../errors.js";
 import { Allowance } from "./allowance.js";
 import { Channels } from "./channels.js";
 import { Contact } from "./contact.js";
 import { Budget } from "./credit.js";
+import { Expulsions, Requests } from "./expulsion.js";
 import { FRAGMENT_BYTES, LEAST_FRAGMENT_BYTES, LOSSY_LIMIT_BYTES } from "./frames.js";
 import { partsOf, sessionKey } from "./identity.js";
 import { CompactedLog } from "./latest.js";
-import { Link } from "./link.js";
+import { DRAIN, Link } from "./link.js";
 import { Membership } from "./membership.js";
 import { Ending } from "./pieces.js";
 import { Outgoing } from "./streams.js";
@@ -35,6 +37,8 @@ import { OutgoingTransfers } from "./transfers.js";
  *   | { type: "signal-verified", source: string,
  *       signal: Extract<LinkEvent, { type: "signal-arrived" }> }
  *   | { type: "suspected", claimed: string | null, error: import("../errors.js").PeerError }
+ *   | { type: "expelled", statement: import("./expulsion.js").Statement }
+ *   | { type: "kick", token: number, userId: string, duration: number, why: string }
  *   | { type: "from-link", to: string, event: LinkEvent }
  *   | { type: "send", token: number, to: string | null, kind: number, payload: Uint8Array,
  *       channel: string }
@@ -55,13 +59,15 @@ import { OutgoingTransfers } from "./transfers.js";
 /**
  * @typedef {Exclude<LinkOutput,
  *     { type: "content-arrived" | "piece-arrived" | "messages-lost" | "lagged" | "dropped"
- *       | "moved" | "rerouted" | "graded" | "said-goodbye" | "misbehaved" }>
+ *       | "moved" | "rerouted" | "graded" | "said-goodbye" | "alleged"
+ *       | "misbehaved" }>
  *   | import("./contact.js").ContactOutput
  *   | { type: "emit", event: MeshEvent }
  *   | { type: "deliver", message: import("../events.js").Message, source: string,
  *       stream: number, cost: number, latest: boolean }
  *   | { type: "deliver-piece", peer: Peer, source: string,
  *       piece: import("./receiving.js").PieceArrived }
+ *   | { type: "check-statement", body: string, signature: string }
  *   | { type: "accepted", token: number }
  *   | { type: "unsendable", token: number, error: MeshError }
  *   | { type: "ended", error: MeshError | null }} SessionOutput
@@ -79,6 +85,8 @@ export const RELAY_BURST = 2.0;
 const REMEMBERED = 256;
 /** No more than this is kept of the messages that they were in the middle of. */
 const REMEMBERED_BYTES = 8 * 1024 * 1024;
+
+const AWAY = "the server is away, and only it removes somebody";
 
 /** @typedef {import("./channels.js").Channel} Channel */
 /** @typedef {import("./streams.js").Log} Log */
@@ -119,6 +127,8 @@ export class Session {
   #dice;
   #members;
   #contact;
+  #expulsions = new Expulsions();
+  #requests = new Requests();
   /** @type {Map<string, Link>} */
   #links = new Map();
   /**
@@ -192,7 +202,7 @@ export class Session {
     const times = [this.#contact.deadline, this.#members.deadline, this.#leaveBy];
     for (const time of this.#due.values()) times.push(time);
     for (const since of this.#stuckSince.values()) times.push(since + PATIENCE);
-    times.push(this.#allowance.due);
+    times.push(this.#allowance.due, this.#expulsions.deadline, this.#requests.deadline);
     const due = times.filter((time) => time !== null);
     return due.length ? Math.min(...due) : null;
   }
@@ -207,7 +217,7 @@ export class Session {
     /** @type {SessionOutput[]} */
     const out = [];
     if (this.#ended) {
-      if (event.type === "send" || event.type === "send-piece" || event.type === "flush") {
+      if (["send", "send-piece", "flush", "kick"].includes(event.type) && "token" in event) {
         const error = new RoomClosed("the room was left");
         out.push({ type: "unsendable", token: event.token, error });
       }
@@ -255,6 +265,7 @@ export class Session {
       case "cancel":
         this.#waiting = this.#waiting.filter(({ token }) => token !== event.token);
         this.#flushing = this.#flushing.filter(({ token }) => token !== event.token);
+        this.#requests.cancel(event.token);
         break;
       case "open-channel":
         this.#openChannel(event, now, out);
@@ -262,20 +273,18 @@ export class Session {
       case "close-channel":
         this.#listen(event.name, false, now, out);
         break;
-      case "introduced": {
-        const { peer, sealed } = event;
-        const key = sessionKey(peer.id, peer.sid);
-        if (sealed) this.#sealed.add(key);
-        else this.#sealed.delete(key);
-        this.#changed(this.#members.ready(peer), now, out);
-        this.#toLink(key, this.#online(key), now, out);
+      case "introduced":
+        this.#introduced(event.peer, event.sealed, now, out);
         break;
-      }
       case "welcomed":
-        out.push(...this.#contact.heard(event.message, now));
         this.#sealed = new Set(event.sealed);
-        this.#pace(now);
-        this.#welcomed(event.message.epoch, event.peers, now, out);
+        this.#welcomed(event.message, event.peers, now, out);
+        break;
+      case "expelled":
+        this.#expelled(event.statement, now, out);
+        break;
+      case "kick":
+        this.#kick(event, now, out);
         break;
       case "heard":
         out.push(...this.#contact.heard(event.message, now));
@@ -307,14 +316,41 @@ export class Session {
   }
 
   /**
-   * @param {string} epoch
+   * @param {Peer} peer
+   * @param {boolean} sealed
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #introduced(peer, sealed, now, out) {
+    const key = sessionKey(peer.id, peer.sid);
+    if (this.#expulsions.bars(peer.id, now)) {
+      this.#expulsions.hold(peer, sealed);
+      return;
+    }
+    if (sealed) this.#sealed.add(key);
+    else this.#sealed.delete(key);
+    this.#changed(this.#members.ready(peer), now, out);
+    this.#toLink(key, this.#online(key), now, out);
+  }
+
+  /**
+   * @param {any} message
    * @param {Peer[]} peers
    * @param {number} now
    * @param {SessionOutput[]} out
    */
-  #welcomed(epoch, peers, now, out) {
+  #welcomed(message, peers, now, out) {
+    out.push(...this.#contact.heard(message, now));
+    this.#pace(now);
+    this.#expulsions.synchronise(message.time, now);
+    this.#expulsions.release();
+    const admitted = peers.filter((peer) => !this.#expulsions.bars(peer.id, now));
+    for (const peer of peers) {
+      if (!this.#expulsions.bars(peer.id, now)) continue;
+      this.#expulsions.hold(peer, this.#sealed.has(sessionKey(peer.id, peer.sid)));
+    }
     // Before it is told that we are connected: who has joined finds the others here.
-    this.#changed(this.#members.welcome(epoch, peers, now), now, out);
+    this.#changed(this.#members.welcome(message.epoch, admitted, now), now, out);
     for (const key of [...this.#links.keys()]) {
       const reach = this.#members.listed(key)
         ? this.#online(key) : /** @type {const} */ ({ type: "offline" });
@@ -349,11 +385,14 @@ export class Session {
     if (message.type === "peer-left") {
       const key = sessionKey(message.userId, message.sid);
       this.#sealed.delete(key);
+      this.#expulsions.release(key);
       this.#changed(this.#members.left(key, message.reason, now), now, out);
       this.#toLink(key, { type: "offline" }, now, out);
     } else if (message.type === "signal-refused" && message.reason === "unknown-session") {
       // Any other may be taken later; and nobody would tell us when.
       this.#toLink(sessionKey(message.toUserId, message.toSid), { type: "offline" }, now, out);
+    } else if (message.type === "error") {
+      this.#unsendable(this.#requests.refused(message.n), () => new NotGranted(message.message), out);
     }
   }
 
@@ -404,6 +443,11 @@ export class Session {
   #settle(now, out) {
     out.push(...this.#contact.settle(now));
     this.#changed(this.#members.settle(now), now, out);
+    for (const { peer, sealed } of this.#expulsions.admitted(now)) {
+      this.#introduced(peer, sealed, now, out);
+    }
+    const silent = () => new ServerUnreachable("the server does not answer");
+    this.#unsendable(this.#requests.overdue(now), silent, out);
     for (const [key] of [...this.#due].filter(([, due]) => due <= now)) {
       this.#toLink(key, { type: "tick" }, now, out);
     }
@@ -418,7 +462,7 @@ export class Session {
    * @param {SessionOutput[]} out
    */
   #abandonAll(now, out) {
-    for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "abandon" }, now, out);
+    this.#toAll({ type: "abandon", drain: 0 }, now, out);
   }
 
   // --- links and members ------------------------------------------------------------
@@ -488,7 +532,13 @@ export class Session {
           out.push({ type: "emit", event });
         }
         this.#changed(this.#members.link(source.to, output.state === "connected", now), now, out);
-        if (output.state === "closed") this.#links.delete(source.to);
+        if (output.state === "closed") {
+          this.#links.delete(source.to);
+        } else if (output.state === "connected") {
+          for (const { body, signature } of this.#expulsions.inForce(now)) {
+            this.#toLink(source.to, { type: "tell", body, signature }, now, out);
+          }
+        }
         break;
       case "rerouted":
         if (peer === null) break;
@@ -506,6 +556,13 @@ export class Session {
       case "misbehaved":
         out.push({ type: "emit", event: { type: "refused", error: output.error, peer } });
         break;
+      case "alleged": {
+        const { body, signature } = output;
+        if (!this.#expulsions.knows(signature)) {
+          out.push({ type: "check-statement", body, signature });
+        }
+        break;
+      }
       default:
         out.push(output);
     }
@@ -545,8 +602,9 @@ export class Session {
    */
   #part(former, peer, reason, now, out) {
     const { undelivered } = former;
-    if (reason === "timeout") this.#remember(former);
-    this.#toLink(former.to, { type: "abandon" }, now, out);
+    if (reason === "timeout" || reason === "kicked") this.#remember(former);
+    const drain = reason === "kicked" ? DRAIN : 0;
+    this.#toLink(former.to, { type: "abandon", drain }, now, out);
     if (reason !== "left" && former.received) {
       out.push({ type: "emit", event: { type: "lost", peer, count: null, channel: "" } });
     }
@@ -598,7 +656,68 @@ export class Session {
     out.push({ type: "emit", event: { type: "server-changed", state, error } });
     if (state !== "connected") {
       for (const key of [...this.#links.keys()]) this.#toLink(key, { type: "offline" }, now, out);
+      this.#unsendable(this.#requests.end(), () => error ?? new ServerUnreachable(AWAY), out);
     }
+  }
+
+  // --- who is removed ---------------------------------------------------------------------
+
+  /**
+   * Ask the server to remove a peer; what comes of it is told later.
+   * @param {Extract<SessionEvent, { type: "kick" }>} kick
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #kick({ token, userId, duration, why }, now, out) {
+    /** @type {MeshError | null} */
+    let error = null;
+    if (this.#leaveBy !== null) error = new RoomClosed("the room is being left");
+    else if (this.#contact.state !== "connected") error = new ServerUnreachable(AWAY);
+    else if (!this.#contact.roomKey) error = new NotGranted("this server removes nobody");
+    if (error !== null) {
+      out.push({ type: "unsendable", token, error });
+      return;
+    }
+    const n = this.#requests.begin(token, userId, now);
+    const message = /** @type {const} */ ({ type: "kick", userId, duration, reason: why, n });
+    out.push({ type: "send-to-server", message });
+  }
+
+  /**
+   * Obey a statement of the server's that is new to us, and pass it on.
+   * @param {import("./expulsion.js").Statement} statement
+   * @param {number} now
+   * @param {SessionOutput[]} out
+   */
+  #expelled(statement, now, out) {
+    const { userId: id, reason: why, body, signature } = statement;
+    const until = statement.until / 1000;
+    for (const token of this.#requests.done(id)) out.push({ type: "accepted", token });
+    if (!this.#expulsions.take(statement, now)) return;
+    const here = this.peers.filter((each) => each.id === id);
+    const peer = here.at(-1) ?? null;
+    out.push({ type: "emit", event: { type: "peer-kicked", id, until, why, peer } });
+    if (id === partsOf(this.me).id) {
+      out.push(...this.#contact.dismiss(new Kicked(why, until)));
+      return;
+    }
+    // First of all to who is removed: it may be away from the server.
+    this.#toAll({ type: "tell", body, signature }, now, out);
+    this.#changed(this.#members.kick(id), now, out);
+    if (this.#contact.state !== "connected") return;
+    // A server that has forgotten it goes on listing them.
+    for (const each of here) {
+      this.#expulsions.hold(each, this.#sealed.has(sessionKey(each.id, each.sid)));
+    }
+  }
+
+  /**
+   * @param {number[]} tokens
+   * @param {() => MeshError} why
+   * @param {SessionOutput[]} out
+   */
+  #unsendable(tokens, why, out) {
+    for (const token of tokens) out.push({ type: "unsendable", token, error: why() });
   }
 
   // --- sending --------------------------------------------------------------------------
@@ -942,6 +1061,8 @@ export class Session {
     }
     this.#waiting = [];
     this.#flushing = [];
+    const reason = () => error ?? new RoomClosed("the room was left");
+    this.#unsendable(this.#requests.end(), reason, out);
     out.push({ type: "ended", error });
   }
 }

@@ -16,6 +16,10 @@ export const PROTOCOL = 1;
 export const VERSIONS = Object.freeze([PROTOCOL, PROTOCOL]);
 /** The largest message to a client: a welcome introduces everybody. */
 export const WELCOME_LIMIT_BYTES = 1024 * 1024;
+/** The largest statement that somebody is removed, whatever its reason. */
+export const KICKED_LIMIT_BYTES = 2 * 1024;
+/** Seconds that nobody is kept out longer, at one time: a year. */
+export const KICK_LIMIT = 31_536_000;
 /** The largest introduction, as the server passes it on. */
 export const PEER_READY_LIMIT_BYTES = 6 * 1024;
 
@@ -57,10 +61,12 @@ const matching = (pattern) => (value, path) =>
 
 /**
  * @param {number} lowest
+ * @param {number} [end] the lowest above that is too high
  * @returns {Check}
  */
-const integer = (lowest) => (value, path) =>
-  Number.isSafeInteger(value) && value >= lowest ? value : wrong(`an integer >= ${lowest}`, path);
+const integer = (lowest, end = Infinity) => (value, path) =>
+  Number.isSafeInteger(value) && value >= lowest && value < end
+    ? value : wrong(`an integer >= ${lowest}`, path);
 
 /** @type {Check} */
 const boolean = (value, path) => (typeof value === "boolean" ? value : wrong("a boolean", path));
@@ -147,6 +153,8 @@ const positive = integer(1);
 const short = text(256);
 const key = text(43, 43);
 const signature = text(86, 86);
+/** A time by the server's clock, in milliseconds since 1970. */
+const millis = integer(0, 2 ** 47);
 const body = text(48 * 1024);
 
 const description = record({ type: must(oneOf("offer", "answer")), sdp: must(text(32 * 1024)) });
@@ -170,6 +178,12 @@ const signal = {
   ack: may(count, 0),
   body: may(body, ""),
   signature: may(signature, ""),
+};
+
+const kicked = {
+  roomId: must(room),
+  body: must(text(KICKED_LIMIT_BYTES)),
+  signature: must(signature),
 };
 
 const iceServer = record({
@@ -203,6 +217,9 @@ const TO_CLIENT = {
     maxPeers: may(positive, 10),
     pingInterval: may(seconds, 20.0),
     relayBytes: may(count, 0),
+    roomKey: may(text(43), ""),
+    time: may(millis, 0),
+    kicked: may(listOf(record(kicked)), []),
     ...permit,
   }),
   token: record({ ...permit, renew: may(boolean, false) }),
@@ -224,9 +241,11 @@ const TO_CLIENT = {
     reason: must(short),
     message: may(text(1024), ""),
     retryAfter: may(orNull(number), null),
+    n: may(count, 0),
   }),
   moving: record({ retryAfter: may(duration, 0.0) }),
   pong: record({ n: may(count, 0) }),
+  kicked: record(kicked),
   "webrtc-offer": record({ ...signal, offer: may(orNull(description), null) }),
   "webrtc-answer": record({ ...signal, answer: may(orNull(description), null) }),
   "webrtc-ice-candidate": record({ ...signal, candidate: may(orNull(object), null) }),
@@ -255,7 +274,15 @@ const introduction = record({
   features: may(listOf(short), []),
   media: may(boolean, false),
   relay: may(text(43), ""),
+  membership: may(text(43), ""),
   metadata: may(object, {}),
+});
+
+const expulsion = record({
+  userId: must(userId),
+  at: must(millis),
+  until: must(millis),
+  reason: may(text(200), ""),
 });
 
 /** Which envelope carries which body; any other pairing is invalid. */
@@ -280,7 +307,7 @@ export const ENVELOPES = Object.freeze({
  */
 /**
  * @typedef {{ protocol: [number, number], name: string, features: string[], media: boolean,
- *   relay: string, metadata: Record<string, any> }} Introduction
+ *   relay: string, membership: string, metadata: Record<string, any> }} Introduction
  */
 
 /**
@@ -346,6 +373,19 @@ export function decodeBody(text) {
   if (!Object.hasOwn(BODIES, value.kind)) throw new UnknownType(`no kind ${value.kind}`);
   const check = /** @type {Check} */ (BODIES[value.kind]);
   return { kind: value.kind, ...check(value, "$") };
+}
+
+/**
+ * Decode the body of `kicked`, whose signature has been verified.
+ * @param {string} json
+ * @returns {{ userId: string, at: number, until: number, reason: string }}
+ * @throws {UnknownType} it is of another kind
+ * @throws {InvalidMessage} it is malformed
+ */
+export function decodeExpulsion(json) {
+  const value = parse(json, "kind");
+  if (value.kind !== "kicked") throw new UnknownType(`no statement, but ${value.kind}`);
+  return expulsion(value, "$");
 }
 
 /**

@@ -3,6 +3,7 @@
  * @module
  */
 
+import { fragmentOf, newSecret, placeOf } from "../invitation.js";
 import { found, h, setText } from "./dom.js";
 import { isName, readableName, roomOf } from "./names.js";
 import { ROOM_RULE } from "./words.js";
@@ -12,10 +13,13 @@ export class Entrance {
   #memory;
   #name = found("input", "name");
   #room = found("input", "wanted");
+  #private = found("input", "private");
+  /** That of the room that a link leads to. @type {string | null} */
+  #secret = null;
 
   /**
    * @param {import("./memory.js").Memory} memory
-   * @param {(room: string) => void} enter
+   * @param {(place: string) => void} enter gets a room, with its secret as in a link
    */
   constructor(memory, enter) {
     this.#memory = memory;
@@ -24,8 +28,9 @@ export class Entrance {
       const room = roomOf(this.#room.value);
       if (room === null) return;
       memory.name = this.#name.value.trim();
-      enter(room);
+      enter(fragmentOf(room, this.#private.checked ? newSecret() : this.#secret));
     });
+    this.#private.addEventListener("change", () => this.#explain());
     for (const field of [this.#name, this.#room]) {
       field.addEventListener("input", () => this.#validate());
     }
@@ -38,9 +43,13 @@ export class Entrance {
   /**
    * Ask for what is missing.
    * @param {string | null} invited the room that a link leads to
+   * @param {string | null} secret that of the room, if it has one
    * @param {boolean} possible false if nothing can be joined here
    */
-  show(invited, possible) {
+  show(invited, secret, possible) {
+    this.#secret = secret;
+    this.#private.checked = false;
+    this.#explain();
     const room = invited === null ? null : roomOf(invited);
     setText(found("h2", "greeting"), room === null ? "Talk directly" : `Join ${room}`);
     this.#name.value = this.#memory.name;
@@ -64,17 +73,25 @@ export class Entrance {
     this.#room.setCustomValidity(roomOf(this.#room.value) === null ? rule : "");
   }
 
+  #explain() {
+    setText(found("span", "open"), this.#private.checked
+      ? "Whoever has the link can come in, and nobody else: not even the server lets them."
+      : "Whoever knows the name can come in.");
+  }
+
   #showFormer() {
     const rooms = this.#memory.rooms;
     found("section", "former").hidden = rooms.length === 0;
-    found("ul", "rooms").replaceChildren(...rooms.map((room) => {
-      const forget = h("button", { type: "button", class: "quiet", "aria-label": `Forget ${room}` },
+    found("ul", "rooms").replaceChildren(...rooms.map((place) => {
+      const { room, secret } = placeOf({ hash: place, search: "" });
+      const name = secret === null ? `${room}` : `${room} (private)`;
+      const forget = h("button", { type: "button", class: "quiet", "aria-label": `Forget ${name}` },
         "Forget");
       forget.addEventListener("click", () => {
-        this.#memory.forget(room);
+        this.#memory.forget(place);
         this.#showFormer();
       });
-      return h("li", {}, h("a", { href: `#${room}` }, room), forget);
+      return h("li", {}, h("a", { href: `#${place}` }, name), forget);
     }));
   }
 }

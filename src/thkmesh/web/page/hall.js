@@ -13,7 +13,7 @@ import { Notices } from "./notices.js";
 import { People } from "./people.js";
 import { Visit } from "./visit.js";
 import {
-  attendance, departure, explain, passwordTrouble, suspicion, typists,
+  attendance, departure, explain, passwordTrouble, removal, suspicion, typists,
 } from "./words.js";
 
 /** @typedef {import("../chat.js").ChatEntry} ChatEntry */
@@ -29,6 +29,8 @@ const KEEPING_MS = 500;
  * What a stay needs.
  * @typedef {object} HallOptions
  * @property {string} room
+ * @property {string | null} secret that of a private room
+ * @property {string} place the room, with its secret as in a link: what is remembered
  * @property {string} name what we are called
  * @property {URL} base where the page is
  * @property {"tab" | "stable"} identity
@@ -73,10 +75,9 @@ export class Hall {
   constructor(options) {
     this.name = options.room;
     this.#options = options;
-    const { room, name, base, identity, memory } = options;
-    const joining = () => (
-      join({ url: base.href, room, name, identity, password: memory.password, timeout: 5 }));
-    this.#visit = new Visit(joining, {
+    const { room, secret, name, base, identity, memory } = options;
+    const wanted = { url: base.href, room, name, identity, timeout: 5, ...(secret && { secret }) };
+    this.#visit = new Visit(() => join({ ...wanted, password: memory.password }), {
       changed: () => this.#changed(),
       heard: (entry) => this.#heard(entry),
       failed: (error) => reportError(error),
@@ -102,7 +103,7 @@ export class Hall {
 
   /** Return what others need to come in too. */
   ticket() {
-    return ticket(this.#options.base, this.name);
+    return ticket(this.#options.base, this.name, this.#options.secret);
   }
 
   // --- the room --------------------------------------------------------------------
@@ -169,9 +170,12 @@ export class Hall {
       case "peer-joined":
         this.#conversation.tell(name, "joined");
         break;
+      case "peer-kicked":
+        if (entry.peer !== null) this.#conversation.tell(name, removal(entry.why));
+        break;
       case "peer-left":
         this.#away.delete(entry.peer.sid);
-        this.#conversation.tell(name, departure(entry.reason));
+        if (entry.reason !== "kicked") this.#conversation.tell(name, departure(entry.reason));
         break;
       case "link-changed":
         this.#linkChanged(entry.peer.sid, entry.state, name);
@@ -363,21 +367,21 @@ export class Hall {
 
   #remember() {
     const { memory } = this.#options;
-    const kept = memory.history(this.name);
+    const kept = memory.history(this.#options.place);
     for (const { authorId, name, content, timestamp, mine, direct } of kept) {
       const note = direct && !mine ? "to you alone" : "";
       const time = new Date(timestamp);
       this.#conversation.say({ key: authorId, name, content, timestamp: time, mine, note });
     }
     if (kept.length > 0) this.#conversation.tell("", "remembered by this browser");
-    memory.visit(this.name);
+    memory.visit(this.#options.place);
   }
 
   #keep() {
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
     if (this.#unkept.length === 0) return;
-    this.#options.memory.keep(this.name, this.#unkept);
+    this.#options.memory.keep(this.#options.place, this.#unkept);
     this.#unkept = [];
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { fragmentOf } from "../invitation.js";
 import { h, setText } from "./dom.js";
 
 const LOCAL = /^(.*\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/;
@@ -12,19 +13,24 @@ const LOCAL = /^(.*\.)?localhost$|^127(\.\d+){3}$|^\[::1\]$/;
  * Return what somebody needs to come into a room.
  * @param {URL} base where the page is
  * @param {string} room
+ * @param {string | null} [secret] that of a private room
  */
-export function ticket(base, room) {
-  const link = new URL(`#${room}`, base);
+export function ticket(base, room, secret = null) {
+  const link = new URL(`#${fragmentOf(room, secret)}`, base);
   const server = base.href.replace(/\/$/, "");
   const local = LOCAL.test(base.hostname);
   const programs = h("details", { class: "programs" }, h("summary", {}, "From a program of yours"),
-    snippet("Python", python(server, room)), snippet("JavaScript", javascript(server, room)));
+    snippet("Python", python(server, room, secret)),
+    snippet("JavaScript", javascript(server, room, secret)));
   const ways = h(
     "div",
     { class: "ways" },
     address(link),
     ...(local ? [h("p", { class: "hint" }, "This address works on this computer only.")] : []),
-    snippet("In a terminal", `thkmesh chat --url ${server} --room ${room}`),
+    ...(secret === null ? [] : [h("p", { class: "hint" },
+      "This room is private: whoever has this link can come in, so send it to nobody else.")]),
+    snippet("In a terminal", secret === null
+      ? `thkmesh chat --url ${server} --room ${room}` : `thkmesh chat --url '${link.href}'`),
     programs,
   );
   const whole = h("div", { class: "ticket" }, ways);
@@ -46,10 +52,12 @@ async function showCode(place, link) {
 /**
  * @param {string} server
  * @param {string} room
+ * @param {string | null} secret
  */
-const python = (server, room) => `import thkmesh.sync
+const python = (server, room, secret) => `import thkmesh.sync
 with thkmesh.sync.join(
-    "${server}", room="${room}", name="Robot"
+    "${server}", room="${room}", name="Robot"${secret === null ? "" : `,
+    secret="${secret}",`}
 ) as room:
     room.send("hello")
     for event in room: print(event)
@@ -58,11 +66,13 @@ with thkmesh.sync.join(
 /**
  * @param {string} server
  * @param {string} room
+ * @param {string | null} secret
  */
-const javascript = (server, room) => `const { join } = await import(
+const javascript = (server, room, secret) => `const { join } = await import(
   "${server}/thkmesh/index.js");
 const room = await join({
-  url: "${server}", room: "${room}", name: "Robot" });
+  url: "${server}", room: "${room}", name: "Robot"${secret === null ? "" : `,
+  secret: "${secret}"`} });
 await room.send("hello");
 for await (const event of room) console.log(event);
 `;

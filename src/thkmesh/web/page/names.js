@@ -49,22 +49,6 @@ export function isName(text) {
 }
 
 /**
- * Return the room that an address leads to, as it is written there; null if to none.
- *
- * A room stands after `#`, so that a proxy on the way does not see it; `?room=` does too.
- * @param {{ hash: string, search: string }} address
- */
-export function addressedRoom({ hash, search }) {
-  const fragment = hash.slice(1);
-  if (fragment === "") return new URLSearchParams(search).get("room");
-  try {
-    return decodeURIComponent(fragment);
-  } catch {
-    return fragment; // no room has a stray % either
-  }
-}
-
-/**
  * @param {string[]} words
  * @param {() => number} dice
  */

@@ -3,10 +3,12 @@
  * @module
  */
 
+import { isSecret } from "../core/secret.js";
+import { fragmentOf, placeOf } from "../invitation.js";
 import { found, setText } from "./dom.js";
 import { Entrance } from "./entrance.js";
 import { Memory } from "./memory.js";
-import { addressedRoom, isName, roomOf } from "./names.js";
+import { isName, roomOf } from "./names.js";
 import { Notices } from "./notices.js";
 import { obstacle, ROOM_RULE } from "./words.js";
 
@@ -24,7 +26,10 @@ const invitation = found("dialog", "invitation");
 const attendance = found("button", "attendance");
 const people = found("aside", "people");
 const entrance = new Entrance(memory, go);
-/** @typedef {{ room: string, hall: import("./hall.js").Hall | null }} Stay */
+/**
+ * A place is a room, with its secret as in a link.
+ * @typedef {{ place: string, hall: import("./hall.js").Hall | null }} Stay
+ */
 /** Where we are, or on the way to until there is a hall. @type {Stay | null} */
 let stay = null;
 
@@ -39,29 +44,44 @@ function storage() {
 
 /** Show what the address asks for. */
 function show() {
-  const asked = addressedRoom(location);
+  const { room: asked, secret } = placeOf(location);
   const room = asked === null ? null : roomOf(asked);
-  if (room !== null && room === stay?.room) return;
-  if (room !== null && location.search.includes("room=")) {
-    history.replaceState(null, "", addressOf(room));
+  const whole = secret === null || (room !== null && isSecret(secret));
+  const place = room === null || !whole ? null : fragmentOf(room, secret);
+  if (place !== null && place === stay?.place) return;
+  if (place !== null && location.search.includes("room=")) {
+    history.replaceState(null, "", addressOf(place));
   }
-  if (room !== null && problem === null && isName(memory.name)) {
-    void enter(room);
+  if (place !== null && problem === null && isName(memory.name)) {
+    void enter(place);
     return;
   }
-  ask(asked);
-  if (asked !== null && room === null) {
+  ask(place ?? (whole ? asked : null));
+  if (!whole) {
+    const text = "The link to this private room is not whole. Ask for it again.";
+    notices.show("room", { text, tone: "error" });
+  } else if (asked !== null && room === null) {
     notices.show("room", { text: `The link leads to no room: ${ROOM_RULE}` });
   }
 }
 
 /**
- * Leave where we are, and show the way in or a room.
- * @param {string | null} room null for the way in
+ * Return the room of a place, and its secret.
+ * @param {string} place
  */
-function turn(room) {
+function parts(place) {
+  const { room, secret } = placeOf({ hash: place, search: "" });
+  return { room: room ?? "", secret };
+}
+
+/**
+ * Leave where we are, and show the way in or a room.
+ * @param {string | null} place null for the way in
+ */
+function turn(place) {
+  const room = place === null ? null : parts(place).room;
   stay?.hall?.leave();
-  stay = room === null ? null : { room, hall: null };
+  stay = place === null ? null : { place, hall: null };
   notices.clear();
   invitation.close();
   showPeople(false);
@@ -71,15 +91,16 @@ function turn(room) {
   found("header", "top").classList.toggle("inside", room !== null);
 }
 
-/** @param {string} room */
-async function enter(room) {
-  turn(room);
+/** @param {string} place */
+async function enter(place) {
+  turn(place);
   const here = stay;
   try {
     const { Hall } = await loading;
     if (here === null || here !== stay) return; // gone elsewhere in the meantime
-    const rename = (/** @type {string} */ why) => ask(room, why);
-    here.hall = new Hall({ room, name: memory.name.trim(), base, identity, memory, rename });
+    const rename = (/** @type {string} */ why) => ask(place, why);
+    const name = memory.name.trim();
+    here.hall = new Hall({ ...parts(place), place, name, base, identity, memory, rename });
   } catch (error) {
     reportError(error);
     const act = () => location.reload();
@@ -90,20 +111,21 @@ async function enter(room) {
 
 /**
  * Show the way in.
- * @param {string | null} room as it was asked for
+ * @param {string | null} place as it was asked for
  * @param {string} [why] something was wrong
  */
-function ask(room, why = "") {
+function ask(place, why = "") {
+  const { room, secret } = place === null ? { room: null, secret: null } : parts(place);
   turn(null);
   document.title = "THKMesh";
-  entrance.show(room, problem === null);
+  entrance.show(room, secret, problem === null);
   if (problem !== null) notices.show("problem", { text: problem, tone: "error" });
   if (why !== "") notices.show("name", { text: why, tone: "error" });
 }
 
-/** @param {string | null} room null for the way in */
-function addressOf(room) {
-  const address = new URL(room === null ? "" : `#${room}`, base);
+/** @param {string | null} place null for the way in */
+function addressOf(place) {
+  const address = new URL(place === null ? "" : `#${place}`, base);
   if (identity === "stable") address.searchParams.set("identity", identity);
   return address;
 }
@@ -117,9 +139,9 @@ function showPeople(open) {
   people.classList.toggle("open", open);
 }
 
-/** @param {string | null} room */
-function go(room) {
-  const address = addressOf(room);
+/** @param {string | null} place */
+function go(place) {
+  const address = addressOf(place);
   if (address.href === location.href) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
   show();
@@ -134,7 +156,7 @@ for (const id of /** @type {const} */ (["home", "leave"])) {
 }
 found("button", "invite").addEventListener("click", () => {
   if (!stay?.hall) return;
-  setText(found("h2", "invitation-title"), `Invite others to ${stay.room}`);
+  setText(found("h2", "invitation-title"), `Invite others to ${stay.hall.name}`);
   found("div", "ticket").replaceChildren(stay.hall.ticket());
   invitation.showModal();
   invitation.querySelector("button")?.focus();

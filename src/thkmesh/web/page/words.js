@@ -5,8 +5,9 @@
 
 import { displayed } from "../chat.js";
 import {
-  IdentityMismatch, IncompatiblePeer, InvalidSignature, MeshError, MessageTooLarge,
-  ProtocolMismatch, Replaced, RoomFull, ServerUnreachable, Unauthorized, Unsigned, WrongContext,
+  IdentityMismatch, IncompatiblePeer, InvalidSignature, Kicked, MeshError, MessageTooLarge,
+  NotAMember, ProtocolMismatch, Replaced, RoomFull, SecretWanted, ServerUnreachable, Unauthorized,
+  Unsigned, WrongContext,
 } from "../errors.js";
 
 /** @typedef {import("../events.js").MeshEvent} MeshEvent */
@@ -61,6 +62,9 @@ export function explain(error, room) {
   if (error instanceof Unauthorized) {
     return { text: `The server does not let you in: ${reason}.`, action: "Try again" };
   }
+  if (error instanceof Kicked) {
+    return { text: sentence(`You were ${reason}`), action: "Try again" };
+  }
   if (error instanceof MeshError) return { text: sentence(reason), action: "Try again" };
   return { text: `This should not have happened: ${reason}.`, action: "Reload" };
 }
@@ -85,6 +89,13 @@ export function suspicion({ error, peer }, nameOf) {
   if (error instanceof IncompatiblePeer) {
     return `${peer === null ? "Somebody" : who} speaks another version of THKMesh, so you two `
       + "cannot be connected.";
+  }
+  if (error instanceof NotAMember) {
+    return `Somebody is kept out of this private room: ${displayed(error.message)}.`;
+  }
+  if (error instanceof SecretWanted) {
+    return "This room is private, and you came by its name alone, so nobody connects to you. Ask "
+      + `for the whole link: ${displayed(error.message)}.`;
   }
   const claim = `Something that claims to come from ${who} was refused`;
   if (error instanceof InvalidSignature || error instanceof Unsigned) {
@@ -126,7 +137,16 @@ export function typists(names) {
  */
 export function departure(reason) {
   if (reason === "left") return "left";
+  if (reason === "kicked") return "was removed";
   return reason === "replaced" ? "came back elsewhere" : "is gone";
+}
+
+/**
+ * Return what is told of who was removed.
+ * @param {string} why
+ */
+export function removal(why) {
+  return `was removed from the room${why === "" ? "" : `: ${displayed(why)}`}`;
 }
 
 /** @typedef {import("../events.js").Quality} Quality */
