@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from tests.rooms.conftest import StartPeers
+from tests.rooms.conftest import StartPeers, StartServer
 from tests.rooms.figures import report
 from tests.rooms.noise import Noise, Victim
 from tests.rooms.processes import PeerProcess, Server, all_linked
@@ -52,8 +52,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(server: Server, start_peers: StartPeers) -> Scene:
-    """Return a victim whose friend talks to it all the time."""
+async def scene(start_server: StartServer, start_peers: StartPeers) -> Scene:
+    """Return a victim whose friend talks to it all the time, and a server that lets all through."""
+    server = await start_server(message_rate=0)
     victim, friend = peers = await start_peers(2)
     for peer in peers:
         peer.join(server.url, "lobby")
