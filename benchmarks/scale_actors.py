@@ -29,7 +29,11 @@ WAYS = ("one process", "one of two", "across")
 """Both clients at a server that is alone; both at one of two that share; one at each."""
 
 _SETTINGS = ServerSettings(
-    max_rooms=100_000, idle_timeout=1e6, hello_timeout=1e6, outgoing_messages=1024
+    max_rooms=100_000,
+    idle_timeout=1e6,
+    hello_timeout=1e6,
+    outgoing_messages=1024,
+    message_rate=0,
 )
 _WARM_UP = 0.3
 

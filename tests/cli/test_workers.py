@@ -28,7 +28,6 @@ from thkmesh.server.workers import Supervisor
         (["--redis", "redis://h", "--demo"], "--demo is for one process"),
         (["--redis", "redis://h", "--workers", "2", "--metrics-port", "65535"], "--metrics-port"),
         (["--redis", "http://127.0.0.1:6379"], "redis://HOST:PORT"),
-        (["--redis", "redis://h", "--workers", "2", "--demo"], "--demo is for one process"),
         (
             ["--redis", "redis://h", "--workers", "2", "--tls-self-signed"],
             "--tls-self-signed is for one process",
@@ -137,6 +136,7 @@ async def test_workers_are_told_again_to_end() -> None:
     await running
 
 
+@pytest.mark.nightly
 async def test_a_taken_port_is_said() -> None:
     """Though workers could share it with whoever shares."""
     async with server_cluster(2) as cluster:

@@ -154,7 +154,8 @@ class AccessSettings:
 
     Attributes:
         secret: signs tickets, and checks the tokens that name no key; 32 bytes or more.
-            None: a random one, which no other process has and no token is signed with.
+            None: a random one, which no token is signed with and no other process has,
+            unless they share their rooms.
         keys: further keys that tokens may be signed with (``keyring.key_of``).
         audience: whom tokens that name no key have to be for.
         require_token: whoever shows nothing is refused.
@@ -163,7 +164,7 @@ class AccessSettings:
         authenticate_timeout: seconds that it may take, or a password.
         leeway: seconds that the clocks of who signs tokens may differ from ours.
         used_tickets: shared by all processes that share the secret; None means that
-            this process remembers them alone.
+            this process remembers them alone, or the broker where rooms are shared.
         today: returns the seconds since 1970.
     """
 
