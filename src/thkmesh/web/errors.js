@@ -105,7 +105,7 @@ export class Kicked extends JoinError {
   constructor(why = "", until = null) {
     const when = until === null ? ""
       : ` until ${new Date(Math.trunc(until) * 1000).toISOString().replace("T", " ").slice(0, 19)} UTC`;
-    super(`removed from the room${when}${why && `: ${why}`}`);
+    super(`removed from the room${when}${why && ": "}${why}`);
     this.why = why;
     this.until = until;
   }

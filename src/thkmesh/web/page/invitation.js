@@ -54,28 +54,34 @@ async function showCode(place, link) {
  * @param {string} room
  * @param {string | null} secret
  */
-const python = (server, room, secret) => `import thkmesh.sync
+const python = (server, room, secret) => {
+  const more = secret === null ? "" : `,
+    secret="${secret}",`;
+  return `import thkmesh.sync
 with thkmesh.sync.join(
-    "${server}", room="${room}", name="Robot"${secret === null ? "" : `,
-    secret="${secret}",`}
+    "${server}", room="${room}", name="Robot"${more}
 ) as room:
     room.send("hello")
     for event in room: print(event)
 `;
+};
 
 /**
  * @param {string} server
  * @param {string} room
  * @param {string | null} secret
  */
-const javascript = (server, room, secret) => `const { join } = await import(
+const javascript = (server, room, secret) => {
+  const more = secret === null ? "" : `,
+  secret: "${secret}"`;
+  return `const { join } = await import(
   "${server}/thkmesh/index.js");
 const room = await join({
-  url: "${server}", room: "${room}", name: "Robot"${secret === null ? "" : `,
-  secret: "${secret}"`} });
+  url: "${server}", room: "${room}", name: "Robot"${more} });
 await room.send("hello");
 for await (const event of room) console.log(event);
 `;
+};
 
 /**
  * Return the link, with buttons that copy it and, where there are such, hand it on.

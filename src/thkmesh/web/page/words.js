@@ -146,7 +146,7 @@ export function departure(reason) {
  * @param {string} why
  */
 export function removal(why) {
-  return `was removed from the room${why === "" ? "" : `: ${displayed(why)}`}`;
+  return `was removed from the room${why && ": "}${displayed(why)}`;
 }
 
 /** @typedef {import("../events.js").Quality} Quality */
