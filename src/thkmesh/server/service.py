@@ -226,7 +226,6 @@ class RoomService:
         self.gate = Gate(access, entropy)
         self.decisions = Decisions(self.gate)
         self._rooms = rooms or Rooms(entropy(8).hex(), rules_of(self.settings))
-        self.keys = RoomKeys(self.gate.secret)
         self._numbers = count(1)
         self._outbounds: dict[int, Outbound] = {}
         self._names: dict[int, dict[str, str]] = {}
@@ -442,6 +441,11 @@ class RoomService:
     async def make_room(self, room: str | None = None, *, listed: bool = False) -> RoomView | None:
         """Do what ``create`` does."""
         return self.create(room, listed=listed)
+
+    @cached_property
+    def keys(self) -> RoomKeys:
+        """What signs who is removed; asked for first when the secret is known."""
+        return RoomKeys(self.gate.secret)
 
     @property
     def now_ms(self) -> int:
