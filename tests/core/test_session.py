@@ -213,6 +213,18 @@ def test_it_enters_by_the_socket() -> None:
     assert any(isinstance(o, link.OpenConnection) for o in life.last)
 
 
+def test_what_we_may_do_is_the_servers_last_word() -> None:
+    """Nothing before the welcome; later it may change."""
+    life = Life()
+    said = [life.session.grants]
+    life.tell(Heard(wire.Challenge(nonce="n", epoch="one", protocol=(1, 1))))
+    life.welcome(BOB)
+    said.append(life.session.grants)
+    life.tell(Heard(wire.Admitted(9.0, ("join", "kick"))))
+    said.append(life.session.grants)
+    assert said == [(), ("join", "send", "relay", "create", "list"), ("join", "kick")]
+
+
 def test_who_has_joined_finds_the_others_there() -> None:
     """The peers in a welcome are told of before the connection it completes."""
     life = Life()
