@@ -38,6 +38,7 @@ def reason(denial: Denial | None) -> str | None:
         ("::ffff:127.0.0.1", None),
         ("", None),
         ("testclient", None),
+        ("unknown", "unknown"),
         (None, None),
     ],
 )

@@ -4,7 +4,7 @@ A **source** is what an attacker would have to pay for: one IPv4 address, or the
 of an IPv6 prefix, for whoever has one address of it has all (RFC 6177). From each so
 many connections at once, so many new ones in time, and so many new rooms; and so many
 connections in all. Loopback is no source: who is on the machine itself is not limited,
-nor is who came in a way without addresses.
+nor is who came in a way without addresses. All whom a proxy does not name are one.
 
 What a connection may say in time is its own ``Pace``. All rates are token buckets:
 so much at once, then at a steady rate.
@@ -21,11 +21,14 @@ from typing import Final, Literal, TypeAlias
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.timeouts import Timeouts
 
-__all__ = ["AdmissionRules", "Denial", "Pace", "Reason", "Turnstile", "source_of"]
+__all__ = ["NAMELESS", "AdmissionRules", "Denial", "Pace", "Reason", "Turnstile", "source_of"]
 
 Reason: TypeAlias = Literal[
     "rate-limited", "too-many-connections", "server-full", "moving", "origin-refused"
 ]
+
+NAMELESS: Final = "unknown"
+"""Stands for the address that a proxy does not name (RFC 7239, section 6.2); all are one source."""
 
 SOURCES: Final = 65_536
 """So many sources are remembered that have no connection."""
@@ -79,6 +82,8 @@ class Denial:
 
 def source_of(address: str | None) -> str | None:
     """Return what an address is counted as; None if it is not counted."""
+    if address == NAMELESS:
+        return NAMELESS
     try:
         found = ip_address((address or "").partition("%")[0])
     except ValueError:
