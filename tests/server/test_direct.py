@@ -180,6 +180,17 @@ async def test_many_at_once_leave_the_others_their_turn() -> None:
         raw.cut()
 
 
+async def test_who_was_closed_for_a_flood_is_read_no_more() -> None:
+    """Nor when the turn of the others is over, which came in the middle of it."""
+    async with server() as world:
+        a = await world.joined()
+        protocol = served(world, a)
+        protocol.data_received(b"".join(frame(ping(each)) for each in range(2000)))
+        await until(lambda: protocol.close_sent)
+        await until(lambda: not protocol._resting)  # noqa: SLF001
+        assert not protocol.transport.is_reading()
+
+
 async def test_who_breaks_off_in_the_middle_of_a_burst_is_forgotten() -> None:
     """What is left of it is nobody's."""
     async with server() as world:
