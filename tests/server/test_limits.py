@@ -21,6 +21,7 @@ from thkmesh.core.sealed import addressed
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES, Error, Ping, Pong
 from thkmesh.server import ServerSettings
 from thkmesh.server.app import create_app
+from thkmesh.server.direct import DirectProtocol
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.signaling.websocket import WebSocketTransport
 
@@ -111,8 +112,9 @@ async def test_a_large_room_may_be_joined() -> None:
             assert await busy.next() == Pong(number)
 
 
-async def test_pongs_do_not_pile_up_for_who_does_not_read() -> None:
+async def test_pongs_do_not_pile_up_for_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """WebSocket pings are answered as long as the answers are taken in."""
+    monkeypatch.setattr(DirectProtocol, "other_burst", 1_000_000)
     async with server() as world:
         end = socket.socket()
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
