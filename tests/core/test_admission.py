@@ -12,6 +12,7 @@ UNLIMITED = AdmissionRules(
     address_connections=0,
     address_arrivals=0,
     address_rooms=0,
+    address_guesses=0,
     message_rate=0,
     frame_rate=0,
 )
@@ -38,6 +39,7 @@ def reason(denial: Denial | None) -> str | None:
         ("::ffff:127.0.0.1", None),
         ("", None),
         ("testclient", None),
+        ("unknown", "unknown"),
         (None, None),
     ],
 )
@@ -101,6 +103,19 @@ def test_a_source_makes_so_many_rooms_in_time() -> None:
     assert gate.make_room(HERE, 10.0) is None
 
 
+def test_a_source_guesses_so_often_in_time() -> None:
+    """A burst, then one from time to time; other sources and loopback are not concerned."""
+    gate = Turnstile(AdmissionRules(address_guesses=0.5, address_guesses_burst=3))
+    assert [gate.guess(HERE, 0.0) for _ in range(3)] == [None] * 3
+    denial = gate.guess(HERE, 0.0)
+    assert denial
+    assert (denial.reason, denial.retry_after) == ("rate-limited", 2.0)
+    assert gate.guess(THERE, 0.0) is None
+    assert [gate.guess(None, 0.0) for _ in range(9)] == [None] * 9
+    assert gate.guess(HERE, 2.0) is None
+    assert reason(gate.guess(HERE, 2.0)) == "rate-limited"
+
+
 def test_a_server_that_drains_takes_nobody() -> None:
     """Not even from the machine itself."""
     gate = Turnstile(AdmissionRules())
@@ -116,6 +131,7 @@ def test_zero_means_without_limit() -> None:
     for _ in range(30_000):
         assert gate.enter(HERE, 0.0) is None
         assert gate.make_room(HERE, 0.0) is None
+        assert gate.guess(HERE, 0.0) is None
         assert pace.message(0.0) is None
         assert pace.frame(0.0) is None
 

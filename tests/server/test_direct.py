@@ -19,7 +19,7 @@ from thkmesh.core.wire import Ping, Pong, decode_to_client, encode
 from thkmesh.server import create_app
 from thkmesh.server.direct import DirectProtocol
 
-_PING = 9
+_PING, _PONG = 9, 10
 _MASK = b"\x37\xfa\x21\x3d"
 
 
@@ -178,6 +178,61 @@ async def test_many_at_once_leave_the_others_their_turn() -> None:
             await asyncio.sleep(0)
         assert heard == texts
         raw.cut()
+
+
+async def answered(raw: RawSocket, number: int) -> None:
+    """Wait for an answer, whatever comes before."""
+    while decode_to_client(await raw.receive()) != Pong(number):
+        pass
+
+
+def pieces(count: int) -> bytes:
+    """Return a message in so many fragments, of which all but the last say nothing."""
+    return frame(b"", fin=False) + frame(b"", 0, fin=False) * (count - 2) + frame(ping(5), 0)
+
+
+@pytest.mark.parametrize(
+    ("few", "many"),
+    [
+        (frame(b"", _PING) * 150, frame(b"", _PING) * 1000),
+        (frame(b"x", _PONG) * 150, frame(b"x", _PONG) * 1000),
+        (pieces(150), pieces(1000)),
+        (pieces(3) * 50, pieces(3) * 400),
+    ],
+    ids=["pings", "pongs", "fragments", "fragmented messages"],
+)
+async def test_what_no_message_counts_is_limited_too(few: bytes, many: bytes) -> None:
+    """Control frames and fragments: some are welcome, many cut off whoever sends them."""
+    async with joined() as raw:
+        raw.writer.write(few + frame(ping(6)))
+        await answered(raw, 6)
+    async with joined() as raw:
+        raw.writer.write(many + frame(ping(6)))
+        with pytest.raises(Closed) as closed:
+            await answered(raw, 6)
+        assert closed.value.code == 1006
+
+
+async def test_fragments_that_are_empty_are_not_kept() -> None:
+    """However many there are in the course of a day."""
+    async with server() as world:
+        a = await world.joined()
+        protocol = served(world, a)
+        protocol.data_received(pieces(150)[: -len(frame(ping(5), 0))])
+        assert len(protocol.frames) == 1
+        protocol.data_received(frame(ping(5), 0))
+        assert await a.next() == Pong(5)
+
+
+async def test_who_was_closed_for_a_flood_is_read_no_more() -> None:
+    """Nor when the turn of the others is over, which came in the middle of it."""
+    async with server() as world:
+        a = await world.joined()
+        protocol = served(world, a)
+        protocol.data_received(b"".join(frame(ping(each)) for each in range(2000)))
+        await until(lambda: protocol.close_sent)
+        await until(lambda: not protocol._resting)  # noqa: SLF001
+        assert not protocol.transport.is_reading()
 
 
 async def test_who_breaks_off_in_the_middle_of_a_burst_is_forgotten() -> None:

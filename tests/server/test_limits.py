@@ -19,8 +19,9 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.sealed import addressed
 from thkmesh.core.wire import SIGNALING_LIMIT_BYTES, Error, Ping, Pong
-from thkmesh.server import ServerSettings
+from thkmesh.server import AccessSettings, Password, ServerSettings
 from thkmesh.server.app import create_app
+from thkmesh.server.direct import DirectProtocol
 from thkmesh.signaling.transport import SocketClosed
 from thkmesh.signaling.websocket import WebSocketTransport
 
@@ -75,6 +76,7 @@ def test_the_defaults_are_what_is_promised() -> None:
     assert settings.max_connections
     assert settings.address_arrivals
     assert settings.address_rooms
+    assert settings.address_guesses
 
 
 async def test_a_flood_of_messages_is_cut_off() -> None:
@@ -111,8 +113,9 @@ async def test_a_large_room_may_be_joined() -> None:
             assert await busy.next() == Pong(number)
 
 
-async def test_pongs_do_not_pile_up_for_who_does_not_read() -> None:
+async def test_pongs_do_not_pile_up_for_who_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """WebSocket pings are answered as long as the answers are taken in."""
+    monkeypatch.setattr(DirectProtocol, "other_burst", 1_000_000)
     async with server() as world:
         end = socket.socket()
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -249,3 +252,40 @@ async def test_our_client_waits_as_long_as_it_is_told() -> None:
         with pytest.raises(SocketClosed) as closed:
             await WebSocketTransport().open(world.ws)
         assert (closed.value.code, closed.value.retry_after) == (CloseCode.OVERLOADED, 10.0)
+
+
+async def test_an_address_guesses_at_the_password_so_often() -> None:
+    """By joining and by REST alike; those who say what was right are not guessing."""
+    settings = behind_a_proxy(address_guesses=0.01, address_guesses_burst=3)
+    access = AccessSettings(password=Password.of("open sesame"))
+
+    async def tried(client: Client, guess: str) -> CloseCode:
+        return (await client.refused(token=guess))[0]
+
+    async with server(settings, access) as world:
+        here = "192.0.2.1"
+        assert await tried(client_at(world, here), "a") is CloseCode.UNAUTHORIZED
+        assert await tried(client_at(world, here), "b") is CloseCode.UNAUTHORIZED
+        async with httpx2.AsyncClient(base_url=world.http, trust_env=False) as http:
+
+            async def listed(shown: str) -> httpx2.Response:
+                headers = {"authorization": f"Bearer {shown}", **sent_by(here)}
+                return await http.get("/api/rooms", headers=headers)
+
+            assert (await listed("c")).status_code == 401
+            answer = await listed("d")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "100")
+            assert await tried(client_at(world, here), "e") is CloseCode.RATE_LIMITED
+            assert await tried(client_at(world, here), "open sesame") is CloseCode.RATE_LIMITED
+            await client_at(world, "192.0.2.2").join(token="open sesame")
+            assert (await listed("open sesame")).status_code == 200
+        await client_at(world, here).join(token="open sesame")
+
+
+async def test_a_school_that_comes_at_once_guesses_once() -> None:
+    """All say the same: one hash, and nobody is taken for somebody who tries words."""
+    settings = behind_a_proxy(address_guesses=0.01, address_guesses_burst=2, max_peers=20)
+    access = AccessSettings(password=Password.of("open sesame"))
+    async with server(settings, access) as world:
+        pupils = [client_at(world, "192.0.2.1") for _ in range(20)]
+        await asyncio.gather(*(each.join(token="open sesame") for each in pupils))

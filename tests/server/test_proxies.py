@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from thkmesh.core.admission import source_of
 from thkmesh.errors import InvalidArgument
 from thkmesh.server.proxies import Client, ProxyHeader, ProxyHeaders, TrustedProxies
 
@@ -43,7 +44,10 @@ def told(proxies: TrustedProxies, peer: str | None, *headers: tuple[str, str]) -
         (f"{LIAR},", PROXY),
         ("", PROXY),
         (INNER, INNER),
-        (f"{LIAR}," * 1000 + CLIENT, PROXY),
+        (f"{LIAR}," * 1000 + CLIENT, CLIENT),
+        ("x" * 10_000 + f",{CLIENT}", CLIENT),
+        ("x" * 10_000, PROXY),
+        (f"{LIAR}," * 1000 + f"{CLIENT}, {INNER}", CLIENT),
     ],
 )
 def test_the_last_address_that_is_no_proxys_is_the_clients(said: str, address: str) -> None:
@@ -62,14 +66,57 @@ def test_the_last_address_that_is_no_proxys_is_the_clients(said: str, address: s
         ('for="a,b";proto=http', PROXY),
         ("for=unknown", PROXY),
         ("proto=https", PROXY),
+        ("", PROXY),
         ('for="' + '\\"' * 1500, PROXY),
         ("for=" + '\\"' * 30_000, PROXY),
+        (',x="' * 15_000, PROXY),
+        (f"for={LIAR}," * 1000 + f"for={CLIENT}", CLIENT),
+        (f"for={LIAR}," * 1000 + f"for={CLIENT}, for={INNER}", CLIENT),
+        (f'for={LIAR};x=", for="{CLIENT}:5678"', CLIENT),
+        (f'for={LIAR};x=", for="{CLIENT}:5678", for={INNER}', CLIENT),
+        (f'for={LIAR};x="\\", for="[2001:db8::7]"', "2001:db8::7"),
+        (f'for="x, for="{CLIENT}:5678";host="a.example:80"', CLIENT),
+        (f'for={LIAR}, for={CLIENT};host="a, for={LIAR};x="', CLIENT),
+        (f'for={CLIENT};host="a, for={LIAR};x=\\"b, for={LIAR}\\""', CLIENT),
+        (f'for={LIAR};x=", for=2001:db8::7;by="x"', "2001:db8::7"),
+        (f"for={CLIENT};;by=x ; host=a", CLIENT),
+        (f"for={CLIENT} by=x", PROXY),
+        (f"for={LIAR}, for={CLIENT} by=x, for={INNER}", INNER),
     ],
 )
 def test_the_standard_header_is_read_the_same_way(said: str, address: str) -> None:
     """RFC 7239, with its quotation marks."""
     proxies = TrustedProxies(["10.0.0.0/8"], "forwarded")
     assert told(proxies, PROXY, ("forwarded", said)).address == address
+
+
+def test_a_proxy_may_add_a_line_of_its_own() -> None:
+    """Then the client's is before it, with a quotation mark that nobody closes."""
+    proxies = TrustedProxies([PROXY], "forwarded")
+    lines = ("forwarded", f'for={LIAR};x="'), ("forwarded", 'for="[2001:db8::7]"')
+    assert told(proxies, PROXY, *lines).address == "2001:db8::7"
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("x-forwarded-for", "unknown"),
+        ("x-forwarded-for", "x" * 10_000),
+        ("x-forwarded-for", ""),
+        ("forwarded", 'for="x'),
+        ("forwarded", "for=_hidden"),
+        ("forwarded", 'for="' + "x" * 10_000 + '"'),
+    ],
+)
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", None])
+def test_whom_a_proxy_on_this_machine_does_not_name_is_counted(
+    header: ProxyHeader, said: str, peer: str | None
+) -> None:
+    """The proxy itself is not; and a request that it did not pass on is its own."""
+    proxies = TrustedProxies(["*"], header)
+    found = told(proxies, peer, (header, said)).address
+    assert source_of(found) == "unknown"
+    assert told(proxies, peer).address == peer
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,8 @@ SETTINGS: Final[Sequence[Setting]] = (
     _server("address-arrivals-burst", "new connections from one address at once", _count, _LIMITS),
     _server("address-rooms", "new rooms a second from one address", _amount, _LIMITS),
     _server("address-rooms-burst", "new rooms from one address at once", _count, _LIMITS),
+    _server("address-guesses", "passwords tried a second from one address", _amount, _LIMITS),
+    _server("address-guesses-burst", "passwords from one address at once", _count, _LIMITS),
     _server(
         "message-rate",
         "messages a second from one connection, but 6 for each of max-peers at least",

@@ -2,9 +2,10 @@
 
 A **source** is what an attacker would have to pay for: one IPv4 address, or the 64 bits
 of an IPv6 prefix, for whoever has one address of it has all (RFC 6177). From each so
-many connections at once, so many new ones in time, and so many new rooms; and so many
-connections in all. Loopback is no source: who is on the machine itself is not limited,
-nor is who came in a way without addresses.
+many connections at once, so many new ones in time, so many new rooms, and so many guesses
+at a password; and so many connections in all. Loopback is no source: who is on the
+machine itself is not limited, nor is who came in a way without addresses. All whom a
+proxy does not name are one.
 
 What a connection may say in time is its own ``Pace``. All rates are token buckets:
 so much at once, then at a steady rate.
@@ -21,11 +22,14 @@ from typing import Final, Literal, TypeAlias
 from thkmesh.core.allowance import Allowance
 from thkmesh.core.timeouts import Timeouts
 
-__all__ = ["AdmissionRules", "Denial", "Pace", "Reason", "Turnstile", "source_of"]
+__all__ = ["NAMELESS", "AdmissionRules", "Denial", "Pace", "Reason", "Turnstile", "source_of"]
 
 Reason: TypeAlias = Literal[
     "rate-limited", "too-many-connections", "server-full", "moving", "origin-refused"
 ]
+
+NAMELESS: Final = "unknown"
+"""Stands for the address that a proxy does not name (RFC 7239, section 6.2); all are one source."""
 
 SOURCES: Final = 65_536
 """So many sources are remembered that have no connection."""
@@ -49,6 +53,9 @@ class AdmissionRules:
         address_arrivals_burst: how many at once.
         address_rooms: new rooms a second from one address, by joining or by REST.
         address_rooms_burst: how many at once.
+        address_guesses: passwords tried a second from one address, by joining or by REST;
+            one that was right before does not count.
+        address_guesses_burst: how many at once.
         message_rate: messages a second from one connection, or 6 for each peer that a
             room may have, if that is more; beyond it the connection is closed (4429).
         message_burst: how many at once, or 12 for each peer.
@@ -62,6 +69,8 @@ class AdmissionRules:
     address_arrivals_burst: int = 40
     address_rooms: float = 0.2
     address_rooms_burst: int = 60
+    address_guesses: float = 0.2
+    address_guesses_burst: int = 10
     message_rate: float = 60.0
     message_burst: int = 120
     frame_rate: float = 1000.0
@@ -79,6 +88,8 @@ class Denial:
 
 def source_of(address: str | None) -> str | None:
     """Return what an address is counted as; None if it is not counted."""
+    if address == NAMELESS:
+        return NAMELESS
     try:
         found = ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -96,6 +107,7 @@ def source_of(address: str | None) -> str | None:
 class _Source:
     arrivals: Allowance
     rooms: Allowance
+    guesses: Allowance
     connections: int = 0
 
 
@@ -150,6 +162,15 @@ class Turnstile:
         wait = 1 / self._rules.address_rooms
         return Denial("rate-limited", "too many new rooms from your address", wait)
 
+    def guess(self, source: str | None, now: float) -> Denial | None:
+        """Count a guess at a password, or return why there may be none."""
+        if source is None or not self._rules.address_guesses:
+            return None
+        if self._at(source, now).guesses.take(1, now):
+            return None
+        wait = 1 / self._rules.address_guesses
+        return Denial("rate-limited", "too many passwords were tried from your address", wait)
+
     def _judge(self, source: str | None, now: float) -> Denial | None:
         rules = self._rules
         if self.draining:
@@ -176,6 +197,7 @@ class Turnstile:
             here = self._sources[source] = _Source(
                 Allowance(rules.address_arrivals_burst, rules.address_arrivals),
                 Allowance(rules.address_rooms_burst, rules.address_rooms),
+                Allowance(rules.address_guesses_burst, rules.address_guesses),
             )
         self._rest(source, now)
         return here
@@ -193,6 +215,7 @@ def _recovery(rules: AdmissionRules) -> float:
     rates = (
         (rules.address_arrivals_burst, rules.address_arrivals),
         (rules.address_rooms_burst, rules.address_rooms),
+        (rules.address_guesses_burst, rules.address_guesses),
     )
     return max((burst / rate for burst, rate in rates if rate), default=0.0)
 

@@ -43,10 +43,11 @@ _quick: msgspec.json.Decoder[Signal] = msgspec.json.Decoder(
 class EnvelopeDecoder:
     """Decodes what one client sends."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_rooms", "_sids")
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._rooms: set[str] = set()
+        self._sids: set[str] = set()
 
     def decode(self, text: str) -> ToServer:
         """Do what ``decode_to_server`` does.
@@ -55,18 +56,20 @@ class EnvelopeDecoder:
             UnknownType: its ``type`` is not one of ours; skip it.
             InvalidMessage: it is not JSON, or a field is missing or out of range.
         """
-        known = self._known
-        if known:
+        rooms, sids = self._rooms, self._sids
+        if rooms:
             try:
                 signal = _quick.decode(text)
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 return decode_to_server(text)
-            if signal.room_id in known and signal.from_sid in known and signal.to_sid in known:
+            if signal.room_id in rooms and signal.from_sid in sids and signal.to_sid in sids:
                 return cast("AnySignal", signal)
         message = decode_to_server(text)
         if isinstance(message, Signal):
-            if len(known) >= _KNOWN_LIMIT:
-                known.clear()
-            known.update((message.room_id, message.from_sid, message.to_sid))
-            known.discard("")  # a sid may be missing, but not be empty
+            if len(rooms) + len(sids) >= _KNOWN_LIMIT:
+                rooms.clear()
+                sids.clear()
+            rooms.add(message.room_id)
+            sids.update((message.from_sid, message.to_sid))
+            sids.discard("")  # a sid may be missing, but not be empty
         return message

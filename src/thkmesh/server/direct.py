@@ -15,14 +15,18 @@ From then on ``receive`` has what came before and then tells of the end alone. `
 still works, and waits where ``write`` says False.
 
 Everything else goes the way of uvicorn, in whole frames, so that both keep in step:
-control frames, fragments, and what breaks the protocol, which is refused there.
+control frames, fragments, and what breaks the protocol, which is refused there. Of these
+the application hears nothing, and so cannot count them: who sends many is cut off here.
 """
 
 from collections.abc import Callable
 from typing import TypeAlias
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
+
+from thkmesh.core.allowance import Allowance
 
 try:
     from websockets.speedups import apply_mask
@@ -37,13 +41,24 @@ Write: TypeAlias = Callable[[str | bytes], bool]
 _TEXT, _BINARY = 0x81, 0x82
 """The first byte of a whole message (RFC 6455, section 5.2)."""
 
+_WHOLE = (_TEXT, _BINARY)
+
 _TURN = 16
 """After so many messages of one client it is the others' turn."""
 
 
 class DirectProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, with the extension ``thkmesh.direct``."""
+    """uvicorn's WebSocket, with the extension ``thkmesh.direct``.
 
+    Attributes:
+        other_burst: control frames and fragments that may come at once.
+        other_rate: and how many more a second.
+    """
+
+    other_burst = 200
+    other_rate = 50.0
+
+    _others: Allowance
     _deliver: Deliver | None = None
     _frames: bytes | bytearray = b""
     """What came of a frame that is not whole; or more, while it is the others' turn."""
@@ -54,6 +69,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """Offer the extension to the application, which has not run yet."""
+        self._others = Allowance(self.other_burst, self.other_rate)
         super().handle_connect(event)
         extensions = None if self.close_sent else self.scope.get("extensions")
         if extensions is not None:
@@ -71,6 +87,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             done = self._advance(data)
             if done < len(data):
                 self._frames = bytearray(data[done:])
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take in a fragment, unless it is nothing: so what is kept is bounded by its size."""
+        if event.data or event.fin:
+            super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """Deliver what was in fragments, too."""
@@ -128,6 +149,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             after = payload + size
             if end < after:
                 break
+            if first not in _WHOLE and not self._others.take(1, self.loop.time()):
+                self.transport.abort()
+                return end
             if self.close_sent and first & 15 <= 2:
                 pass  # What is said after the end is worth no parsing.
             elif not self._take(first, data[payload:after], data[payload - 4 : payload]):

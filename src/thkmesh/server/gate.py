@@ -247,12 +247,23 @@ class Gate:
         if self.settings.password is not None:
             if not token:
                 return Denied("password-required", "a password is needed")
+            self.settings.password.expect(token)
             return self._patiently(partial(self._compare, self.settings.password, token))
         if token:
             return unauthorized("the token is not signed by a key of this server")
         if self.settings.require_token:
             return unauthorized("a token is needed")
         return Permit()
+
+    def guesses(self, asked: Asked) -> bool:
+        """Tell whether somebody shows what can only be a password that is not known yet."""
+        settings = self.settings
+        if settings.password is None or settings.authenticate is not None:
+            return False
+        text = asked.token or asked.handshake.ticket
+        if not text or self._keyring.key_for(text) is not None:
+            return False
+        return not settings.password.knows(text)
 
     async def decide(self, asked: Asked) -> Permit | Denied:
         """Return what somebody may do, waiting for it if need be; never raises."""

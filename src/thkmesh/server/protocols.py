@@ -91,6 +91,8 @@ class WebSocketProtocol(DirectProtocol):
 
     _held = memoryview(b"")
     """What has been read and not parsed: the messages before it have not been taken."""
+    _flooded = False
+    """It said too much, and nothing more is read."""
 
     def handle_connect(self, event: Request) -> None:
         """Offer the extension to the application, which has not run yet."""
@@ -119,7 +121,7 @@ class WebSocketProtocol(DirectProtocol):
         message = await self.queue.get()
         if self.queue.empty():
             self._parse_held()
-            if self.read_paused and self.queue.empty():
+            if self.read_paused and self.queue.empty() and not self._flooded:
                 self.read_paused = False
                 self.transport.resume_reading()
         return message
@@ -170,6 +172,7 @@ class WebSocketProtocol(DirectProtocol):
         if message["type"] == "websocket.close":
             flood = message.get("code") == CloseCode.RATE_LIMITED
             if flood:
+                self._flooded = self.read_paused = True
                 self.transport.pause_reading()
             self._abort_after(self.flush_timeout + (0 if flood else self.patience))
 

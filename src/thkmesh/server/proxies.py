@@ -6,6 +6,10 @@ who wrote there are trusted: the first address that is not a trusted proxy's is 
 client's. Where the connection itself is not from a trusted proxy its headers mean
 nothing.
 
+A proxy that is trusted and does not say whom it was talking to is the client itself. One
+that nobody counts, for it is on the same machine, is not: its client is ``unknown`` then,
+with all others of that kind, or whoever finds words that we cannot read had no limits.
+
 There are two kinds of header: ``X-Forwarded-For`` with ``X-Forwarded-Proto``, and
 ``Forwarded`` (RFC 7239). A proxy passes on the one that it does not know as the client
 wrote it, so the operator says which one counts; the other is never looked at.
@@ -21,6 +25,7 @@ from typing import Final, Literal, TypeAlias
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from thkmesh.core.admission import NAMELESS, source_of
 from thkmesh.errors import InvalidArgument
 
 __all__ = ["Client", "ProxyHeader", "ProxyHeaders", "TrustedProxies"]
@@ -34,17 +39,24 @@ _EVERYBODY: Final = "*"
 _HOPS: Final = 32
 """Of a longer way the rest is not looked at."""
 _LINE: Final = 4096
-"""A header that is longer says nothing: no honest way has so many hops."""
+"""Of a longer header the beginning is not looked at."""
 
-_PAIR: Final = re.compile(
-    r'\s*([!#$%&\'*+.^_`|~0-9a-z-]+)=("(?:[^"\\]|\\.)*"|[^",;\s]*)\s*', re.IGNORECASE
-)
+_NAMED: Final = r"([!#$%&'*+.^_`|~0-9A-Za-z-]++)=(\"(?:[^\"\\]|\\.)*+\"|[^\",;\s\\]*+)"
+_PAIR: Final = re.compile(_NAMED)
+_ELEMENT: Final = re.compile(rf"\s*+(?:{_NAMED}\s*+)?+(?:;\s*+(?:{_NAMED}\s*+)?+)*+")
+"""What one proxy says (RFC 7239, section 4), with addresses that lack quotation marks."""
 _SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
 
 
 @dataclass(frozen=True)
 class Client:
-    """Where a request is from; ``address`` is None where nobody knows."""
+    """Where a request is from.
+
+    Attributes:
+        address: the client's; None where there are no addresses, ``unknown`` where a proxy
+            should have said it.
+        secure: whether it used TLS.
+    """
 
     address: str | None
     secure: bool
@@ -89,7 +101,9 @@ class TrustedProxies:
         for hop in self._hops(Headers(scope=scope)):
             scheme = hop.scheme or scheme
             if hop.address is None:
-                break  # It does not say whom: then it was the last one we know of.
+                # It does not say whom: then it was the last one we know of.
+                peer = peer if source_of(peer) else NAMELESS
+                break
             peer = hop.address
             if not self._trusts(peer):
                 break
@@ -151,33 +165,49 @@ def _network(text: str) -> Network:
 
 def _x_forwarded(addresses: list[str], schemes: list[str]) -> Iterator[_Hop]:
     """Read both headers from the end; they belong together where they are as long."""
+    if not addresses:
+        return
+    line = ",".join(addresses)
     said = _listed(schemes)
-    hops = _listed(addresses) if sum(map(len, addresses)) <= _LINE else []
-    for index, address in enumerate(hops[: -_HOPS - 1 : -1]):
+    paired = len(said) == line.count(",") + 1
+    for index, address in enumerate(reversed(line.rsplit(",", _HOPS)[-_HOPS:])):
         # Most proxies overwrite the scheme instead of adding theirs: the one there is, then.
-        scheme = said[-1 - index] if len(said) == len(hops) else (said[-1] if said else None)
-        yield _Hop(_address(address), _scheme(scheme))
+        scheme = said[-1 - index] if paired else (said[-1] if said else None)
+        yield _Hop(_address(address.strip()), _scheme(scheme))
 
 
 def _forwarded(lines: list[str]) -> Iterator[_Hop]:
-    """Read the header of RFC 7239 from the end."""
+    """Read the header of RFC 7239 from the end.
+
+    What a proxy adds is the shortest end behind a comma that is a whole element: a shorter
+    one begins inside of quotation marks and has an odd number of them. So whatever the
+    client wrote before, an open quotation mark too, is not part of it.
+    """
+    if not lines:
+        return
     line = ",".join(lines)
-    elements = _split(line) if len(line) <= _LINE else []
-    for element in elements[: -_HOPS - 1 : -1]:
-        pairs = {
-            name.lower(): value.strip('"').replace("\\", "")
-            for name, value in _PAIR.findall(element)
-        }
-        yield _Hop(_address(pairs.get("for", "")), _scheme(pairs.get("proto")))
+    first = line.find(",", len(line) - _LINE) if len(line) > _LINE else -1
+    start = end = len(line)
+    for _ in range(_HOPS):
+        start = line.rfind(",", 0, start)
+        if _ELEMENT.fullmatch(line, start + 1, end):
+            yield _said(line[start + 1 : end])
+            end = start
+        if start <= first:
+            break
+    if end > 0:
+        yield _Hop(None)
+
+
+def _said(element: str) -> _Hop:
+    pairs = {
+        name.lower(): value.strip('"').replace("\\", "") for name, value in _PAIR.findall(element)
+    }
+    return _Hop(_address(pairs.get("for", "")), _scheme(pairs.get("proto")))
 
 
 def _listed(lines: list[str]) -> list[str]:
     return [each.strip() for line in lines for each in line.split(",")]
-
-
-def _split(line: str) -> list[str]:
-    """Split at commas that stand outside of quotation marks."""
-    return re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^",])+', line)
 
 
 def _scheme(text: str | None) -> str | None:

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from thkmesh.core.admission import source_of
+from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Denied, Grant, Permit, not_granted
 from thkmesh.core.identity import is_id, is_room
@@ -110,6 +110,7 @@ class RestApi:
         """Return what a request may do, if it may do that."""
         handshake = Handshake(request.scope)
         asked = Asked(room, peer, handshake.bearer, handshake)
+        _check(self._service.guess_denied(asked, _source(request)))
         admitted = await self._service.gate.decide(asked)
         if isinstance(admitted, Permit) and grant not in admitted.grants:
             admitted = not_granted(grant)
@@ -164,11 +165,7 @@ class RestApi:
         raise Refusal(409, "room-exists", "there is a room of that name")
 
     def _check_limit(self, request: Request, room: str | None) -> None:
-        source = source_of(request.client.host if request.client else None)
-        denial = self._service.room_denied(room or "", source)
-        if denial is not None:
-            wait = {"retry-after": str(ceil(denial.retry_after))}
-            raise Refusal(429, denial.reason, denial.message, wait)
+        _check(self._service.room_denied(room or "", _source(request)))
 
     async def _inspect_room(self, request: Request) -> Response:
         name: str = request.path_params["room"]
@@ -212,6 +209,16 @@ class RestApi:
         if self._service.turnstile.draining:
             raise Refusal(503, "moving", "this server is about to stop")
         return _answer({"status": "ready"})
+
+
+def _source(request: Request) -> str | None:
+    return source_of(request.client.host if request.client else None)
+
+
+def _check(denial: Denial | None) -> None:
+    if denial is not None:
+        wait = {"retry-after": str(ceil(denial.retry_after))}
+        raise Refusal(429, denial.reason, denial.message, wait)
 
 
 def _check_name(name: str) -> None:

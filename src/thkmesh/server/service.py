@@ -406,6 +406,10 @@ class RoomService:
         """Return why there may be no such room yet; None if there may, or is one."""
         return None if self._rooms.has(room) else self.turnstile.make_room(source, self.now)
 
+    def guess_denied(self, asked: Asked, source: str | None) -> Denial | None:
+        """Return why somebody may not try a password yet; None if it may, or tries none."""
+        return self.turnstile.guess(source, self.now) if self.gate.guesses(asked) else None
+
     def inspect(self, room: str) -> RoomView | None:
         """Return what is known of a room, None if there is no such room."""
         return self._rooms.inspect(room, self._loop.time())
@@ -606,6 +610,10 @@ class Connection:
                 then(found)
 
         asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
+        denial = self._service.guess_denied(asked, self._source)
+        if denial is not None:
+            self._deny(denial)
+            return
         self._service.decisions.decide(self._number, asked, decided)
 
     def _deny(self, denial: Denial) -> None:
