@@ -162,6 +162,33 @@ def test_errors_say_what_a_token_was_lacking() -> None:
     world.run(main())
 
 
+def test_members_outlive_a_restart_before_the_moderator_is_back() -> None:
+    """Who may not make the room waits for who may; who has lost the grant to join does not."""
+    issuer = Issuer()
+    world = issuer.world
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby", token=issuer.token)
+        issuer.grants = ("join", "send")
+        bob = await world.join("bob", room="lobby", token=issuer.token)
+        await world.linked(ada, bob)
+        world.partition("ada", "server")
+        world.restart_server()
+        await asyncio.sleep(20.0)
+        assert (bob.server.value, bob.error) == ("reconnecting", None)
+        with pytest.raises(NotGranted):
+            await world.join("cat", room="lobby", token=issuer.token)
+        issuer.grants = ("join", "send", "create")
+        world.heal()
+        await asyncio.sleep(20.0)
+        assert (ada.server.value, bob.server.value) == ("connected", "connected")
+        issuer.grants = ("send",)
+        await asyncio.sleep(600.0)
+        assert isinstance(bob.error, NotGranted)
+
+    world.run(main(), limit=10_000.0)
+
+
 def test_a_password_admits_whoever_knows_it() -> None:
     """Texts that look alike are alike; a wrong one, or none, is refused in a word."""
     world = World(access=AccessSettings(password=Password.of("caf\u00e9 \U0001f98a")))
