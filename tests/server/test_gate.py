@@ -12,7 +12,7 @@ from tests.server.mint import ALL, SECRET, claims, minted, token
 from tests.server.world import Client, Server, server
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Permit
-from thkmesh.core.wire import Error, Ping, Pong, Welcome
+from thkmesh.core.wire import Error, Leave, PeerLeft, PeerReady, Ping, Pong, Welcome
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
 from thkmesh.server import AccessSettings, Asked, Password, RoomService, create_app
@@ -243,6 +243,24 @@ async def test_the_hook_stops_nobody_else() -> None:
         slow.set()
         welcome = await waiting.expect(Welcome)
         assert [ready.session for ready in welcome.peers] == [quick.key]
+
+
+async def test_whoever_leaves_waits_for_no_decision() -> None:
+    """The place is free at once, though the client is gone before it is known who it is."""
+
+    async def authenticate(who: Asked) -> Verdict:
+        return await _never(who) if who.token == "slow" else {"join", "create"}
+
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        ada, bob = await world.joined(), await world.joined()
+        await ada.expect(PeerReady)
+        await bob.cut()
+        challenge = await bob.connect()
+        await bob.send(bob.hello(challenge.nonce, token="slow"))
+        await bob.send(Leave())
+        await bob.socket.close()
+        assert bob.socket.close_code == 1000
+        assert await ada.expect(PeerLeft) == PeerLeft("lobby", *bob.key, "left")
 
 
 async def test_only_one_hello_is_looked_at() -> None:

@@ -105,6 +105,13 @@ class HelloAccepted(Struct, frozen=True):
     time: int = 0
 
 
+class Withdrawn(Struct, frozen=True):
+    """Whose hello is genuine leaves, before it is known whether it may come in."""
+
+    conn: int
+    hello: Hello
+
+
 class Renewed(Struct, frozen=True):
     """A fresh token came in, for the same room and peer; what it is worth."""
 
@@ -188,6 +195,7 @@ class News(Struct, frozen=True):
 Event: TypeAlias = (
     Opened
     | HelloAccepted
+    | Withdrawn
     | Renewed
     | Received
     | Sealed

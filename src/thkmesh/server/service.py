@@ -54,6 +54,7 @@ from thkmesh.core.room_events import (
     Send,
     Skipped,
     Stop,
+    Withdrawn,
 )
 from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
@@ -66,6 +67,7 @@ from thkmesh.core.wire import (
     Hello,
     IceServer,
     IceServers,
+    Leave,
     RenewToken,
     UnknownType,
     encode,
@@ -495,6 +497,7 @@ class Connection:
         self._nonce = nonce
         self._handshake = handshake
         self._hello: Hello | None = None
+        self._entered = False
         self._decoder = EnvelopeDecoder()
 
     def received(self, data: str | bytes) -> None:
@@ -523,6 +526,8 @@ class Connection:
                 self._greeted(message)
             elif isinstance(message, RenewToken):
                 self._renewed(message.token)
+            elif isinstance(message, Leave) and self._hello is not None and not self._entered:
+                self._service.feed(Withdrawn(self._number, self._hello))
             else:
                 self._service.feed(Received(self._number, message, data))
 
@@ -568,6 +573,7 @@ class Connection:
         self._hello = hello
 
         def enter(permit: Permit) -> None:
+            self._entered = True
             self._service.name(self._number, hello)
             resume = self._service.entropy(16).hex()
             servers = self._service.ice_servers(hello.from_user_id)
