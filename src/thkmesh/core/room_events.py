@@ -119,6 +119,19 @@ class Renewed(Struct, frozen=True):
     permit: Permit
 
 
+class Renewing(Struct, frozen=True):
+    """A fresh token came in, and it takes up to so many seconds to decide on it."""
+
+    conn: int
+    seconds: float
+
+
+class Undecided(Struct, frozen=True):
+    """Nobody could say what a fresh token is worth."""
+
+    conn: int
+
+
 class Received(Struct, frozen=True):
     """A message other than a hello came in; ``text`` is what it was decoded from."""
 
@@ -197,6 +210,8 @@ Event: TypeAlias = (
     | HelloAccepted
     | Withdrawn
     | Renewed
+    | Renewing
+    | Undecided
     | Received
     | Sealed
     | Skipped

@@ -70,11 +70,13 @@ from thkmesh.core.room_events import (
     Relay,
     Renewed,
     RenewIce,
+    Renewing,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
+    Undecided,
     Withdrawn,
 )
 from thkmesh.core.room_state import Counts, Room, RoomView, Session
@@ -161,6 +163,10 @@ class Rooms:
             case Renewed(conn=conn):
                 if self._connections.get(conn) is not None:
                     self._renew(event, now)
+            case Renewing(conn=conn, seconds=seconds):
+                self._access.hold(conn, seconds, now)
+            case Undecided(conn=conn):
+                self._access.ask_again(conn, now)
             case Opened():
                 self._greet(event, now)
             case Dropped(conn=conn, leaving=True):

@@ -49,11 +49,13 @@ from thkmesh.core.room_events import (
     Relay,
     Renewed,
     RenewIce,
+    Renewing,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
+    Undecided,
     Withdrawn,
 )
 from thkmesh.core.room_state import Counts, RoomView
@@ -597,15 +599,20 @@ class Connection:
             self._admit(
                 self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
             )
+            if self._service.decisions.pending(self._number):
+                patience = self._service.gate.settings.authenticate_timeout
+                self._service.feed(Renewing(self._number, patience))
 
     def _admit(self, hello: Hello, token: str, then: Callable[[Permit], None]) -> None:
         """Go on if what was shown admits to the room; else say why it does not."""
 
         def decided(found: Permit | Denied) -> None:
-            if isinstance(found, Denied):
-                self._refuse(found.reason, found.message, found.code)
-            else:
+            if not isinstance(found, Denied):
                 then(found)
+            elif self._entered and found.code == CloseCode.OVERLOADED:
+                self._service.feed(Undecided(self._number))
+            else:
+                self._refuse(found.reason, found.message, found.code)
 
         asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
         self._service.decisions.decide(self._number, asked, decided)
