@@ -110,6 +110,12 @@ def _admissions(recorder: Recorder) -> None:
     story.tell(Heard(wire.IceServers((wire.IceServer(("turn:x",), "name", "secret"),))))
     story.tell(SocketLost(CloseCode.TOKEN_EXPIRED, "token-expired"))
     story.run(6.0)
+    # The room is gone, and we may not make it; until somebody does, and we are refused.
+    story.tell(SocketLost(CloseCode.NOT_GRANTED, "not-granted"))
+    story.run(6.0)
+    story.welcome(ADA, epoch="two")
+    story.tell(SocketLost(CloseCode.NOT_GRANTED, "not-granted"))
+    story.run(6.0)
 
 
 def _leaving_the_server(recorder: Recorder) -> None:

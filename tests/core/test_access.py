@@ -62,6 +62,44 @@ def test_a_fresh_admission_takes_the_place_of_the_old_one() -> None:
     assert list(access.settle(9999.0)) == []
 
 
+@pytest.mark.parametrize("asked", [545.0, 599.5])
+def test_the_end_waits_for_a_decision_once(asked: float) -> None:
+    """A token that came in time is decided on; more of them put off nothing more."""
+    access = Access()
+    access.grant(1, Permit(OPEN, 600.0), 0.0)
+    assert list(access.settle(540.0)) == [Expiring(1, 60.0)]
+    access.hold(1, 5.0, asked)
+    access.hold(1, 5.0, 600.0)
+    access.hold(2, 5.0, asked)
+    end = max(600.0, asked + 5.0)
+    assert access.left(1, 600.0) == end - 600.0
+    assert list(access.settle(end - 0.1)) == []
+    assert list(access.settle(end)) == [Expired(1)]
+    access.grant(1, Permit(OPEN, 600.0), end)
+    access.hold(1, 1000.0, end)
+    assert list(access.settle(end + 540.0)) == [Expiring(1, 460.0)], "not put off is the warning"
+    assert list(access.settle(end + 1000.0)) == [Expired(1)]
+
+
+def test_what_could_not_be_decided_on_is_asked_for_again() -> None:
+    """Some seconds later, and not more often; not if the permit has ended by then."""
+    access = Access()
+    access.grant(1, Permit(OPEN, 600.0), 0.0)
+    access.grant(2, Permit(), 0.0)
+    for _ in range(50):
+        for conn in (1, 2, 3):
+            access.ask_again(conn, 540.0)
+    assert access.pending == 3
+    assert list(access.settle(540.0)) == [Expiring(1, 60.0)]
+    assert list(access.settle(544.9)) == []
+    lapses = list(access.settle(545.0))
+    assert lapses == [Expiring(1, 55.0), Expiring(2, inf)]
+    for at in (545.0, 595.0):
+        access.ask_again(1, at)
+        lapses = list(access.settle(at + 5.0))
+    assert lapses == [Expired(1)], "that is when it ends"
+
+
 def test_who_slept_past_the_end_warns_first() -> None:
     """Those who were not warned in time get a moment, and then it is over."""
     access = Access()
@@ -109,7 +147,7 @@ def test_a_connection_that_is_granted_anew_again_and_again_takes_no_more_room() 
     access.grant(1, Permit(OPEN, 500.0), 0.0)
     for now in range(100):
         access.grant(2, Permit(OPEN, 900.0), now)
-        assert access.pending <= 2 * 2 + 16
+        assert access.pending <= 4 * 2 + 16
     assert list(access.settle(440.0)) == [Expiring(1, 60.0)]
     assert list(access.settle(500.0)) == [Expired(1)]
     assert list(access.settle(939.0)) == [Expiring(2, 60.0)]
@@ -126,7 +164,7 @@ def test_what_was_granted_anew_leaves_little_behind(grants: list[tuple[int, floa
                 access.forget(lapse.conn)
         access.grant(conn, Permit(OPEN, ttl), now)
         ends[conn] = now + ttl
-    assert access.pending <= 2 * len(ends) + 17
+    assert access.pending <= 4 * len(ends) + 17
     seen = set()
     for _ in range(access.pending + len(ends)):
         seen |= {lapse.conn for lapse in access.settle(access.first)}

@@ -205,6 +205,8 @@ def test_other_words_before_the_welcome_do_not_prolong_it() -> None:
         (CloseCode.PROTOCOL_MISMATCH, False, ProtocolMismatch),
         (CloseCode.ROOM_FULL, False, RoomFull),
         (CloseCode.REPLACED, True, Replaced),
+        (CloseCode.NOT_GRANTED, False, NotGranted),
+        (CloseCode.NOT_GRANTED, True, NotGranted),
         (CloseCode.INVALID, False, JoinError),
         (CloseCode.INVALID, True, RoomClosed),
     ],
@@ -227,6 +229,20 @@ def test_who_was_in_comes_back(code: int) -> None:
     assert mine.lost(code, "", 1.0) == []
     assert mine.state is ServerState.RECONNECTING
     assert mine.error is None
+
+
+def test_who_was_in_waits_until_somebody_makes_the_room_again() -> None:
+    """After a restart the first one may lack ``create``; the moderator will come too."""
+    mine = contact(joined=True)
+    mine.lost(CloseCode.RESTARTING, "restart", 1.0)
+    for now in (10.0, 20.0):
+        assert mine.settle(now) == [OpenSocket()]
+        assert mine.lost(CloseCode.NOT_GRANTED, "not-granted", now) == []
+        assert mine.state is ServerState.RECONNECTING
+    mine.settle(30.0)
+    mine.heard(WELCOME, 30.0)
+    assert mine.lost(CloseCode.NOT_GRANTED, "not-granted", 31.0) == [CloseSocket()]
+    assert type(mine.error) is NotGranted
 
 
 def test_leaving_says_goodbye_where_somebody_listens() -> None:

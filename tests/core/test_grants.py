@@ -15,6 +15,7 @@ from thkmesh.core.grants import (
     Permit,
     judge,
     lacking_to_enter,
+    misplaced,
     not_granted,
     sorted_grants,
 )
@@ -48,9 +49,9 @@ def judged(
 
 
 def test_right_claims_admit_for_as_long_as_they_say() -> None:
-    """The permit has the grants, the room, and the time until the token ends."""
-    assert judged() == Permit(frozenset({"join", "send"}), 610.0, "lobby")
-    assert judged(leeway=0) == Permit(frozenset({"join", "send"}), 600.0, "lobby")
+    """The permit has the grants, the room, the peer, and the time until the token ends."""
+    assert judged() == Permit(frozenset({"join", "send"}), 610.0, "lobby", PEER)
+    assert judged(leeway=0) == Permit(frozenset({"join", "send"}), 600.0, "lobby", PEER)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_no_bytes_raise(payload: bytes) -> None:
 
 def test_words_that_are_no_grants_mean_nothing() -> None:
     """Grants are told once each, in their own order; later words do no harm."""
-    assert judged(grants=["levitate"]) == Permit(frozenset(), 610.0, "lobby")
+    assert judged(grants=["levitate"]) == Permit(frozenset(), 610.0, "lobby", PEER)
     assert sorted_grants(["list", "join", "fly", "join"]) == ("join", "list")
     assert sorted_grants(OPEN) == tuple(each for each in ALL if each != "kick")
 
@@ -142,6 +143,22 @@ def test_entering_takes_join_and_making_a_room_takes_create() -> None:
     assert lacking_to_enter(joins, new=True) == not_granted("create")
     assert lacking_to_enter(Permit(OPEN - {"join"}), new=False) == not_granted("join")
     assert lacking_to_enter(Permit(), new=True) is None
+
+
+def test_a_permit_is_for_one_room_and_peer_or_for_any() -> None:
+    """Where it is about no single room, or nobody has an id, there is nothing to compare."""
+    own = Permit(room="lobby", peer=PEER)
+    for permit, room, peer in (
+        (own, "lobby", PEER),
+        (own, "", PEER),
+        (own, "lobby", ""),
+        (Permit(), "hall", OTHER),
+    ):
+        assert misplaced(permit, room, peer) is None
+    for permit, room, peer in ((own, "hall", PEER), (own, "lobby", OTHER), (own, "", OTHER)):
+        denied = misplaced(permit, room, peer)
+        assert denied is not None
+        assert denied.code == CloseCode.UNAUTHORIZED
 
 
 def test_claims_have_no_more_than_they_must() -> None:

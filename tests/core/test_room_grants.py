@@ -6,7 +6,15 @@ from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import ALL, OPEN, Grant, Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Tick
-from thkmesh.core.room_events import HelloAccepted, Renewed, RenewIce, RoomRules, Stop
+from thkmesh.core.room_events import (
+    HelloAccepted,
+    Renewed,
+    RenewIce,
+    Renewing,
+    RoomRules,
+    Stop,
+    Undecided,
+)
 from thkmesh.core.wire import Admitted, Error, IceServer
 
 TURN = IceServer(("turn:turn.example.org",), "1:a", "secret")
@@ -144,6 +152,28 @@ def test_a_fresh_token_without_join_ends_it() -> None:
     world.feed(Renewed(greeted, Permit()))
     world.feed(Renewed(99, Permit()))
     assert greeted not in world.closed
+
+
+def test_a_permit_lasts_while_it_is_decided_on_another() -> None:
+    """What cannot be decided is asked for again, and ends nothing before its time."""
+    world = World(RoomRules(idle_timeout=1000.0))
+    a, b, greeted = enter(world, A, Permit(OPEN, 600.0)), world.join(B), world.open()
+    world.wait(540.0)
+    world.feed(Undecided(a))
+    world.feed(Undecided(greeted))
+    world.feed(Renewing(greeted, 5.0))
+    world.forget((a, b))
+    world.wait(5.0)
+    assert world.heard(a) == [Admitted(55.0, renew=True)]
+    world.wait(54.5)
+    world.feed(Renewing(a, 5.0))
+    world.wait(4.5)
+    assert a not in world.closed
+    world.wait(0.5)
+    assert world.closed[a] == (CloseCode.TOKEN_EXPIRED, "token-expired")
+    world.feed(Undecided(b))
+    world.wait(5.0)
+    assert world.heard(b) == [Admitted(None, renew=True)]
 
 
 def test_credentials_are_in_the_welcome_and_change_in_time() -> None:

@@ -29,6 +29,7 @@ from thkmesh.core.room_events import (
     Sealed,
     Skipped,
     Stop,
+    Withdrawn,
 )
 from thkmesh.core.room_state import PeerView, RoomView
 from thkmesh.core.rooms import Rooms
@@ -347,6 +348,30 @@ def test_leaving_is_immediate() -> None:
     assert world.heard(b) == [PeerLeft("lobby", *A, "left")]
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_leaving_waits_for_no_decision(away: bool) -> None:
+    """A genuine hello is enough to give up one's place; a newcomer has none to give up."""
+    world = World()
+    a, b = world.join(A), world.join(B)
+    if away:
+        world.drop(b)
+    world.heard(a)
+    for who, room in (
+        (C, "lobby"),
+        (another_life(B), "lobby"),
+        (B, "hall"),
+        (B, "lobby"),
+        (B, "lobby"),
+    ):
+        again = world.open()
+        world.feed(Withdrawn(again, hello(who, room)))
+        assert world.closed[again] == (CloseCode.NORMAL, "left")
+    assert world.heard(a) == [PeerLeft("lobby", *B, "left")]
+    assert world.closed.get(b) == (None if away else (CloseCode.SUPERSEDED, "superseded"))
+    assert (world.rooms.room_count, world.rooms.peer_count) == (1, 1)
+    assert world.rooms.connection_count == 1
+
+
 def test_silence_closes_a_connection_but_not_a_session() -> None:
     """After 60 s without a word the connection goes; 30 s later the session does."""
     world = World()
@@ -590,6 +615,7 @@ def test_what_comes_after_the_end_is_without_effect() -> None:
     world = World()
     for event in (
         HelloAccepted(1, hello(A), introduction(), "secret"),
+        Withdrawn(1, hello(A)),
         Refused(1, "binary", "no", CloseCode.UNSUPPORTED),
         Skipped(1),
         Dropped(1),

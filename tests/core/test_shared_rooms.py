@@ -2,13 +2,22 @@
 
 import pytest
 
-from tests.core.room_world import A, B, C, D, another_life, offer, ready
+from tests.core.room_world import A, B, C, D, another_life, hello, offer, ready
 from tests.core.shared_world import Cluster
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Permit
 from thkmesh.core.identity import SessionKey
 from thkmesh.core.machine import Tick
-from thkmesh.core.room_events import CreateRoom, Drain, Dropped, Expel, News, RoomRules, Stop
+from thkmesh.core.room_events import (
+    CreateRoom,
+    Drain,
+    Dropped,
+    Expel,
+    News,
+    RoomRules,
+    Stop,
+    Withdrawn,
+)
 from thkmesh.core.sealed import addressed
 from thkmesh.core.shared_events import Came, Member, Post, Posted, Returned, Tell, Told, Went
 from thkmesh.core.shared_rooms import EARLY_LIMIT, RETRY_AFTER
@@ -744,6 +753,21 @@ def test_nobody_is_asked_about_who_may_not_join() -> None:
     assert world.closed[again] == (CloseCode.NOT_GRANTED, "not-granted")
     assert not world.nodes[1].commands
     assert b not in world.closed
+
+
+def test_whoever_leaves_at_another_node_waits_for_no_decision() -> None:
+    """Its session is gone in time, for its own node; nothing is said of it before."""
+    world, a, b = two()
+    world.drop(b)
+    again = world.open(0)
+    world.feed(world.nodes[0], Withdrawn(again, hello(B)))
+    world.settle()
+    assert world.closed[again] == (CloseCode.NORMAL, "left")
+    assert world.heard(a) == []
+    world.wait(31.0)
+    world.settle()
+    assert world.heard(a) == [PeerLeft("lobby", *B, "timeout")]
+    assert not world.nodes[1].commands
 
 
 @pytest.mark.parametrize("rotation", [0, 600])

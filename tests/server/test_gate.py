@@ -12,7 +12,7 @@ from tests.server.mint import ALL, SECRET, claims, minted, token
 from tests.server.world import Client, Server, server
 from thkmesh.core.closing import CloseCode
 from thkmesh.core.grants import Permit
-from thkmesh.core.wire import Error, Ping, Pong, Welcome
+from thkmesh.core.wire import Error, Leave, PeerLeft, PeerReady, Ping, Pong, Welcome
 from thkmesh.errors import InvalidArgument
 from thkmesh.keys import Identity
 from thkmesh.server import AccessSettings, Asked, Password, RoomService, create_app
@@ -123,6 +123,44 @@ async def test_the_hook_is_told_who_asks() -> None:
     assert (asked[1].headers["x-y"], asked[1].address) == ("z", "127.0.0.1")
 
 
+async def test_a_permit_of_the_hook_is_for_its_room_and_peer() -> None:
+    """One for another room or peer admits nobody; one for this does, and a ticket for it."""
+    allowed: list[Permit] = []
+
+    async def authenticate(_: Asked) -> Verdict:
+        return allowed[-1]
+
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        ada, eve = world.client(), world.client()
+        wanted = {"room": "lobby"}
+        allowed.append(Permit(room="hall"))
+        assert await ada.refused() == UNAUTHORIZED
+        assert (await ask(world, "POST", "/api/tickets", json=wanted))[0] == 401
+        assert (await ask(world, "GET", "/api/rooms"))[0] == 200, "that is about no single room"
+        allowed.append(Permit(room="lobby", peer=ada.key.id))
+        assert await eve.refused() == UNAUTHORIZED
+        await ada.join()
+        own = await ticket(world)
+        assert await eve.refused(token=own) == UNAUTHORIZED
+        await ada.join(token=own)
+
+
+async def test_the_hook_is_told_no_id_that_was_not_proved() -> None:
+    """For whom a ticket is wanted is a claim; the ticket is for that peer alone."""
+    asked: list[Asked] = []
+
+    async def authenticate(who: Asked) -> Verdict:
+        asked.append(who)
+        return {"join", "create"}
+
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        ada, eve = world.client(), world.client()
+        own = await ticket(world, id=ada.key.id)
+        assert [who.id for who in asked] == [""]
+        assert await eve.refused(token=own) == UNAUTHORIZED
+        await ada.join(token=own)
+
+
 async def _none(_: Asked) -> Verdict:
     return None
 
@@ -207,6 +245,24 @@ async def test_the_hook_stops_nobody_else() -> None:
         assert [ready.session for ready in welcome.peers] == [quick.key]
 
 
+async def test_whoever_leaves_waits_for_no_decision() -> None:
+    """The place is free at once, though the client is gone before it is known who it is."""
+
+    async def authenticate(who: Asked) -> Verdict:
+        return await _never(who) if who.token == "slow" else {"join", "create"}
+
+    async with server(access=AccessSettings(authenticate=authenticate)) as world:
+        ada, bob = await world.joined(), await world.joined()
+        await ada.expect(PeerReady)
+        await bob.cut()
+        challenge = await bob.connect()
+        await bob.send(bob.hello(challenge.nonce, token="slow"))
+        await bob.send(Leave())
+        await bob.socket.close()
+        assert bob.socket.close_code == 1000
+        assert await ada.expect(PeerLeft) == PeerLeft("lobby", *bob.key, "left")
+
+
 async def test_only_one_hello_is_looked_at() -> None:
     """A second one breaks the protocol, also while the first is being looked at."""
     access = AccessSettings(authenticate=_never)
@@ -272,20 +328,42 @@ async def test_x2_a_ticket_for_others_admits_nobody() -> None:
         assert await eve.refused(token=hall) == UNAUTHORIZED
         assert await eve.refused(token=own[:-2] + "AA") == UNAUTHORIZED
         other = Gate(AccessSettings(secret=b"another secret of 32 bytes or more"))
-        foreign = other.ticket(Asked("lobby", "", "", Handshake()), Permit())
+        foreign = other.ticket("lobby", Permit())
         assert await eve.refused(token=foreign) == UNAUTHORIZED
         assert await eve.refused(token=token(claims(aud="thkmesh-ticket", jti="1"))) == UNAUTHORIZED
         await ada.join(token=own)
+
+
+async def test_x2_a_ticket_of_a_token_for_one_peer_is_for_that_peer() -> None:
+    """X2: whoever found a token for Ada gets no ticket that admits anybody else."""
+    async with server(access=REQUIRED) as world:
+        ada, eve = world.client(), world.client()
+        stolen = minted(sub=ada.key.id)
+        assert await eve.refused(token=stolen) == UNAUTHORIZED
+        own = await ticket(world, stolen)
+        assert await eve.refused(token=own) == UNAUTHORIZED
+        await ada.join(token=own)
+
+
+@pytest.mark.parametrize("claimed", ["", ADA])
+async def test_x2_a_ticket_buys_no_ticket(claimed: str) -> None:
+    """X2: neither in the header nor in the address, for whomever it is said to be."""
+    async with server(access=REQUIRED) as world:
+        wanted = {"room": "lobby"} | ({"id": claimed} if claimed else {})
+        first = await ticket(world, minted())
+        assert (await ask(world, "POST", "/api/tickets", first, json=wanted))[0] == 401
+        path = f"/api/tickets?ticket={first}"
+        assert (await ask(world, "POST", path, json=wanted))[0] == 401
+        await world.client().join(token=first)
 
 
 async def test_x2_a_ticket_that_is_late_admits_nobody() -> None:
     """X2: after 30 s it is worth nothing; nor when what it stands for has ended."""
     clock = [1_790_000_000.0]
     gate = Gate(AccessSettings(secret=SECRET, require_token=True, today=lambda: clock[0]))
-    asked = Asked("lobby", "", "", Handshake())
 
     async def later(seconds: float, permit: Permit) -> object:
-        shown = gate.ticket(asked, permit)
+        shown = gate.ticket("lobby", permit)
         clock[0] += seconds
         return await gate.decide(Asked("lobby", ADA, shown, Handshake()))
 
@@ -299,8 +377,7 @@ async def test_a_ticket_does_at_another_process_once() -> None:
     """Whoever shares the secret takes it; whoever shares what was used, once."""
     used = MemoryUsedTickets()
     here, there = (Gate(AccessSettings(secret=SECRET, used_tickets=used)) for _ in range(2))
-    asked = Asked("lobby", "", "", Handshake())
-    shown = Asked("lobby", ADA, here.ticket(asked, Permit()), Handshake())
+    shown = Asked("lobby", ADA, here.ticket("lobby", Permit()), Handshake())
     assert isinstance(await there.decide(shown), Permit)
     assert not isinstance(await here.decide(shown), Permit)
 
@@ -407,9 +484,32 @@ async def test_a_token_names_the_room_that_it_makes() -> None:
 async def test_no_token_is_ever_taken_from_the_address() -> None:
     """What is in an address is in logs and histories; only what is worthless by then is."""
     async with server(access=REQUIRED) as world:
-        for query in (f"?token={minted()}", f"?access_token={minted()}"):
+        for name in ("token", "access_token", "ticket"):
+            query = f"?{name}={minted()}"
             async with connect(world.ws + query) as socket:
                 assert await socket.recv()
             assert await with_address(world.client(), query).refused() == UNAUTHORIZED
             assert (await ask(world, "GET", f"/api/rooms{query}"))[0] == 401
     assert set(ALL) == set(Permit().grants) | {"kick"}
+
+
+async def test_no_password_is_taken_from_the_address() -> None:
+    """It is good for longer than any token."""
+    access = AccessSettings(password=Password.of("sesame"))
+    async with server(access=access) as world:
+        client = with_address(world.client(), "?ticket=sesame")
+        assert await client.refused() == UNAUTHORIZED
+        assert (await ask(world, "GET", "/api/rooms?ticket=sesame"))[0] == 401
+        await client.join(token="sesame")
+
+
+async def test_a_ticket_that_is_none_is_not_passed_over() -> None:
+    """Whether everybody may in, or the hook would let somebody in: what was shown was wrong."""
+
+    async def everybody(_: Asked) -> Verdict:
+        return {"join", "create"}
+
+    for access in (AccessSettings(), AccessSettings(authenticate=everybody)):
+        async with server(access=access) as world:
+            assert await with_address(world.client(), "?ticket=x").refused() == UNAUTHORIZED
+            await world.client().join()

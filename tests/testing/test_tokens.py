@@ -8,7 +8,8 @@ import thkmesh
 from tests.server.mint import SECRET
 from thkmesh.core.grants import AUDIENCE, Claims
 from thkmesh.errors import JoinError, NotGranted, ServerUnreachable, Unauthorized
-from thkmesh.server import AccessSettings, Password, ServerSettings, Turn
+from thkmesh.server import AccessSettings, Asked, Password, Permit, ServerSettings, Turn
+from thkmesh.server.gate import Verdict
 from thkmesh.server.keyring import Key
 from thkmesh.testing import World
 
@@ -160,6 +161,66 @@ def test_errors_say_what_a_token_was_lacking() -> None:
             await world.join("ada", room="lobby", token=issuer.token())
 
     world.run(main())
+
+
+def test_members_outlive_a_restart_before_the_moderator_is_back() -> None:
+    """Who may not make the room waits for who may; who has lost the grant to join does not."""
+    issuer = Issuer()
+    world = issuer.world
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby", token=issuer.token)
+        issuer.grants = ("join", "send")
+        bob = await world.join("bob", room="lobby", token=issuer.token)
+        await world.linked(ada, bob)
+        world.partition("ada", "server")
+        world.restart_server()
+        await asyncio.sleep(20.0)
+        assert (bob.server.value, bob.error) == ("reconnecting", None)
+        with pytest.raises(NotGranted):
+            await world.join("cat", room="lobby", token=issuer.token)
+        issuer.grants = ("join", "send", "create")
+        world.heal()
+        await asyncio.sleep(20.0)
+        assert (ada.server.value, bob.server.value) == ("connected", "connected")
+        issuer.grants = ("send",)
+        await asyncio.sleep(600.0)
+        assert isinstance(bob.error, NotGranted)
+
+    world.run(main(), limit=10_000.0)
+
+
+@pytest.mark.parametrize(("failures", "late"), [(3, 0.0), (0, 59.6)])
+def test_a_login_that_is_away_or_slow_ends_no_permit(failures: int, late: float) -> None:
+    """It is asked again while the old permit lasts; and what it decides on came in time."""
+    failing = [0]
+
+    async def authenticate(_: Asked) -> Verdict:
+        await asyncio.sleep(1.0)
+        failing[0] -= 1
+        if failing[0] >= 0:
+            raise OSError("the database is away")
+        return Permit(ttl=600.0)
+
+    async def token() -> str:
+        await asyncio.sleep(late if world.time > 60.0 else 0.0)
+        return "ada"
+
+    world = World(access=AccessSettings(authenticate=authenticate))
+
+    async def main() -> None:
+        ada = await world.join("ada", room="lobby", token=token)
+        changes = world.watch("ada", ada)
+        failing[0] = failures
+        await asyncio.sleep(1000.0)
+        assert failing[0] < 0, "it was asked"
+        states = [each.state for each in changes.events if isinstance(each, thkmesh.ServerChanged)]
+        assert set(states) <= {thkmesh.ServerState.CONNECTED}
+        failing[0] = 10**9
+        await asyncio.sleep(700.0)
+        assert ada.server.value == "reconnecting", "then it is over"
+
+    world.run(main(), limit=10_000.0)
 
 
 def test_a_password_admits_whoever_knows_it() -> None:

@@ -32,7 +32,12 @@ class FakeSocket extends EventTarget {
     this.sent.push(text);
   }
 
-  close() {}
+  closed = false;
+
+  close() {
+    this.closed = true;
+    this.readyState = 2;
+  }
 
   /** @param {object} message */
   say(message) {
@@ -188,6 +193,43 @@ for (const gone of [{ type: "peer-left" }, { type: "welcome", epoch: "e", resume
 const tokens = (socket) => socket.sent.map((text) => JSON.parse(text)).map(
   ({ type, token }) => [type, token]);
 
+/**
+ * Wait until what a token was needed for has been said, if the token is there.
+ * @param {SignalingClient} signaling
+ */
+async function said(signaling) {
+  await new Promise((resolve) => setImmediate(resolve));
+  await signaling.flushed();
+}
+
+test("a token that never comes keeps nobody, and one that is late is for its own WebSocket", async () => {
+  /** @type {((token: string) => void)[]} */
+  const wanted = [];
+  const { signaling, socket: first } = await client(
+    null, () => new Promise((resolve) => wanted.push(resolve)));
+  const again = async () => {
+    signaling.close();
+    signaling.open();
+    await said(signaling);
+    return /** @type {FakeSocket} */ (FakeSocket.last);
+  };
+  signaling.hello("nonce", "");
+  const second = await again();
+  assert.ok(first.closed);
+  signaling.hello("nonce", "");
+  wanted[0]("late");
+  await said(signaling);
+  assert.deepEqual([first, second].map(tokens), [[], []]);
+  wanted[1]("in time");
+  await said(signaling);
+  signaling.renew();
+  const third = await again();
+  wanted[2]("late");
+  await said(signaling);
+  assert.ok(second.closed);
+  assert.deepEqual([first, second, third].map(tokens), [[], [["hello", "in time"]], []]);
+});
+
 test("a token that is a text is said in every hello, and never beside", async () => {
   const { signaling, socket } = await client(null, "fixed");
   signaling.hello("nonce", "");
@@ -201,12 +243,11 @@ test("a function is asked for a fresh token each time", async () => {
   let count = 0;
   const { signaling, socket } = await client(null, async () => `token ${count += 1}`);
   signaling.hello("nonce", "");
-  await signaling.flushed();
+  await said(signaling);
   signaling.renew();
-  await new Promise((resolve) => setImmediate(resolve));
-  await signaling.flushed();
+  await said(signaling);
   signaling.hello("nonce", "resume");
-  await signaling.flushed();
+  await said(signaling);
   assert.deepEqual(tokens(socket),
     [["hello", "token 1"], ["token", "token 2"], ["hello", "token 3"]]);
 });

@@ -11,6 +11,9 @@ A short permit is warned of after two thirds of it, so that there is always time
 ask somebody for a fresh one. What was granted holds for the connection, not the session:
 whoever comes back shows a token again.
 
+A token that came in time is good though it takes a while to decide on it: the end waits for
+that, once. One that could not be decided on is asked for again, while the old permit holds.
+
 A machine that slept moves no end: a permit is for so long of everybody's time, and a
 client that is closed for that comes back with a fresh token of itself. Only that nobody
 has been warned in time is made good: they get a moment for it.
@@ -37,9 +40,13 @@ _MOMENT: Final = 5.0
 """Seconds that who was warned too late, because we slept, still gets."""
 
 
+_AGAIN: Final = 5.0
+"""Seconds after which another token is asked for when one could not be decided on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """A connection's permit ends in ``left`` seconds."""
+    """A connection is to show another token: its permit ends in ``left`` seconds."""
 
     conn: int
     left: float
@@ -68,11 +75,15 @@ class _Granted:
     until: float
     warn_at: float
     warned: bool = False
+    held: bool = False
+    """Whether the end has been put off for a decision."""
+    ask_at: float = inf
+    """When to ask again for a token that could not be decided on."""
 
 
 @dataclass(order=True, slots=True)
 class _Entry:
-    """When to look at a connection; stale once that has been granted anew."""
+    """When to look at a connection; stale once that has been granted anew, or its end put off."""
 
     at: float
     conn: int
@@ -101,6 +112,24 @@ class Access:
         self._granted[conn] = granted
         if until < inf:
             self._push(_Entry(granted.warn_at, conn, granted))
+
+    def hold(self, conn: int, seconds: float, now: float) -> None:
+        """Put off the end of a permit, while it is decided on another; once for each."""
+        granted = self._granted.get(conn)
+        if granted is None or granted.held:
+            return
+        granted.held = True
+        if granted.until < now + seconds:
+            granted.until = now + seconds
+            if granted.warned:
+                self._push(_Entry(granted.until, conn, granted))
+
+    def ask_again(self, conn: int, now: float) -> None:
+        """Have another token asked for some seconds later."""
+        granted = self._granted.get(conn)
+        if granted is not None and granted.ask_at == inf:
+            granted.ask_at = now + _AGAIN
+            self._push(_Entry(granted.ask_at, conn, granted))
 
     def attach(self, conn: int, now: float) -> None:
         """Begin to count how long its credentials for TURN will do."""
@@ -151,25 +180,35 @@ class Access:
         while self._heap and self._heap[0].at <= now:
             entry = heappop(self._heap)
             granted = entry.granted
-            if self._granted.get(entry.conn) is not granted:
+            if not self._counts(entry):
                 continue
-            if granted.warned:
+            if entry.at == granted.ask_at:
+                granted.ask_at = inf
+                if now < granted.until:
+                    yield Expiring(entry.conn, granted.until - now)
+            elif granted.warned:
                 yield Expired(entry.conn)
-                continue
-            granted.warned = True
-            granted.until = max(granted.until, now + min(_MOMENT, granted.until - granted.warn_at))
-            self._push(_Entry(granted.until, entry.conn, granted))
-            yield Expiring(entry.conn, granted.until - now)
+            else:
+                granted.warned = True
+                least = now + min(_MOMENT, granted.until - granted.warn_at)
+                granted.until = max(granted.until, least)
+                self._push(_Entry(granted.until, entry.conn, granted))
+                yield Expiring(entry.conn, granted.until - now)
         if self._rotation is not None:
             for conn in self._rotation.expired(now):
                 self._rotation.start(conn, now)
                 yield Rotated(conn)
 
     def _push(self, entry: _Entry) -> None:
-        """Note when to look again; stale entries are never more than those that count."""
+        """Note when to look again; stale entries are never more than those that could count."""
         heappush(self._heap, entry)
-        if len(self._heap) > 2 * len(self._granted) + 16:
-            self._heap = [
-                each for each in self._heap if self._granted.get(each.conn) is each.granted
-            ]
+        if len(self._heap) > 4 * len(self._granted) + 16:
+            self._heap = [each for each in self._heap if self._counts(each)]
             heapify(self._heap)
+
+    def _counts(self, entry: _Entry) -> bool:
+        """Tell whether there is something to do; of each connection two entries count at most."""
+        granted = entry.granted
+        if self._granted.get(entry.conn) is not granted:
+            return False
+        return entry.at in {granted.ask_at, granted.until if granted.warned else granted.warn_at}

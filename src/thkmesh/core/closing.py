@@ -11,7 +11,7 @@ code  name                 meaning                                     come back
 4400  INVALID              what was sent breaks the protocol           no
 4401  UNAUTHORIZED         the identity, its signature or the token    no
                            is false
-4403  NOT_GRANTED          the token does not allow to enter           no
+4403  NOT_GRANTED          the token does not allow to enter           not to join
 4406  PROTOCOL_MISMATCH    no protocol version in common               no
 4407  TOKEN_EXPIRED        the token has expired, and no other came    with another
 4408  HELLO_TIMEOUT        no hello within 10 s                        yes
@@ -20,7 +20,7 @@ code  name                 meaning                                     come back
 4411  IDLE                 silent for 60 s                             yes
 4412  KICKED               removed from the room, for a while at least no
 4429  RATE_LIMITED         too much, or too many from there            yes, when told
-4430  ROOM_FULL            the room has its maximum of peers           no
+4430  ROOM_FULL            the room has its maximum of peers           not to join
 4431  SLOW_CONSUMER        did not read what was sent to it            yes
 ====  ===================  ==========================================  ==============
 

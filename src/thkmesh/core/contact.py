@@ -211,8 +211,7 @@ class Contact:
         if code == CloseCode.KICKED:
             return self._end(Kicked(self._complaint or reason))
         known = code in set(CloseCode)
-        returning = joined and code == CloseCode.ROOM_FULL
-        if known and CloseCode(code).final and not returning:
+        if known and CloseCode(code).final and not self._returning(code):
             text = reason or CloseCode(code).name.lower().replace("_", " ")
             kind = _ERRORS.get(code, RoomClosed if joined else JoinError)
             return self._end(kind(f"the signaling server closed with {code}: {text}"))
@@ -226,6 +225,17 @@ class Contact:
         self._retry_at = self._return_at(now)
         self._failures += 1
         return []
+
+    def _returning(self, code: int) -> bool:
+        """Tell whether the server has no place for us now, though we were in before.
+
+        Others may leave a full room, and one that went with its server may be made by who is
+        allowed to. Who is told on a connection that was welcomed has lost the grant to join.
+        """
+        if code == CloseCode.NOT_GRANTED and self._welcomed_at is not None:
+            return False
+        back = {CloseCode.ROOM_FULL, CloseCode.NOT_GRANTED}
+        return self.state is not ServerState.CONNECTING and code in back
 
     def network_changed(self, now: float) -> list[ContactOutput]:
         """Come back at once; or ask whether the WebSocket still leads to the server."""

@@ -41,6 +41,7 @@ __all__ = [
     "Permit",
     "judge",
     "lacking_to_enter",
+    "misplaced",
     "not_granted",
     "sorted_grants",
     "unauthorized",
@@ -69,11 +70,13 @@ class Permit:
         grants: each of ``join``, ``send``, ``relay``, ``create``, ``kick`` and ``list``.
         ttl: seconds from now on for which that holds; None means without end.
         room: the one room that it is for; empty if it is for any.
+        peer: the id of the one peer that it is for; empty if it is for any.
     """
 
     grants: frozenset[Grant] = OPEN
     ttl: float | None = None
     room: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,21 @@ def unauthorized(message: str) -> Denied:
 def not_granted(grant: Grant) -> Denied:
     """Return the answer to who does what it has no grant for."""
     return Denied("not-granted", f"the grant {grant} is missing", CloseCode.NOT_GRANTED)
+
+
+def misplaced(permit: Permit, room: str, peer: str) -> Denied | None:
+    """Return why a permit is not for a peer in a room; None if it is.
+
+    Args:
+        permit: what somebody was given.
+        room: where it wants to be; empty where it is about no single room.
+        peer: its id; empty where nobody has one.
+    """
+    if permit.room and room not in {permit.room, ""}:
+        return unauthorized("what was shown is for another room")
+    if permit.peer and peer not in {permit.peer, ""}:
+        return unauthorized("what was shown is for another peer")
+    return None
 
 
 def lacking_to_enter(permit: Permit, *, new: bool) -> Denied | None:
@@ -161,10 +179,9 @@ def judge(  # long: one table of what a claim has to be
         return unauthorized("the token has expired")
     if claims.nbf - leeway > today:
         return unauthorized("the token is not valid yet")
-    if not is_room(claims.room) or room not in {claims.room, ""}:
-        return unauthorized("the token is for another room")
+    if not is_room(claims.room):
+        return unauthorized("the token is for no room that there could be")
     if claims.sub and not is_id(claims.sub):
         return unauthorized("the token is for no peer that there could be")
-    if claims.sub and peer and claims.sub != peer:
-        return unauthorized("the token is for another peer")
-    return claims, Permit(frozenset(sorted_grants(claims.grants)), left, claims.room)
+    permit = Permit(frozenset(sorted_grants(claims.grants)), left, claims.room, claims.sub)
+    return misplaced(permit, room, peer) or (claims, permit)

@@ -105,11 +105,31 @@ class HelloAccepted(Struct, frozen=True):
     time: int = 0
 
 
+class Withdrawn(Struct, frozen=True):
+    """Whose hello is genuine leaves, before it is known whether it may come in."""
+
+    conn: int
+    hello: Hello
+
+
 class Renewed(Struct, frozen=True):
     """A fresh token came in, for the same room and peer; what it is worth."""
 
     conn: int
     permit: Permit
+
+
+class Renewing(Struct, frozen=True):
+    """A fresh token came in, and it takes up to so many seconds to decide on it."""
+
+    conn: int
+    seconds: float
+
+
+class Undecided(Struct, frozen=True):
+    """Nobody could say what a fresh token is worth."""
+
+    conn: int
 
 
 class Received(Struct, frozen=True):
@@ -188,7 +208,10 @@ class News(Struct, frozen=True):
 Event: TypeAlias = (
     Opened
     | HelloAccepted
+    | Withdrawn
     | Renewed
+    | Renewing
+    | Undecided
     | Received
     | Sealed
     | Skipped

@@ -70,11 +70,14 @@ from thkmesh.core.room_events import (
     Relay,
     Renewed,
     RenewIce,
+    Renewing,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
+    Undecided,
+    Withdrawn,
 )
 from thkmesh.core.room_state import Counts, Room, RoomView, Session
 from thkmesh.core.sealed import addressed
@@ -154,9 +157,16 @@ class Rooms:
             case HelloAccepted(conn=conn):
                 if conn in self._connections:
                     self._enter(event, now)
+            case Withdrawn(conn=conn):
+                if conn in self._connections:
+                    self._withdraw(event, now)
             case Renewed(conn=conn):
                 if self._connections.get(conn) is not None:
                     self._renew(event, now)
+            case Renewing(conn=conn, seconds=seconds):
+                self._access.hold(conn, seconds, now)
+            case Undecided(conn=conn):
+                self._access.ask_again(conn, now)
             case Opened():
                 self._greet(event, now)
             case Dropped(conn=conn, leaving=True):
@@ -441,6 +451,19 @@ class Rooms:
         self._take_out(session, reason)
         if not session.room.sessions:
             self._empty.start(session.room.name, now)
+
+    def _withdraw(self, event: Withdrawn, now: float) -> None:
+        """Take out the session that somebody was about to come back to; that needs no grant."""
+        self._out.append(Close(event.conn, CloseCode.NORMAL, "left"))
+        self._forget(event.conn)
+        room = self._rooms.get(event.hello.room_id)
+        session = None if room is None else room.sessions.get(event.hello.from_user_id)
+        if session is None or session.key != event.hello.session or session.node:
+            return  # One that another process has is for that to miss.
+        if session.conn is not None:
+            self._out.append(Close(session.conn, CloseCode.SUPERSEDED, "superseded"))
+            self._forget(session.conn)
+        self._remove(session, "left", now)
 
     def _take_out(self, session: Session, reason: Literal["left", "timeout", "replaced"]) -> None:
         self._away.stop(session)

@@ -5,7 +5,7 @@ of the WebSocket (``ticket``), in the header ``Authorization``, or as a cookie t
 application's own hook understands. It is looked at in this order, and the first that
 applies decides; nothing that was shown and is wrong is ever passed over:
 
-1. a ticket: it is used up by this;
+1. a ticket: it is used up by this; in the address of a WebSocket nothing else is taken;
 2. the application's hook, if there is one, decides alone;
 3. a token that names a key of ours, or none;
 4. the password, if there is one;
@@ -19,7 +19,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from math import inf
 from typing import Final, TypeAlias
@@ -37,6 +37,7 @@ from thkmesh.core.grants import (
     Grant,
     Permit,
     judge,
+    misplaced,
     sorted_grants,
     unauthorized,
 )
@@ -114,7 +115,7 @@ class Asked:
 
     Attributes:
         room: which one; empty where it is about no single one, as in a list of rooms.
-        id: the peer's, which it has proved; empty over HTTP, where nobody has one.
+        id: the peer's, which it has proved; empty over HTTP, where nobody can prove one.
         token: what it showed: a token, a password, or nothing.
         handshake: what came with it: ``headers``, ``cookies``, ``address``.
     """
@@ -240,6 +241,8 @@ class Gate:
             if not asked.id:
                 return unauthorized("a ticket is for a room, and for nothing else")
             return self._patiently(partial(self._take_ticket, asked, token, key))
+        if token and not asked.token:
+            return unauthorized("what is in the address is no ticket")
         if self.settings.authenticate is not None:
             return self._patiently(partial(self._ask, self.settings.authenticate, asked))
         if key is not None:
@@ -270,18 +273,21 @@ class Gate:
         found = self.admit(asked)
         return found if isinstance(found, Permit | Denied) else await found
 
-    def ticket(self, asked: Asked, permit: Permit) -> str:
+    def ticket(self, room: str, permit: Permit, peer: str = "") -> str:
         """Return a ticket for what somebody was admitted to.
 
-        ``asked.id``, where there is one, is the only peer that may use it.
+        Args:
+            room: the one that it is for.
+            permit: what was granted there; one for a single peer makes a ticket for that.
+            peer: the id of the only one that may use it, if the permit leaves that open.
         """
         now = self.settings.today()
         claims = Claims(
             aud=TICKET_KID,
             exp=now + TICKET_TTL,
-            room=asked.room,
+            room=room,
             grants=sorted_grants(permit.grants),
-            sub=asked.id,
+            sub=permit.peer or peer,
             jti=self._entropy(16).hex(),
             until=0 if permit.ttl is None else now + permit.ttl,
         )
@@ -327,7 +333,7 @@ class Gate:
             return unauthorized("what the ticket stands for has expired")
         if not claims.jti or not await self._used.use(claims.jti):
             return unauthorized("the ticket has been used")
-        return Permit(permit.grants, left, permit.room)
+        return replace(permit, ttl=left)
 
     async def _ask(self, authenticate: Authenticate, asked: Asked) -> Permit | Denied:
         verdict = await authenticate(asked)
@@ -337,7 +343,8 @@ class Gate:
             case Permit(grants=grants, ttl=ttl):
                 if ttl is not None and not 0 < ttl < inf:
                     raise InvalidArgument("a permit lasts some seconds, or ttl is None")
-                return Permit(_known(grants), ttl)
+                found = replace(verdict, grants=_known(grants))
+                return misplaced(found, asked.room, asked.id) or found
             case str():
                 raise InvalidArgument("authenticate returns a set of grants, not a text")
             case _:

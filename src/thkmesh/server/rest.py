@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from thkmesh.core.admission import Denial, source_of
 from thkmesh.core.closing import CloseCode
-from thkmesh.core.grants import Denied, Grant, Permit, not_granted
+from thkmesh.core.grants import Denied, Grant, Permit, misplaced, not_granted
 from thkmesh.core.identity import is_id, is_room
 from thkmesh.core.wire import KICK_LIMIT
 from thkmesh.server.broker import BrokerUnreachable
@@ -109,11 +109,13 @@ class RestApi:
     ) -> Permit:
         """Return what a request may do, if it may do that."""
         handshake = Handshake(request.scope)
-        asked = Asked(room, peer, handshake.bearer, handshake)
+        # Nobody proves over HTTP who it is: ``peer`` is only claimed.
+        asked = Asked(room, "", handshake.bearer, handshake)
         _check(self._service.guess_denied(asked, _source(request)))
         admitted = await self._service.gate.decide(asked)
-        if isinstance(admitted, Permit) and grant not in admitted.grants:
-            admitted = not_granted(grant)
+        if isinstance(admitted, Permit):
+            lacking = None if grant in admitted.grants else not_granted(grant)
+            admitted = misplaced(admitted, room, peer) or lacking or admitted
         if isinstance(admitted, Denied):
             status = _STATUS.get(admitted.code, 401)
             # RFC 6750, section 3: whoever is refused for want of a token is told of which kind.
@@ -132,8 +134,7 @@ class RestApi:
         if wanted.id and not is_id(wanted.id):
             raise Refusal(400, "invalid-id", "a peer's id has 26 of a-z 2-7")
         permit = await self._authorize(request, "join", wanted.room, wanted.id)
-        asked = Asked(wanted.room, wanted.id, "", Handshake())
-        ticket = self._service.gate.ticket(asked, permit)
+        ticket = self._service.gate.ticket(wanted.room, permit, wanted.id)
         headers = {"cache-control": "no-store"}
         return _answer({"ticket": ticket, "expires": TICKET_TTL}, 201, headers)
 

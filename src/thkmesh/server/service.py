@@ -49,11 +49,14 @@ from thkmesh.core.room_events import (
     Relay,
     Renewed,
     RenewIce,
+    Renewing,
     RoomRules,
     Sealed,
     Send,
     Skipped,
     Stop,
+    Undecided,
+    Withdrawn,
 )
 from thkmesh.core.room_state import Counts, RoomView
 from thkmesh.core.rooms import Rooms
@@ -66,6 +69,7 @@ from thkmesh.core.wire import (
     Hello,
     IceServer,
     IceServers,
+    Leave,
     RenewToken,
     UnknownType,
     encode,
@@ -503,6 +507,7 @@ class Connection:
         self._nonce = nonce
         self._handshake = handshake
         self._hello: Hello | None = None
+        self._entered = False
         self._decoder = EnvelopeDecoder()
 
     def received(self, data: str | bytes) -> None:
@@ -531,6 +536,8 @@ class Connection:
                 self._greeted(message)
             elif isinstance(message, RenewToken):
                 self._renewed(message.token)
+            elif isinstance(message, Leave) and self._hello is not None and not self._entered:
+                self._service.feed(Withdrawn(self._number, self._hello))
             else:
                 self._service.feed(Received(self._number, message, data))
 
@@ -576,6 +583,7 @@ class Connection:
         self._hello = hello
 
         def enter(permit: Permit) -> None:
+            self._entered = True
             self._service.name(self._number, hello)
             resume = self._service.entropy(16).hex()
             servers = self._service.ice_servers(hello.from_user_id)
@@ -599,15 +607,20 @@ class Connection:
             self._admit(
                 self._hello, token, lambda found: self._service.feed(Renewed(self._number, found))
             )
+            if self._service.decisions.pending(self._number):
+                patience = self._service.gate.settings.authenticate_timeout
+                self._service.feed(Renewing(self._number, patience))
 
     def _admit(self, hello: Hello, token: str, then: Callable[[Permit], None]) -> None:
         """Go on if what was shown admits to the room; else say why it does not."""
 
         def decided(found: Permit | Denied) -> None:
-            if isinstance(found, Denied):
-                self._refuse(found.reason, found.message, found.code)
-            else:
+            if not isinstance(found, Denied):
                 then(found)
+            elif self._entered and found.code == CloseCode.OVERLOADED:
+                self._service.feed(Undecided(self._number))
+            else:
+                self._refuse(found.reason, found.message, found.code)
 
         asked = Asked(hello.room_id, hello.from_user_id, token, self._handshake)
         denial = self._service.guess_denied(asked, self._source)

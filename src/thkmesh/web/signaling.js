@@ -147,21 +147,41 @@ export class SignalingClient {
    * @param {string} resume
    */
   hello(nonce, resume) {
-    const { room, identity, sid, name, metadata } = this.#settings;
+    const { token } = this.#settings;
+    if (typeof token === "string") {
+      this.#introduce(nonce, resume, token);
+      return;
+    }
     const socket = this.#socket;
+    // It is the application's, and its failure for a later try.
+    this.#ask((fresh) => this.#introduce(nonce, resume, fresh), (error) => this.#then(() => {
+      if (this.#socket !== socket) return;
+      this.#lost(socket, ABNORMAL, `there is no token: ${error}`);
+      socket?.close(1000);
+    }));
+  }
+
+  /**
+   * Have the application asked for a token, and go on with it while the WebSocket is that of
+   * now. It may take for ever, so nothing else waits for it.
+   * @param {(token: string) => void} then
+   * @param {(error: unknown) => void} otherwise
+   */
+  #ask(then, otherwise) {
+    const socket = this.#socket;
+    this.#token().then((token) => {
+      if (this.#socket === socket) then(token);
+    }, otherwise).catch(reportError);
+  }
+
+  /**
+   * @param {string} nonce
+   * @param {string} resume
+   * @param {string} token
+   */
+  #introduce(nonce, resume, token) {
+    const { room, identity, sid, name, metadata } = this.#settings;
     this.#say(async () => {
-      let token = "";
-      try {
-        token = await this.#token();
-      } catch (error) {
-        // It is the application's, and for a later try.
-        this.#then(() => {
-          if (this.#socket !== socket) return;
-          this.#lost(socket, ABNORMAL, `there is no token: ${error}`);
-          socket?.close(1000);
-        });
-        return null;
-      }
       const membership = await this.#membership?.proof(this.#me, identity.publicKey);
       const body = introduction(name, metadata, (await this.#sealer)?.publicKey, membership);
       return {
@@ -182,7 +202,7 @@ export class SignalingClient {
   /** Show a fresh token, for the one that we showed ends before long. */
   renew() {
     if (typeof this.#settings.token === "string") return;
-    this.#token().then(
+    this.#ask(
       (token) => this.send({ type: "token", token }),
       (error) => this.#log(`there is no token: ${error}`),
     );
@@ -264,14 +284,12 @@ export class SignalingClient {
 
   /**
    * Send what `make` makes, after all former ones, over the WebSocket of now.
-   * @param {() => Promise<object | null>} make null if it is nothing
+   * @param {() => Promise<object>} make
    */
   #say(make) {
     const socket = this.#socket;
     this.#outgoing = this.#outgoing.then(async () => {
-      const message = await make();
-      if (message === null) return;
-      const text = JSON.stringify(message);
+      const text = JSON.stringify(await make());
       // Without a WebSocket it is dropped, as the network might.
       if (socket?.readyState === WebSocket.OPEN) socket.send(text);
     }).catch(reportError); // or one fault would keep back all that follows

@@ -161,8 +161,7 @@ export class Contact {
   lost(code, reason, now) {
     if (code === CloseCode.KICKED) return this.#end(new Kicked(this.#complaint || reason));
     const joined = this.state !== "connecting";
-    const returning = joined && code === CloseCode.ROOM_FULL;
-    if (isFinal(code) && !returning) {
+    if (isFinal(code) && !this.#returning(code)) {
       const Kind = ERRORS.get(code) ?? (joined ? RoomClosed : JoinError);
       const text = `the signaling server closed with ${code}: ${reason || nameOf(code)}`;
       return this.#end(new Kind(text));
@@ -175,6 +174,19 @@ export class Contact {
     this.#retryAt = this.#returnAt(now);
     this.#failures += 1;
     return [];
+  }
+
+  /**
+   * Tell whether the server has no place for us now, though we were in before.
+   *
+   * Others may leave a full room, and one that went with its server may be made by who is
+   * allowed to. Who is told on a connection that was welcomed has lost the grant to join.
+   * @param {number} code
+   */
+  #returning(code) {
+    if (code === CloseCode.NOT_GRANTED && this.#welcomedAt !== null) return false;
+    const back = code === CloseCode.ROOM_FULL || code === CloseCode.NOT_GRANTED;
+    return this.state !== "connecting" && back;
   }
 
   /**
