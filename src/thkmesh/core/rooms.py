@@ -160,13 +160,8 @@ class Rooms:
             case Withdrawn(conn=conn):
                 if conn in self._connections:
                     self._withdraw(event, now)
-            case Renewed(conn=conn):
-                if self._connections.get(conn) is not None:
-                    self._renew(event, now)
-            case Renewing(conn=conn, seconds=seconds):
-                self._access.hold(conn, seconds, now)
-            case Undecided(conn=conn):
-                self._access.ask_again(conn, now)
+            case Renewed() | Renewing() | Undecided():
+                self._shown(event, now)
             case Opened():
                 self._greet(event, now)
             case Dropped(conn=conn, leaving=True):
@@ -283,6 +278,15 @@ class Rooms:
                 self._refuse(conn, "token-expired", message, CloseCode.TOKEN_EXPIRED, now)
             case _:
                 self._out.append(RenewIce(conn, session.key.id))
+
+    def _shown(self, event: Renewed | Renewing | Undecided, now: float) -> None:
+        """Take note of what becomes of a fresh token."""
+        if isinstance(event, Renewing):
+            self._access.hold(event.conn, event.seconds, now)
+        elif isinstance(event, Undecided):
+            self._access.ask_again(event.conn, now)
+        elif self._connections.get(event.conn) is not None:
+            self._renew(event, now)
 
     def _renew(self, event: Renewed, now: float) -> None:
         """Let a connection go on for longer, perhaps with other grants."""
