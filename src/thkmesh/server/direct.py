@@ -53,12 +53,13 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     Attributes:
         other_burst: control frames and fragments that may come at once.
         other_rate: and how many more a second.
+        others: what is left of them.
     """
 
     other_burst = 200
     other_rate = 50.0
 
-    _others: Allowance
+    others: Allowance
     _deliver: Deliver | None = None
     _frames: bytes | bytearray = b""
     """What came of a frame that is not whole; or more, while it is the others' turn."""
@@ -69,7 +70,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """Offer the extension to the application, which has not run yet."""
-        self._others = Allowance(self.other_burst, self.other_rate)
+        self.others = Allowance(self.other_burst, self.other_rate)
         super().handle_connect(event)
         extensions = None if self.close_sent else self.scope.get("extensions")
         if extensions is not None:
@@ -149,7 +150,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             after = payload + size
             if end < after:
                 break
-            if first not in _WHOLE and not self._others.take(1, self.loop.time()):
+            if first not in _WHOLE and not self.others.take(1, self.loop.time()):
                 self.transport.abort()
                 return end
             if self.close_sent and first & 15 <= 2:
