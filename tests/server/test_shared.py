@@ -9,8 +9,10 @@ import httpx2
 from tests.server.world import PATIENCE, Client, Server, server
 from thkmesh.core import wire
 from thkmesh.core.closing import CloseCode
+from thkmesh.core.identity import kicked_payload
 from thkmesh.core.sealed import addressed
-from thkmesh.core.wire import Error, Leave, PeerLeft, PeerReady
+from thkmesh.core.wire import Error, Kicked, Leave, PeerLeft, PeerReady
+from thkmesh.keys import verify
 from thkmesh.server import ServerSettings
 from thkmesh.server.broker.memory import MemoryBroker, MemoryCluster
 from thkmesh.server.shared import SharedRoomService
@@ -59,6 +61,25 @@ async def test_a_session_goes_on_at_the_other_server() -> None:
         b.url = one.ws
         assert (await b.join()).resumed
         assert await b.next() == a.offer(b.key)
+
+
+async def test_who_is_removed_at_one_server_goes_at_the_other() -> None:
+    """The statement is the same for all, under a key that all have, and holds everywhere."""
+    async with shared(MemoryCluster()) as (one, other):
+        a, b = await meet(one, other)
+        keys = {each.service.keys.public_key("lobby") for each in (one, other)}
+        assert len(keys) == 1
+        one.service.kick("lobby", b.key.id, 60.0, "spam")
+        said = await a.expect(Kicked)
+        assert await b.expect(Kicked) == said
+        assert verify(keys.pop(), said.signature, kicked_payload("lobby", said.body))
+        assert await b.closed() is CloseCode.KICKED
+        assert await a.next() == PeerLeft("lobby", *b.key, "timeout")
+        for each in (one, other):
+            b.url = each.ws
+            challenge = await b.connect()
+            await b.send(b.hello(challenge.nonce))
+            assert (await b.expect(Error)).reason == "kicked"
 
 
 async def test_nobody_new_gets_in_while_there_is_no_broker() -> None:

@@ -28,9 +28,7 @@ from thkmesh.core.closing import ABNORMAL, GOING_AWAY, CloseCode
 from thkmesh.core.envelope import EnvelopeDecoder
 from thkmesh.core.grants import Denied, Permit
 from thkmesh.core.ice_url import is_ice_url, needs_credentials
-from thkmesh.core.identity import (
-    ID_LENGTH,
-)
+from thkmesh.core.identity import ID_LENGTH
 from thkmesh.core.room_events import (
     PEERS_LIMIT,
     Close,
