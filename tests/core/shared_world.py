@@ -237,7 +237,10 @@ class Cluster:
     ) -> None:
         """Hand in a genuine hello."""
         said = hello(who, room, name)
-        accepted = HelloAccepted(conn, said, introduction(name), f"secret-{conn}", permit)
+        time = int(self.now * 1000)
+        accepted = HelloAccepted(
+            conn, said, introduction(name), f"secret-{conn}", permit, time=time
+        )
         self.feed(self.homes[conn], accepted)
 
     def join(

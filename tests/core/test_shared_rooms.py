@@ -846,3 +846,19 @@ def test_who_is_removed_does_not_stay_where_nobody_has_heard_of_it() -> None:
     world.settle()
     assert world.closed[c] == (CloseCode.KICKED, "kicked")
     assert world.heard(a)[-1] == world.heard(b)[-1] == PeerLeft("lobby", *C, "timeout")
+
+
+def test_a_removal_that_is_told_again_ends_as_it_was_said() -> None:
+    """Where it is heard late less of it is left; of what is over nothing."""
+    world, _, _ = two()
+    event = removal(C)
+    world.feed(world.nodes[0], event)
+    world.wait(40.0)
+    late = world.nodes.index(world.add())
+    c = world.join(late, C)
+    world.settle()
+    assert world.closed[c] == (CloseCode.KICKED, "kicked")
+    world.wait(21.0)
+    again = world.join(late, C)
+    world.feed(world.nodes[0], Told("lobby", encode(event.statement)))
+    assert again not in world.closed

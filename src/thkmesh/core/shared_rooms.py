@@ -129,6 +129,8 @@ class SharedRooms(Replica):
     def __init__(self, node: str, rules: RoomRules | None = None) -> None:
         super().__init__(node, rules)
         self.online = False
+        self._wall = inf
+        """How far the clock on the wall is ahead of ours, in seconds; infinite before a hello."""
         self._entries: dict[int, _Entry] = {}
         self._owed: dict[str, _Owed] = {}
 
@@ -248,6 +250,7 @@ class SharedRooms(Replica):
     def _admit(self, event: HelloAccepted, now: float) -> None:
         """Ask the broker, if there is one to be asked."""
         conn, hello = event.conn, event.hello
+        self._wall = event.time / 1000 - now
         room = self._rooms.get(hello.room_id)
         known = room.sessions.get(hello.from_user_id) if room else None
         if conn in self._entries:
@@ -400,9 +403,9 @@ class SharedRooms(Replica):
                     self._out.append(Send(session.conn, text))
             return
         body = decode_expulsion(said.body)
-        left = (body.until - body.at) / 1000
+        left = min(body.until / 1000 - self._wall - now, (body.until - body.at) / 1000)
         known = self._bans.of(room.name, body.user_id, now)
-        if known is None or known.statement != said:
+        if left > 0 and (known is None or known.statement != said):
             super()._expel(Expel(room.name, body.user_id, left, said, body.reason), now)
 
     # --- removal ---
